@@ -1,0 +1,2 @@
+/** Entry of the work page. */
+export {};
