@@ -1,0 +1,1 @@
+"""The domain: every row, every state, and the only code that changes them. No HTTP, no torch."""

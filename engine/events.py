@@ -1,0 +1,42 @@
+"""Tells browsers what changed: ids only, to the channel layer, after the commit. Nobody depends on delivery."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import models, transaction
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+EVERYONE = "everyone"
+
+
+def group_of(project_id: int | None) -> str:
+    """The channel-layer group of a project's watchers; rows of no project go to everyone."""
+    return EVERYONE if project_id is None else f"project-{project_id}"
+
+
+def publish_change(row: models.Model) -> None:
+    """Announces, after the commit, that ``row`` has its present status."""
+    publish(
+        project_id=getattr(row, "project_id", None),
+        kind=f"{row.EVENT}.changed",  # type: ignore[attr-defined]  # every model with a status names its event
+        id=str(getattr(row, "uuid", row.pk)),
+        status=str(getattr(row, "status")),
+    )
+
+
+def publish(*, project_id: int | None, kind: str, **body: Any) -> None:
+    """Sends ``{type: kind, **body}`` to the project's watchers after the commit. Losing it harms nobody: they refetch."""
+    transaction.on_commit(lambda: _send(group_of(project_id), {"type": kind, **body}))
+
+
+def _send(group: str, body: dict[str, Any]) -> None:
+    try:
+        async_to_sync(get_channel_layer().group_send)(group, {"type": "engine.event", "body": body})
+    except (RedisError, OSError):
+        log.warning("event not delivered: the channel layer does not answer", extra={"kind": body["type"]})

@@ -1,0 +1,40 @@
+"""Every row, one noun a module."""
+
+from engine.models.artist import ArtistCase
+from engine.models.candidate import Candidate, CandidateBatch, LayoutProposal
+from engine.models.checkpoint import Checkpoint, Deployment
+from engine.models.dataset import DatasetVersion
+from engine.models.image import Image, PointMap, TargetObject
+from engine.models.journal import Job, StateChange
+from engine.models.judgement import Alignment, Comparison, MaskEdit, Selection
+from engine.models.project import Membership, Project, TaxonomyEntry
+from engine.models.round import Round
+from engine.models.run import RunMetric, TrainingRun
+from engine.models.task import AnnotationTask, Assignment
+
+__all__ = [
+    "Alignment",
+    "AnnotationTask",
+    "ArtistCase",
+    "Assignment",
+    "Candidate",
+    "CandidateBatch",
+    "Checkpoint",
+    "Comparison",
+    "DatasetVersion",
+    "Deployment",
+    "Image",
+    "Job",
+    "LayoutProposal",
+    "MaskEdit",
+    "Membership",
+    "PointMap",
+    "Project",
+    "Round",
+    "RunMetric",
+    "Selection",
+    "StateChange",
+    "TargetObject",
+    "TaxonomyEntry",
+    "TrainingRun",
+]

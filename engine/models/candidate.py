@@ -1,0 +1,102 @@
+"""What was proposed for a target: batches, their candidates (S, T), and layout proposals (R, t, s)."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+
+from engine.models.checkpoint import Checkpoint
+from engine.models.image import TargetObject
+from engine.models.project import Project
+from engine.models.round import Round
+from engine.states import BatchStatus
+
+
+class CandidateBatch(models.Model):
+    """The best-of-N asked for one target."""
+
+    EVENT = "batch"
+
+    project = models.ForeignKey(Project, models.CASCADE)
+    target = models.ForeignKey(TargetObject, models.CASCADE, related_name="batches")
+    round = models.ForeignKey(Round, models.PROTECT, null=True, blank=True)
+    num_requested = models.PositiveSmallIntegerField()
+    num_candidates = models.PositiveSmallIntegerField(default=0)
+    seed = models.BigIntegerField(help_text="Candidate i is drawn with seed + i.")
+    status = models.CharField(max_length=12, choices=BatchStatus.choices, default=BatchStatus.REQUESTED)
+    detail = models.TextField(blank=True)
+    seconds = models.FloatField(null=True, blank=True, help_text="Wall time of the generation.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "candidate batches"
+        constraints = [
+            CheckConstraint(
+                condition=~Q(status=BatchStatus.READY) | Q(num_candidates=F("num_requested")),
+                name="batch_ready_is_complete",
+            ),
+            CheckConstraint(condition=Q(num_requested__gt=0), name="batch_asks_for_some"),
+        ]
+
+    def __str__(self) -> str:
+        return f"batch {self.pk} of target {self.target_id}"
+
+
+class Candidate(models.Model):
+    """One shape with texture, immutable; a database trigger refuses any update.
+
+    ``source`` says who made it: "candid8" (our own model, then ``checkpoint`` names it), "artist", "retrieval",
+    or a port's name.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE)
+    target = models.ForeignKey(TargetObject, models.CASCADE, related_name="candidates")
+    batch = models.ForeignKey(CandidateBatch, models.CASCADE, null=True, blank=True, related_name="candidates")
+    index = models.PositiveSmallIntegerField()
+    source = models.CharField(max_length=40)
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, null=True, blank=True, related_name="candidates")
+    generation = models.PositiveIntegerField(null=True, blank=True, help_text="Of the deployment that made it.")
+    seed = models.BigIntegerField(null=True, blank=True)
+    settings = models.JSONField(default=dict)
+    pose = models.JSONField(null=True, help_text="rotation_wxyz, translation, scale, unit: the model's own layout.")
+    latents_key = models.CharField(max_length=200, blank=True)
+    mesh_key = models.CharField(max_length=200)
+    preview_key = models.CharField(max_length=200)
+    splat_key = models.CharField(max_length=200, blank=True)
+    num_vertices = models.PositiveIntegerField(default=0)
+    num_faces = models.PositiveIntegerField(default=0)
+    num_splats = models.PositiveIntegerField(default=0)
+    fallbacks = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            CheckConstraint(condition=~Q(source=""), name="candidate_has_source"),
+            CheckConstraint(
+                condition=~Q(source="candid8") | Q(checkpoint__isnull=False, seed__isnull=False),
+                name="candidate_of_ours_names_its_checkpoint",
+            ),
+            UniqueConstraint(fields=["batch", "index"], name="candidate_once_per_slot"),
+        ]
+
+    def __str__(self) -> str:
+        return f"candidate {self.pk} ({self.source})"
+
+
+class LayoutProposal(models.Model):
+    """A pose the model proposed for a chosen shape: what stage 3 starts from. Immutable."""
+
+    project = models.ForeignKey(Project, models.CASCADE)
+    candidate = models.ForeignKey(Candidate, models.CASCADE, related_name="layout_proposals")
+    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, null=True, blank=True)
+    source = models.CharField(max_length=40)
+    pose = models.JSONField()
+    mask_iou = models.FloatField(null=True, blank=True)
+    fallbacks = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [CheckConstraint(condition=~Q(source=""), name="layout_proposal_has_source")]
+
+    def __str__(self) -> str:
+        return f"layout of candidate {self.candidate_id}"

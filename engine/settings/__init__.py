@@ -1,0 +1,1 @@
+"""Typed settings: base for all, then dev, test and prod."""

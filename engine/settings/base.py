@@ -1,0 +1,174 @@
+"""Settings shared by development, tests and production."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from csp.constants import NONCE, NONE, SELF
+
+from engine.settings import env
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = Path(env.text("CANDID8_HOME", str(ROOT / ".candid8")))
+
+SECRET_KEY = env.text("SECRET_KEY")
+DEBUG = False
+ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default="127.0.0.1 localhost")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "csp",
+    "engine",
+    "annotate",
+    "frontend",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "annotate.urls"
+ASGI_APPLICATION = "annotate.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    }
+]
+
+# --- the three services; embedded or real, the code cannot tell ---------------------------------------------------
+DATABASES = {"default": env.database("DATABASE_URL")}
+DATABASES["default"] |= {"CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": True}
+DATABASE_POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
+DATABASES["default"]["OPTIONS"]["pool"] = DATABASE_POOL
+
+REDIS_URL, CELERY_BROKER_URL = env.redis_urls("REDIS_URL")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        # An idle receive() must wait for ever: redis-py's default socket time-out would close the socket each 5 s.
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
+    }
+}
+
+S3_ENDPOINT_URL = env.text("S3_ENDPOINT_URL")
+S3_PUBLIC_ENDPOINT_URL = env.text("S3_PUBLIC_ENDPOINT_URL", S3_ENDPOINT_URL)
+S3_ACCESS_KEY_ID = env.text("S3_ACCESS_KEY_ID")
+S3_SECRET_ACCESS_KEY = env.text("S3_SECRET_ACCESS_KEY")
+S3_BUCKET = env.text("S3_BUCKET", "candid8")
+S3_PRESIGN_SECONDS = env.integer("S3_PRESIGN_SECONDS", default=6 * 3600)
+
+# --- people ---------------------------------------------------------------------------------------------------------
+# Sessions live in Redis: a claim then costs no SQL for knowing who asks.
+SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+SESSION_COOKIE_HTTPONLY = True
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+]
+
+# --- time, language, files --------------------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+STATIC_ROOT = HOME / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+FRONTEND_BUILD = ROOT / "frontend" / "static" / "candid8"
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+MAX_IMAGE_BYTES = env.integer("MAX_IMAGE_BYTES", default=40 * 1024 * 1024)
+MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", default=64_000_000)
+MIN_IMAGE_SIDE = 32
+MAX_MESH_BYTES = env.integer("MAX_MESH_BYTES", default=64 * 1024 * 1024)
+MAX_POINT_MAP_BYTES = env.integer("MAX_POINT_MAP_BYTES", default=256 * 1024 * 1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
+
+# --- HTTP -------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "annotate.api.problems.handle",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Candid8",
+    "DESCRIPTION": "The data engine's HTTP interface, version 1.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        # WebAssembly: the splat renderer; blob workers: its sorter. No inline script, no eval.
+        "script-src": [SELF, NONCE, "'wasm-unsafe-eval'"],
+        "worker-src": [SELF, "blob:"],
+        "connect-src": [SELF, "blob:", "data:", S3_PUBLIC_ENDPOINT_URL],
+        "img-src": [SELF, "data:", "blob:", S3_PUBLIC_ENDPOINT_URL],
+        "style-src": [SELF],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+# --- the model ----------------------------------------------------------------------------------------------------------
+SHIPPED_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "tiny"
+SHIPPED_DEPTH_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "depth-tiny"
+DEVICE = env.text("CANDID8_DEVICE", "auto")
+JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
+JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
+
+BROWSER_TEST_HANDLE = env.boolean("BROWSER_TEST_HANDLE", default=False)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.text("LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}, "botocore": {"level": "WARNING"}},
+}

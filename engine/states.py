@@ -1,0 +1,179 @@
+"""Every status and the moves between them. `transitions.transition` is the only reader that acts on ALLOWED."""
+
+from __future__ import annotations
+
+from django.db.models import TextChoices
+
+
+class Stage(TextChoices):
+    OBJECT = "object", "1 Object"
+    PICK = "pick", "2 Pick"
+    POSE = "pose", "3 Pose"
+
+
+class Role(TextChoices):
+    ANNOTATOR = "annotator"
+    ARTIST = "artist"
+    REVIEWER = "reviewer"
+    LEAD = "lead"
+    ML_ENGINEER = "ml_engineer", "ML engineer"
+    ADMIN = "admin"
+
+
+class ImageStatus(TextChoices):
+    PENDING = "PENDING"
+    READY = "READY"
+    REFUSED = "REFUSED"
+
+
+class PointMapStatus(TextChoices):
+    PENDING = "PENDING"
+    READY = "READY"
+    REFUSED = "REFUSED"
+
+
+class TargetStatus(TextChoices):
+    PROPOSED = "PROPOSED"
+    CONFIRMED = "CONFIRMED"
+    DISCARDED = "DISCARDED"
+
+
+class BatchStatus(TextChoices):
+    REQUESTED = "REQUESTED"
+    GENERATING = "GENERATING"
+    READY = "READY"
+    FAILED = "FAILED"
+
+
+class TaskStatus(TextChoices):
+    OPEN = "OPEN"
+    DONE = "DONE"
+    ESCALATED = "ESCALATED"
+    CANCELLED = "CANCELLED"
+
+
+class AssignmentStatus(TextChoices):
+    LEASED = "LEASED"
+    SUBMITTED = "SUBMITTED"
+    SKIPPED = "SKIPPED"
+    ESCALATED = "ESCALATED"
+    RELEASED = "RELEASED"
+    EXPIRED = "EXPIRED"
+
+
+class ArtistCaseStatus(TextChoices):
+    OPEN = "OPEN"
+    CLAIMED = "CLAIMED"
+    UPLOADED = "UPLOADED"
+    ACCEPTED = "ACCEPTED"
+    REWORK = "REWORK"
+
+
+class RoundStatus(TextChoices):
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class DatasetStatus(TextChoices):
+    DRAFT = "DRAFT"
+    FROZEN = "FROZEN"
+
+
+class RunStatus(TextChoices):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class CheckpointStatus(TextChoices):
+    REGISTERED = "REGISTERED"
+    VERIFIED = "VERIFIED"
+    REFUSED = "REFUSED"
+
+
+class DeploymentStatus(TextChoices):
+    STAGED = "STAGED"
+    CANARY = "CANARY"
+    SERVING = "SERVING"
+    RETIRED = "RETIRED"
+
+
+class JobStatus(TextChoices):
+    PENDING = "PENDING"
+    SENT = "SENT"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
+    ImageStatus: {
+        ImageStatus.PENDING: frozenset({ImageStatus.READY, ImageStatus.REFUSED}),
+    },
+    PointMapStatus: {
+        # A better map may come later: an operator's file replaces an approximate one, a refused one is tried again.
+        PointMapStatus.PENDING: frozenset({PointMapStatus.READY, PointMapStatus.REFUSED}),
+        PointMapStatus.READY: frozenset({PointMapStatus.PENDING}),
+        PointMapStatus.REFUSED: frozenset({PointMapStatus.PENDING}),
+    },
+    TargetStatus: {
+        TargetStatus.PROPOSED: frozenset({TargetStatus.CONFIRMED, TargetStatus.DISCARDED}),
+    },
+    BatchStatus: {
+        BatchStatus.REQUESTED: frozenset({BatchStatus.GENERATING, BatchStatus.FAILED}),
+        # A batch whose worker died is taken up again by the next one.
+        BatchStatus.GENERATING: frozenset({BatchStatus.READY, BatchStatus.FAILED, BatchStatus.REQUESTED}),
+        BatchStatus.FAILED: frozenset({BatchStatus.REQUESTED}),
+    },
+    TaskStatus: {
+        TaskStatus.OPEN: frozenset({TaskStatus.DONE, TaskStatus.ESCALATED, TaskStatus.CANCELLED}),
+    },
+    AssignmentStatus: {
+        AssignmentStatus.LEASED: frozenset(
+            {
+                AssignmentStatus.SUBMITTED,
+                AssignmentStatus.SKIPPED,
+                AssignmentStatus.ESCALATED,
+                AssignmentStatus.RELEASED,
+                AssignmentStatus.EXPIRED,
+            }
+        ),
+        # The same person may take up again what they let go: their draft waits in this row.
+        AssignmentStatus.RELEASED: frozenset({AssignmentStatus.LEASED}),
+        AssignmentStatus.EXPIRED: frozenset({AssignmentStatus.LEASED}),
+    },
+    ArtistCaseStatus: {
+        ArtistCaseStatus.OPEN: frozenset({ArtistCaseStatus.CLAIMED}),
+        ArtistCaseStatus.CLAIMED: frozenset({ArtistCaseStatus.UPLOADED, ArtistCaseStatus.OPEN}),
+        ArtistCaseStatus.UPLOADED: frozenset({ArtistCaseStatus.ACCEPTED, ArtistCaseStatus.REWORK}),
+        ArtistCaseStatus.REWORK: frozenset({ArtistCaseStatus.UPLOADED, ArtistCaseStatus.OPEN}),
+    },
+    RoundStatus: {RoundStatus.OPEN: frozenset({RoundStatus.CLOSED})},
+    DatasetStatus: {DatasetStatus.DRAFT: frozenset({DatasetStatus.FROZEN})},
+    RunStatus: {
+        RunStatus.QUEUED: frozenset({RunStatus.RUNNING, RunStatus.CANCELLED, RunStatus.FAILED}),
+        RunStatus.RUNNING: frozenset({RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELLED}),
+        RunStatus.FAILED: frozenset({RunStatus.QUEUED}),
+    },
+    CheckpointStatus: {
+        CheckpointStatus.REGISTERED: frozenset({CheckpointStatus.VERIFIED, CheckpointStatus.REFUSED}),
+    },
+    DeploymentStatus: {
+        DeploymentStatus.STAGED: frozenset(
+            {DeploymentStatus.CANARY, DeploymentStatus.SERVING, DeploymentStatus.RETIRED}
+        ),
+        DeploymentStatus.CANARY: frozenset({DeploymentStatus.SERVING, DeploymentStatus.RETIRED}),
+        DeploymentStatus.SERVING: frozenset({DeploymentStatus.RETIRED}),
+    },
+    JobStatus: {
+        # PENDING again: the sweep found it lost by the broker, or its worker dead.
+        JobStatus.PENDING: frozenset({JobStatus.SENT, JobStatus.DONE, JobStatus.FAILED}),
+        JobStatus.SENT: frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.PENDING}),
+    },
+}
+
+
+def is_allowed(old: TextChoices | str, new: TextChoices, *, machine: type[TextChoices]) -> bool:
+    """Whether ``machine`` has the move ``old`` > ``new``."""
+    return new in ALLOWED[machine].get(machine(old), frozenset())
