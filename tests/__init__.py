@@ -1,0 +1,1 @@
+"""Everything that proves the product: see STYLE for what goes into which folder."""

@@ -1,0 +1,22 @@
+"""Session set-up of every test: real services first, then Django on the test settings."""
+
+from __future__ import annotations
+
+import os
+
+import django
+import pytest
+from django.conf import settings
+
+from tests.real_services import provide_services, use_own_broker_number
+
+TEST_SETTINGS = "engine.settings.test"
+
+if settings.configured:
+    raise pytest.UsageError(f"unset DJANGO_SETTINGS_MODULE: the tests choose {TEST_SETTINGS} themselves")
+
+# At import, not in a fixture: test modules import models, and models need settings that name the services.
+provide_services()
+use_own_broker_number()
+os.environ["DJANGO_SETTINGS_MODULE"] = TEST_SETTINGS
+django.setup()

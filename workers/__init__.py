@@ -1,0 +1,1 @@
+"""THE HANDS: Celery tasks, their policy, and the stack that runs every process; importing this loads nothing."""

@@ -1,0 +1,88 @@
+"""The table of application processes that the supervisor starts and docker-compose.yml must repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# What every application process reads; each may also come as NAME_FILE. engine/settings says what they mean.
+ENVIRONMENT_NAMES = (
+    "DJANGO_SETTINGS_MODULE",
+    "SECRET_KEY",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "S3_ENDPOINT_URL",
+    "S3_PUBLIC_ENDPOINT_URL",
+    "S3_ACCESS_KEY_ID",
+    "S3_SECRET_ACCESS_KEY",
+    "S3_BUCKET",
+    "ALLOWED_HOSTS",
+    "CANDID8_HOME",
+)
+
+# Celery's quick shutdown: the task at hand goes back to its queue instead of holding the worker until it is done.
+QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppProcess:
+    """One process of the application: the module that Python runs, its arguments, and how one sees that it is up."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready_path: str | None = None
+    ready_line: str | None = None
+    grace_s: float = 10
+    uses_gpu: bool = False
+
+    def command(self, *, python: str, host: str, port: int, home: str) -> tuple[str, ...]:
+        """The whole command line for one place: this machine, or a container."""
+        places = {"host": host, "port": port, "home": home}
+        return (python, "-m", self.module, *(argument.format(**places) for argument in self.arguments))
+
+
+def _worker(name: str, *, queues: str, concurrency: int, uses_gpu: bool = False) -> AppProcess:
+    return AppProcess(
+        name=name,
+        module="celery",
+        arguments=(
+            *("-A", "workers.celery", "worker", "-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h"),
+            *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+        ),
+        environment=QUICK_SHUTDOWN,
+        ready_line=" ready.",
+        grace_s=15,
+        uses_gpu=uses_gpu,
+    )
+
+
+WEB = AppProcess(
+    name="web",
+    module="uvicorn",
+    arguments=(
+        *("annotate.asgi:application", "--host", "{host}", "--port", "{port}", "--lifespan", "off"),
+        *("--no-access-log", "--timeout-graceful-shutdown", "5"),
+    ),
+    ready_path="/healthz",
+)
+
+BEAT = AppProcess(
+    name="beat",
+    module="celery",
+    # A process of its own: a worker's built-in beat would outlive a killed worker, and then there would be two.
+    arguments=(
+        *("-A", "workers.celery", "beat", "--loglevel", "INFO"),
+        *("--schedule", "{home}/beat/schedule", "--pidfile="),
+    ),
+    ready_line="beat: Starting",
+)
+
+APP_PROCESSES = (
+    WEB,
+    _worker("worker-gpu", queues="gpu", concurrency=1, uses_gpu=True),
+    _worker("worker-cpu", queues="interactive,cpu", concurrency=2),
+    _worker("worker-train", queues="train", concurrency=1, uses_gpu=True),
+    BEAT,
+)

@@ -1,0 +1,146 @@
+"""Brings one machine's Candid8 up in order: servers, migrations, static files, demo project, processes; then waits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from workers.stack.frontend_build import build_frontend
+from workers.stack.home import Home, HomeLock, open_home
+from workers.stack.journal import Journal
+from workers.stack.processes import APP_PROCESSES, WEB, AppProcess
+from workers.stack.readiness import answers_http
+from workers.stack.services import create_database, embedded_services
+from workers.stack.supervise import Service, StackFailed, StopRequested, Supervisor
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def run_services(root: Path, *, environment_file: Path | None, throwaway: bool) -> int:
+    """Run the embedded servers alone until stopped; their addresses go to the file, or to the terminal.
+
+    A throw-away home is faster, may lose data with the machine, and is removed at the end.
+    """
+    home = open_home(root)
+    HomeLock(home).acquire()
+    journal = Journal(home.logs, quiet=True)
+    services, environment = embedded_services(home, given=os.environ, throwaway=throwaway)
+    supervisor = Supervisor(journal, environment=os.environ)
+    try:
+        _start_servers(supervisor, home, services)
+        _publish(environment, environment_file)
+        supervisor.run_until_stopped()
+    except StopRequested:
+        pass
+    except StackFailed as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    finally:
+        supervisor.stop()
+        if throwaway:
+            shutil.rmtree(home.root)
+    return 0
+
+
+def run_everything(root: Path, *, host: str, port: int) -> int:
+    """Run the whole stack until stopped; returns the exit status."""
+    home = open_home(root)
+    HomeLock(home).acquire()
+    journal = Journal(home.logs)
+    services, environment = embedded_services(home, given=os.environ)
+    inherited = os.environ | environment | _application_environment(host)
+    supervisor = Supervisor(journal, environment=inherited)
+    try:
+        _start_servers(supervisor, home, services)
+        build_frontend(supervisor, PROJECT)
+        _prepare(supervisor)
+        supervisor.start([_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES])
+        supervisor.wait_ready([WEB.name], timeout_s=120)
+        _announce(journal, home, host, port)
+        supervisor.run_until_stopped()
+    except StopRequested:
+        pass
+    except StackFailed as failure:
+        journal.say(f"not started: {failure}")
+        return 1
+    finally:
+        supervisor.stop()
+    return 0
+
+
+def run_frontend_build(root: Path) -> int:
+    """Build the front end alone; needs no server."""
+    supervisor = Supervisor(Journal(open_home(root).logs), environment=os.environ)
+    try:
+        build_frontend(supervisor, PROJECT)
+    except (StackFailed, StopRequested) as failure:
+        print(failure, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _start_servers(supervisor: Supervisor, home: Home, services: list[Service]) -> None:
+    supervisor.start(services)
+    supervisor.wait_ready([service.name for service in services], timeout_s=60)
+    if any(service.name == "postgres" for service in services):
+        create_database(home)
+
+
+def _application_environment(host: str) -> dict[str, str]:
+    return {
+        "DJANGO_SETTINGS_MODULE": os.environ.get("DJANGO_SETTINGS_MODULE", "engine.settings.dev"),
+        "ALLOWED_HOSTS": os.environ.get("ALLOWED_HOSTS", f"localhost,127.0.0.1,{host}"),
+        "PYTHONUNBUFFERED": "1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _prepare(supervisor: Supervisor) -> None:
+    manage = (sys.executable, str(PROJECT / "manage.py"))
+    for name, arguments in (
+        ("migrate", ("migrate", "--noinput")),
+        ("static", ("collectstatic", "--noinput", "--verbosity", "0")),
+        ("seed", ("seed_demo",)),
+    ):
+        supervisor.run_step(name, (*manage, *arguments), environment={}, folder=PROJECT)
+
+
+def _as_service(process: AppProcess, *, home: Home, host: str, port: int) -> Service:
+    path = process.ready_path
+    return Service(
+        name=process.name,
+        command=process.command(python=sys.executable, host=host, port=port, home=str(home.root)),
+        environment=process.environment,
+        folder=PROJECT,
+        is_ready=None if path is None else lambda: answers_http(_reachable(host), port, path),
+        ready_line=process.ready_line,
+        grace_s=process.grace_s,
+    )
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host
+
+
+def _announce(journal: Journal, home: Home, host: str, port: int) -> None:
+    journal.say("")
+    journal.say(f"Candid8 is up: http://{_reachable(host)}:{port}/")
+    accounts = home.root / "demo_accounts.txt"
+    if accounts.exists():
+        journal.say(f"demo accounts and their passwords: {accounts}")
+    journal.say(f"logs: {home.logs}   stop: Ctrl-C")
+    journal.say("")
+
+
+def _publish(environment: Mapping[str, str], file: Path | None) -> None:
+    lines = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
+    if file is None:
+        print(lines, end="", flush=True)
+        return
+    fresh = file.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(lines)
+    fresh.replace(file)
