@@ -1,0 +1,137 @@
+/** The one registry of commands: keys, buttons, the help dialog and tests all read it. */
+import { isSingleCharacter, strokeName } from "./keys";
+import type { Stroke } from "./keys";
+
+export interface Command {
+  id: string;
+  label: string;
+  keys: readonly string[];
+  /** Commands of the scope entered last are asked first. */
+  scope: string;
+  run: () => void;
+  /** For keys that act while they are held down. */
+  release?: () => void;
+  enabled?: () => boolean;
+  /** Held keys repeat only where that is meant. */
+  repeats?: boolean;
+}
+
+export class Commands {
+  private readonly byId = new Map<string, Command>();
+  private scopes: string[] = [];
+  private held: { command: Command; code: string }[] = [];
+  private readonly listeners = new Set<() => void>();
+  /** WCAG 2.1.4: people who speak to their computer can switch single-character keys off. */
+  singleKeys = true;
+
+  /** Adds commands; the returned function takes them away again. Raises on an id or key that is taken in its scope. */
+  add(commands: readonly Command[]): () => void {
+    for (const command of commands) {
+      if (this.byId.has(command.id)) throw new Error(`The command ${command.id} exists already.`);
+      for (const other of this.byId.values()) {
+        const shared = other.scope === command.scope && command.keys.find((key) => other.keys.includes(key));
+        if (shared) throw new Error(`The key ${shared} means ${other.id} and ${command.id} in ${command.scope}.`);
+      }
+      this.byId.set(command.id, command);
+    }
+    this.changed();
+    return () => {
+      for (const command of commands) this.byId.delete(command.id);
+      this.changed();
+    };
+  }
+
+  enter(scope: string): void {
+    this.scopes = [...this.scopes.filter((other) => other !== scope), scope];
+    this.changed();
+  }
+
+  leave(scope: string): void {
+    this.scopes = this.scopes.filter((other) => other !== scope);
+    this.changed();
+  }
+
+  isIn = (scope: string): boolean => this.scopes.includes(scope);
+
+  get(id: string): Command | undefined {
+    return this.byId.get(id);
+  }
+
+  isEnabled(id: string): boolean {
+    const command = this.byId.get(id);
+    return command !== undefined && (command.enabled?.() ?? true);
+  }
+
+  /** Runs a command as its button does. Returns whether it could. */
+  run(id: string): boolean {
+    if (!this.isEnabled(id)) return false;
+    this.byId.get(id)?.run();
+    this.changed();
+    return true;
+  }
+
+  /** Commands that can be reached now, those of the innermost scope first. */
+  reachable(): Command[] {
+    return [...this.scopes].reverse().flatMap((scope) => [...this.byId.values()].filter((command) => command.scope === scope));
+  }
+
+  find(stroke: string): Command | undefined {
+    if (!this.singleKeys && isSingleCharacter(stroke)) return undefined;
+    return this.reachable().find((command) => command.keys.includes(stroke));
+  }
+
+  /** Handles a key going down; true when a command owns the key, so that the browser must not act on it too. */
+  keyDown(event: Stroke & { repeat?: boolean }): boolean {
+    const command = this.find(strokeName(event));
+    if (!command) return false;
+    if (event.repeat && !command.repeats) return true;
+    if (command.enabled?.() ?? true) {
+      if (command.release) this.held.push({ command, code: event.code });
+      command.run();
+      this.changed();
+    }
+    return true;
+  }
+
+  keyUp(event: { code: string }): void {
+    const released = this.held.filter((held) => held.code === event.code);
+    this.held = this.held.filter((held) => held.code !== event.code);
+    for (const { command } of released) command.release?.();
+    if (released.length) this.changed();
+  }
+
+  /** The window lost the keyboard: nothing is held any more. */
+  releaseAll(): void {
+    const held = this.held;
+    this.held = [];
+    for (const { command } of held) command.release?.();
+  }
+
+  onChange(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+const EDITABLE = "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]";
+
+/** Lets a registry listen to the keyboard, except while the person types into a field or a dialog is open. */
+export function bindKeys(commands: Commands): void {
+  addEventListener("keydown", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (document.querySelector("dialog[open]")) return;
+    if (target?.matches(EDITABLE)) {
+      if (event.key === "Escape" && target instanceof HTMLElement) target.blur();
+      return;
+    }
+    // Enter and Space on a focused button or link press that, as everywhere on the web.
+    if ((event.key === "Enter" || event.code === "Space") && target?.closest("button, a[href], summary")) return;
+    if (commands.keyDown(event)) event.preventDefault();
+  });
+  addEventListener("keyup", (event) => commands.keyUp(event));
+  addEventListener("blur", () => commands.releaseAll());
+}

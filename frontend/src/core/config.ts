@@ -1,0 +1,27 @@
+/** The page's configuration, which the server writes into the page as JSON. */
+
+export interface Config {
+  apiBase: string;
+  wsBase: string;
+  csrfToken: string;
+  project: { id: number; slug: string; name: string; roles?: string[] };
+  user: { id: number; name: string; username?: string };
+  page: "work" | "home" | "artists" | "artist-case" | "console";
+  stage?: "object" | "pick" | "pose";
+  caseId?: number;
+  testHandle: boolean;
+}
+
+export function readConfig(): Config {
+  const element = document.getElementById("candid8-config");
+  if (!element?.textContent) throw new Error("The page carries no candid8-config.");
+  return JSON.parse(element.textContent) as Config;
+}
+
+export const pageUrl = {
+  home: (slug: string) => `/p/${slug}/`,
+  work: (slug: string, stage: string) => `/p/${slug}/work/${stage}`,
+  artists: (slug: string) => `/p/${slug}/artists/`,
+  artistCase: (slug: string, id: number) => `/p/${slug}/artists/${id}`,
+  console: () => "/admin/",
+};

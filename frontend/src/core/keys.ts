@@ -1,0 +1,47 @@
+/** Names of key strokes: "Shift+1", "Ctrl+Z", "ArrowLeft", "?"; the same on every keyboard layout that has the character. */
+
+export interface Stroke {
+  key: string;
+  code: string;
+  shiftKey: boolean;
+  ctrlKey: boolean;
+  altKey: boolean;
+  metaKey: boolean;
+}
+
+const SYMBOLS = new Set(["?", "+", "-", "=", "/", "[", "]", ",", "."]);
+
+export function strokeName(event: Stroke): string {
+  const base = baseKey(event);
+  const shift = event.shiftKey && !SYMBOLS.has(base);
+  return `${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${event.altKey ? "Alt+" : ""}${shift ? "Shift+" : ""}${base}`;
+}
+
+function baseKey(event: Stroke): string {
+  // Shift+1 types "!" or something else by layout, so digits go by their place on the board.
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code);
+  if (digit) return digit[1] as string;
+  if (event.code === "Space") return "Space";
+  if (SYMBOLS.has(event.key)) return event.key === "=" ? "+" : event.key;
+  if (/^[a-z]$/i.test(event.key)) return event.key.toUpperCase();
+  // A layout without Latin letters, or Alt that types a special character: the place on the board decides.
+  const letter = /^Key([A-Z])$/.exec(event.code);
+  return letter ? (letter[1] as string) : event.key;
+}
+
+const SHOWN: Record<string, string> = {
+  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫", PageUp: "PgUp", PageDown: "PgDn", Escape: "Esc", Delete: "Del",
+};
+
+/** How a key is written on a button. */
+export function keyLabel(name: string): string {
+  return name.split(/\+(?=.)/).map((part) => SHOWN[part] ?? part).join("+");
+}
+
+/** The value of aria-keyshortcuts for some keys. */
+export function ariaKeys(names: readonly string[]): string {
+  return names.map((name) => name.replace("Ctrl+", "Control+")).join(" ");
+}
+
+/** Can be struck by accident while speaking or typing: one printable character and no Ctrl or Alt. */
+export const isSingleCharacter = (name: string): boolean => !/^(Ctrl|Alt)\+/.test(name) && name.replace("Shift+", "").length === 1;

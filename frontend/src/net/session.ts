@@ -1,0 +1,169 @@
+/** One person's work on one stage: claim, draft, submit, next; and every way in which that can fail. */
+import { Store } from "../core/store";
+import { Queue } from "../core/queue";
+import { Problem, Unreachable } from "./api";
+import type { Api } from "./api";
+import type { Claim, NoWorkReason, Result, Stage } from "./contract";
+import { DraftKeeper } from "./drafts";
+import type { SaveState } from "./drafts";
+import { Lease } from "./lease";
+
+export type Phase = "loading" | "working" | "sending" | "empty" | "lost" | "error";
+
+export interface SessionState {
+  phase: Phase;
+  online: boolean;
+  save: SaveState;
+  leaseLeft_ms: number;
+  leaseTotal_ms: number;
+  emptyReason: NoWorkReason;
+  retryAt: number;
+  failure: unknown;
+}
+
+export interface SessionListener {
+  /** A task is there to be shown. */
+  task: (claim: Claim, draft: object | null) => Promise<void>;
+  /** The task on the screen is over. */
+  over: () => void;
+  /** Something was refused that the person can mend; the task stays on the screen. */
+  refused: (error: unknown) => void;
+}
+
+const RETRY_SEND_MS = 3000;
+const DEFAULT_RETRY_AFTER_S = 15;
+
+export class Session {
+  readonly state = new Store<SessionState>({
+    phase: "loading", online: true, save: "saved", leaseLeft_ms: 0, leaseTotal_ms: 1, emptyReason: "empty", retryAt: 0, failure: null,
+  });
+  claim: Claim | null = null;
+  private drafts: DraftKeeper | null = null;
+  private lease: Lease | null = null;
+  private idempotencyKey = "";
+  private startedAt = 0;
+  private retryTimer = 0;
+  private readonly queue = new Queue();
+
+  constructor(private readonly api: Api, private readonly projectId: number, private readonly stage: Stage, private readonly listener: SessionListener) {}
+
+  /** Takes the next task, or says why there is none. */
+  next = (): Promise<void> => this.queue.add(() => this.take());
+
+  /** Looks again now if we were waiting for work; called when a queue has changed. */
+  wake(): void {
+    if (this.state.get().phase === "empty") void this.next();
+  }
+
+  changed(produce: () => Promise<object>): void {
+    this.drafts?.changed(produce);
+  }
+
+  saveNow = async (): Promise<void> => this.drafts?.save();
+
+  submit(result: Result): Promise<void> {
+    const seconds = Math.round((performance.now() - this.startedAt) / 100) / 10;
+    return this.send("submit", { seconds, result });
+  }
+
+  skip = (reason: string): Promise<void> => this.send("skip", { reason });
+
+  escalate = (reason: string, note: string): Promise<void> => this.send("escalate", { reason, note });
+
+  setOnline(online: boolean): void {
+    if (online !== this.state.get().online) this.state.set({ online });
+  }
+
+  private async take(): Promise<void> {
+    clearTimeout(this.retryTimer);
+    this.state.set({ phase: "loading", failure: null });
+    try {
+      const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage });
+      this.setOnline(true);
+      if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
+      else await this.begin(reply.body);
+    } catch (error) {
+      this.state.set({ phase: "error", failure: error, online: !(error instanceof Unreachable) });
+      if (error instanceof Unreachable) this.retryTimer = window.setTimeout(() => void this.next(), RETRY_SEND_MS * 2);
+    }
+  }
+
+  private waitForWork(headers: Headers): void {
+    const seconds = Number(headers.get("Retry-After")) || DEFAULT_RETRY_AFTER_S;
+    const emptyReason = (headers.get("X-Candid8-Reason") ?? "empty") as NoWorkReason;
+    this.state.set({ phase: "empty", emptyReason, retryAt: Date.now() + seconds * 1000 });
+    this.retryTimer = window.setTimeout(() => void this.next(), seconds * 1000);
+  }
+
+  private async begin(claim: Claim): Promise<void> {
+    this.claim = claim;
+    this.idempotencyKey = crypto.randomUUID();
+    this.startedAt = performance.now();
+    this.drafts = new DraftKeeper(this.api, this.projectId, claim, (save) => this.state.set({ save }), () => this.loseLease());
+    this.lease = new Lease(this.api, claim, {
+      left: (leaseLeft_ms) => this.state.set({ leaseLeft_ms }),
+      lost: () => this.loseLease(),
+    });
+    this.state.set({ save: "saved", leaseTotal_ms: claim.lease_seconds * 1000 });
+    const draft = await this.drafts.latest();
+    await this.listener.task(claim, draft);
+    if (this.claim === claim) this.state.set({ phase: "working" });
+  }
+
+  private send(verb: string, body: object): Promise<void> {
+    return this.queue.add(async () => {
+      const claim = this.claim;
+      if (!claim || this.state.get().phase !== "working") return;
+      this.state.set({ phase: "sending" });
+      try {
+        await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...body });
+      } catch (error) {
+        if (error instanceof Problem && (error.code === "lease_lost" || error.code === "stale_transition")) this.loseLease();
+        else {
+          this.state.set({ phase: "working" });
+          this.listener.refused(error);
+        }
+        return;
+      }
+      this.end(true);
+      this.listener.over();
+      await this.take();
+    });
+  }
+
+  /** Repeats while the server is out of reach; the idempotency key makes the repeats harmless. */
+  private async sendUntilHeard(path: string, body: object): Promise<void> {
+    for (;;) {
+      try {
+        await this.api.post(path, body, { "Idempotency-Key": this.idempotencyKey });
+        this.setOnline(true);
+        return;
+      } catch (error) {
+        if (!(error instanceof Unreachable)) {
+          // A refused body is not the body that comes after it has been mended.
+          this.idempotencyKey = crypto.randomUUID();
+          throw error;
+        }
+        this.setOnline(false);
+        await new Promise((resolve) => setTimeout(resolve, RETRY_SEND_MS));
+      }
+    }
+  }
+
+  private loseLease(): void {
+    if (!this.claim) return;
+    const drafts = this.drafts;
+    void drafts?.save().then(() => drafts.end({ forget: false }));
+    this.drafts = null;
+    this.end(false);
+    this.state.set({ phase: "lost" });
+  }
+
+  private end(forget: boolean): void {
+    this.lease?.end();
+    this.lease = null;
+    void this.drafts?.end({ forget });
+    this.drafts = null;
+    this.claim = null;
+  }
+}

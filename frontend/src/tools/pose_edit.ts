@@ -1,0 +1,71 @@
+/** Moves, turns and scales a pose by keys, numbers and gestures, within bounds. Pure. */
+import { Euler, MathUtils, Quaternion, Vector3 } from "three";
+import type { PoseJson, Vec3 } from "../net/contract";
+import { quaternionFromWxyz, wxyzFromQuaternion } from "../viewer/frames";
+
+export type Mode = "translate" | "rotate" | "scale";
+export type NudgeKey = "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown" | "PageUp" | "PageDown";
+export interface NudgeStyle { inObjectAxes: boolean; size: "coarse" | "normal" | "fine" }
+
+const SMALLEST_FACTOR = 0.05;
+const LARGEST_FACTOR = 20;
+const FACTOR = { coarse: 5, normal: 1, fine: 0.2 };
+/** A plain nudge moves by this part of the object's size, turns by so many degrees, scales by this part. */
+const STEP = { translate: 0.02, rotate_deg: 2, scale: 0.02 };
+
+/** A scale kept within [0.05, 20] times the one we started with; not a number means the start. */
+export function clampScale(scale: number, start: number): number {
+  if (!Number.isFinite(scale)) return start;
+  return MathUtils.clamp(scale, start * SMALLEST_FACTOR, start * LARGEST_FACTOR);
+}
+
+/** One scale from a gizmo that may have scaled its axes differently: the axis that changed most decides. */
+export function uniformScale(scaled: Vec3, before: number, start: number): number {
+  const factor = scaled.map((s) => s / before).reduce((most, f) => (change(f) > change(most) ? f : most), 1);
+  return clampScale(before * factor, start);
+}
+
+// A gizmo's factor may be zero, negative or not a number; such an axis changed, but tells no size.
+const change = (factor: number): number => (factor > 0 && Number.isFinite(factor) ? Math.abs(Math.log(factor)) : 0);
+
+const AXIS: Record<NudgeKey, Vec3> = {
+  ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, -1, 0], ArrowDown: [0, 1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1],
+};
+/** In object axes the keys mean left and right (x), up and down (z), and back and forth (y). */
+const OBJECT_AXIS: Record<NudgeKey, Vec3> = {
+  ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 0, 1], ArrowDown: [0, 0, -1], PageUp: [0, 1, 0], PageDown: [0, -1, 0],
+};
+
+export function nudge(pose: PoseJson, mode: Mode, key: NudgeKey, style: NudgeStyle, startScale: number): PoseJson {
+  const factor = FACTOR[style.size];
+  const rotation = quaternionFromWxyz(pose.rotation_wxyz);
+  const axis = style.inObjectAxes ? new Vector3(...OBJECT_AXIS[key]).applyQuaternion(rotation) : new Vector3(...AXIS[key]);
+  if (mode === "scale") {
+    const grows = key === "ArrowUp" || key === "ArrowRight" || key === "PageUp";
+    return { ...pose, scale: clampScale(pose.scale * (1 + STEP.scale * factor) ** (grows ? 1 : -1), startScale) };
+  }
+  if (mode === "translate") {
+    const moved = new Vector3(...pose.translation).addScaledVector(axis, STEP.translate * factor * pose.scale);
+    return { ...pose, translation: moved.toArray() as Vec3 };
+  }
+  const turn = new Quaternion().setFromAxisAngle(turnAxis(axis, key, style), MathUtils.degToRad(STEP.rotate_deg * factor));
+  return { ...pose, rotation_wxyz: wxyzFromQuaternion(turn.multiply(rotation)) };
+}
+
+/** Turning follows the finger: the right arrow swings the front to the right, which is a turn about the upright axis. */
+function turnAxis(direction: Vector3, key: NudgeKey, style: NudgeStyle): Vector3 {
+  if (style.inObjectAxes || key.startsWith("Page")) return direction.clone().normalize();
+  const [x, y] = AXIS[key];
+  return new Vector3(y, -x, 0).normalize();
+}
+
+/** Rotation as three angles in degrees, for the number fields. */
+export function degreesOf(pose: PoseJson): Vec3 {
+  const euler = new Euler().setFromQuaternion(quaternionFromWxyz(pose.rotation_wxyz), "XYZ");
+  return [euler.x, euler.y, euler.z].map(MathUtils.radToDeg) as Vec3;
+}
+
+export function withDegrees(pose: PoseJson, [x, y, z]: Vec3): PoseJson {
+  const euler = new Euler(MathUtils.degToRad(x), MathUtils.degToRad(y), MathUtils.degToRad(z), "XYZ");
+  return { ...pose, rotation_wxyz: wxyzFromQuaternion(new Quaternion().setFromEuler(euler)) };
+}

@@ -1,0 +1,133 @@
+/** Keys, commands, history and the queue. */
+import { describe, expect, it } from "vitest";
+import { Commands } from "../src/core/commands";
+import { History } from "../src/core/history";
+import { ariaKeys, keyLabel, strokeName } from "../src/core/keys";
+import { Queue } from "../src/core/queue";
+
+const stroke = (key: string, code: string, held: Partial<Record<"shiftKey" | "ctrlKey" | "altKey" | "metaKey", boolean>> = {}) => ({
+  key, code, shiftKey: false, ctrlKey: false, altKey: false, metaKey: false, ...held,
+});
+
+describe("keys", () => {
+  it("names digits by their place, so that Shift+1 is Shift+1 on every layout", () => {
+    expect(strokeName(stroke("!", "Digit1", { shiftKey: true }))).toBe("Shift+1");
+    expect(strokeName(stroke("5", "Numpad5"))).toBe("5");
+  });
+
+  it("names letters by what they type, and by place where no Latin letter is typed", () => {
+    expect(strokeName(stroke("z", "KeyY", { ctrlKey: true }))).toBe("Ctrl+Z");
+    expect(strokeName(stroke("я", "KeyZ"))).toBe("Z");
+  });
+
+  it("does not count the Shift that a symbol needs, and takes = for + ", () => {
+    expect(strokeName(stroke("?", "Slash", { shiftKey: true }))).toBe("?");
+    expect(strokeName(stroke("=", "Equal"))).toBe("+");
+  });
+
+  it("writes keys for people and for assistive technology", () => {
+    expect(keyLabel("Shift+ArrowLeft")).toBe("Shift+←");
+    expect(keyLabel("+")).toBe("+");
+    expect(ariaKeys(["Ctrl+Z", "U"])).toBe("Control+Z U");
+  });
+});
+
+describe("commands", () => {
+  const log: string[] = [];
+  const command = (id: string, key: string, scope: string) => ({ id, label: id, keys: [key], scope, run: () => log.push(id) });
+
+  it("lets the scope entered last answer first", () => {
+    const commands = new Commands();
+    commands.add([command("pick-1", "1", "pick"), command("rate-1", "1", "rating")]);
+    commands.enter("pick");
+    expect(commands.find("1")?.id).toBe("pick-1");
+    commands.enter("rating");
+    expect(commands.find("1")?.id).toBe("rate-1");
+    commands.leave("rating");
+    expect(commands.find("1")?.id).toBe("pick-1");
+  });
+
+  it("refuses two commands on one key of one scope", () => {
+    const commands = new Commands();
+    expect(() => commands.add([command("a", "1", "pick"), command("b", "1", "pick")])).toThrow("a and b");
+  });
+
+  it("releases a held key once, also when the window loses the keyboard", () => {
+    const commands = new Commands();
+    let bare = 0;
+    commands.add([{ id: "bare", label: "", keys: ["V"], scope: "x", run: () => { bare += 1; }, release: () => { bare -= 1; } }]);
+    commands.enter("x");
+    commands.keyDown(stroke("v", "KeyV"));
+    commands.keyDown({ ...stroke("v", "KeyV"), repeat: true });
+    expect(bare).toBe(1);
+    commands.releaseAll();
+    commands.keyUp({ code: "KeyV" });
+    expect(bare).toBe(0);
+  });
+
+  it("does not run a disabled command but still owns its key", () => {
+    const commands = new Commands();
+    commands.add([{ ...command("never", "Enter", "x"), enabled: () => false }]);
+    commands.enter("x");
+    expect(commands.keyDown(stroke("Enter", "Enter"))).toBe(true);
+    expect(log).not.toContain("never");
+  });
+
+  it("switches single-character keys off on request and keeps the others", () => {
+    const commands = new Commands();
+    commands.add([command("single", "B", "x"), command("chord", "Ctrl+Z", "x")]);
+    commands.enter("x");
+    commands.singleKeys = false;
+    expect(commands.find("B")).toBeUndefined();
+    expect(commands.find("Ctrl+Z")?.id).toBe("chord");
+  });
+});
+
+describe("history", () => {
+  it("undoes and redoes in order, and forgets what was undone after a new edit", () => {
+    const history = new History(() => 0);
+    let value = 0;
+    const set = (to: number) => {
+      const from = value;
+      value = to;
+      history.push({ label: `${to}`, undo: () => { value = from; }, redo: () => { value = to; } });
+    };
+    set(1); set(2);
+    history.undo();
+    expect(value).toBe(1);
+    history.redo();
+    expect(value).toBe(2);
+    history.undo();
+    set(5);
+    expect(history.redo()).toBeUndefined();
+    history.undo(); history.undo();
+    expect(value).toBe(0);
+  });
+
+  it("makes quick nudges of one kind one step and slow ones two", () => {
+    let now = 0, value = 0;
+    const history = new History(() => now);
+    const bump = () => {
+      const from = value, to = value + 1;
+      value = to;
+      history.push({ label: "nudge", mergeKey: "x", undo: () => { value = from; }, redo: () => { value = to; } });
+    };
+    bump(); now = 100; bump(); now = 5000; bump();
+    history.undo();
+    expect(value).toBe(2);
+    history.undo();
+    expect(value).toBe(0);
+    history.redo();
+    expect(value).toBe(2);
+  });
+});
+
+it("the queue starts work in order and goes on after a failure", async () => {
+  const queue = new Queue();
+  const seen: number[] = [];
+  const failing = queue.add(async () => { seen.push(1); throw new Error("no"); });
+  const after = queue.add(async () => seen.push(2));
+  await expect(failing).rejects.toThrow("no");
+  await after;
+  expect(seen).toEqual([1, 2]);
+});
