@@ -1,0 +1,46 @@
+# Candid8's commands; `make help` lists them. Everything happens in .venv and .candid8, nothing else is touched.
+SHELL := /bin/sh
+BOOTSTRAP := sh workers/stack/bootstrap.sh
+RUN := $(BOOTSTRAP) python
+UV := $(BOOTSTRAP) uv
+
+.DEFAULT_GOAL := help
+.PHONY: help up stop install test check fmt lock bench clean
+
+help: ## show these lines
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+up: ## install what is missing, start everything, print the address (PORT=8000 HOST=127.0.0.1)
+	@$(RUN) -m workers.stack up
+
+stop: ## stop the stack that `make up` started in another terminal
+	@$(RUN) -m workers.stack stop
+
+install: ## make .venv from the lock (CANDID8_TORCH=cpu|cuda) and build the front end
+	@$(RUN) -m workers.stack frontend
+
+test: install ## prove the product: real services, real browser, front-end units
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+check: install ## format, lint, types, import contracts, migrations, generated files
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+	@$(BOOTSTRAP) lint-imports
+	@$(RUN) -m pytest -q tests/architecture
+
+fmt: ## format and sort imports
+	@$(RUN) -m ruff format .
+	@$(RUN) -m ruff check --fix --select I .
+
+lock: ## write the locks anew from pyproject.toml, keeping versions that still fit
+	@$(UV) pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --extra ml --extra embedded --extra dev -o requirements.lock
+	@$(UV) pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  -c requirements.lock --no-annotate -o requirements-server.lock
+
+bench: install ## measure the budgets of docs and print them
+	@$(RUN) -m benchmarks
+
+clean: ## remove what is built or installed; data in .candid8 stays
+	rm -rf .venv .venv.new frontend/node_modules frontend/static/candid8 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
