@@ -1,0 +1,183 @@
+"""Registers weights, judges them, deploys them and rolls back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from engine import events, jobs
+from engine.errors import BadInput, EngineError, NotFound, StaleTransition
+from engine.models import Checkpoint, Deployment, TrainingRun
+from engine.selectors import deployments
+from engine.states import CheckpointStatus, DeploymentStatus
+from engine.transitions import Actor, record_creation, transition
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def register(
+    *,
+    weights_key: str,
+    sha256: str,
+    manifest: dict[str, Any],
+    name: str,
+    parent_id: int | None,
+    run_id: int | None,
+    actor: Actor,
+) -> Checkpoint:
+    """Writes the row of stored weights and asks a worker to verify them; the same weights are one checkpoint.
+
+    ``parent_id`` defaults to the run's base, and a run learns its output here. Raises BadInput for a malformed hash or
+    a manifest that names no preset.
+    """
+    if not SHA256.fullmatch(sha256):
+        raise BadInput("A checkpoint is registered by the sha256 of its weights: 64 lower-case hex digits.")
+    preset = manifest.get("preset")
+    if not isinstance(preset, str) or not preset:
+        raise BadInput("The checkpoint's manifest must name its preset.")
+    with transaction.atomic():
+        run = TrainingRun.objects.select_for_update().get(pk=run_id) if run_id else None
+        checkpoint, is_new = Checkpoint.objects.get_or_create(
+            sha256=sha256,
+            defaults={
+                "name": name,
+                "weights_key": weights_key,
+                "manifest": manifest,
+                "preset": preset,
+                "parent_id": parent_id or (run.base_checkpoint_id if run else None),
+            },
+        )
+        if is_new:
+            record_creation(checkpoint, by=actor)
+            jobs.enqueue(
+                kind="verify_checkpoint",
+                key=f"verify-{checkpoint.pk}",
+                payload={"checkpoint_id": checkpoint.pk},
+                project_id=run.project_id if run else None,
+            )
+        if run is not None and run.output_checkpoint_id != checkpoint.pk:
+            TrainingRun.objects.filter(pk=run.pk).update(output_checkpoint=checkpoint)
+    return checkpoint
+
+
+def verify(*, checkpoint_id: int, actor: Actor) -> None:
+    """REGISTERED > VERIFIED: it loaded, and its golden outputs came out right. Harmless the second time."""
+    with transaction.atomic():
+        checkpoint = _locked(checkpoint_id)
+        if checkpoint.status != CheckpointStatus.VERIFIED:
+            transition(checkpoint, CheckpointStatus.VERIFIED, by=actor)
+
+
+def refuse(*, checkpoint_id: int, detail: str, actor: Actor = jobs.WORKER) -> None:
+    """REGISTERED > REFUSED with the reason. Harmless on a checkpoint that is judged already."""
+    with transaction.atomic():
+        checkpoint = _locked(checkpoint_id)
+        if checkpoint.status == CheckpointStatus.REGISTERED:
+            transition(
+                checkpoint,
+                CheckpointStatus.REFUSED,
+                by=actor,
+                reason=detail[:300],
+                changes={"detail": detail},
+            )
+
+
+def record_evaluation(*, checkpoint_id: int, evaluation: dict[str, Any]) -> None:
+    """Keeps the report against the parent; a later one replaces it."""
+    if Checkpoint.objects.filter(pk=checkpoint_id).update(evaluation=evaluation) != 1:
+        raise NotFound("There is no such checkpoint.")
+
+
+def deploy(
+    *, checkpoint_id: int, role: str = deployments.GENERATOR, actor: Actor, reason: str = ""
+) -> Deployment:
+    """Makes the checkpoint serve in the role as a new generation, and retires what served, in one transaction.
+
+    Raises EngineError ``not_verified`` for a checkpoint that is not VERIFIED, ``already_serving`` when it serves now,
+    StaleTransition when somebody else deployed at the same moment.
+    """
+    try:
+        with transaction.atomic():
+            checkpoint = _locked(checkpoint_id)
+            if checkpoint.status != CheckpointStatus.VERIFIED:
+                raise EngineError(
+                    f"{checkpoint.name} is {checkpoint.status}: only a VERIFIED checkpoint may serve.",
+                    code="not_verified",
+                )
+            return _promote(checkpoint, role=role, actor=actor, reason=reason)
+    except IntegrityError as error:
+        raise StaleTransition("Somebody else deployed a checkpoint in the meantime. Look again.") from error
+
+
+def rollback(*, role: str = deployments.GENERATOR, actor: Actor) -> Deployment:
+    """Deploys the checkpoint that served before the present one, as a new generation.
+
+    Raises EngineError ``nothing_to_roll_back`` when no other checkpoint ever served in the role.
+    """
+    previous = deployments.previously_serving(role)
+    if previous is None:
+        raise EngineError(
+            "There is nothing to roll back to: no other checkpoint has served yet.",
+            code="nothing_to_roll_back",
+        )
+    return deploy(
+        checkpoint_id=previous.checkpoint_id,
+        role=role,
+        actor=actor,
+        reason=f"rolled back to the checkpoint of generation {previous.generation}",
+    )
+
+
+def record_swap_error(*, deployment_id: int, detail: str) -> None:
+    """Keeps why a worker could not load the deployment; an empty ``detail`` says that it could after all."""
+    with transaction.atomic():
+        deployment = Deployment.objects.select_for_update().filter(pk=deployment_id).first()
+        if deployment is None:
+            raise NotFound("There is no such deployment.")
+        if deployment.swap_error != detail:
+            Deployment.objects.filter(pk=deployment_id).update(swap_error=detail)
+            _announce(deployment)
+
+
+def _promote(checkpoint: Checkpoint, *, role: str, actor: Actor, reason: str) -> Deployment:
+    """Demotes before it promotes: the rule of one serving deployment per role cannot wait for the commit."""
+    retiring = (
+        Deployment.objects.select_for_update().filter(role=role, status=DeploymentStatus.SERVING).first()
+    )
+    if retiring is not None and retiring.checkpoint_id == checkpoint.pk:
+        raise EngineError(f"{checkpoint.name} serves already.", code="already_serving")
+    newest = Deployment.objects.filter(role=role).aggregate(newest=Max("generation"))["newest"] or 0
+    deployment = Deployment.objects.create(
+        role=role, checkpoint=checkpoint, generation=newest + 1, deployed_by_id=actor.user_id
+    )
+    record_creation(deployment, by=actor, reason=reason)
+    if retiring is not None:
+        transition(
+            retiring,
+            DeploymentStatus.RETIRED,
+            by=actor,
+            reason=f"generation {deployment.generation} took over",
+        )
+    transition(deployment, DeploymentStatus.SERVING, by=actor, reason=reason)
+    _announce(deployment)
+    return deployment
+
+
+def _announce(deployment: Deployment) -> None:
+    events.publish(
+        project_id=None,
+        kind="deployment.changed",
+        id=str(deployment.pk),
+        status=str(deployment.status),
+        generation=deployment.generation,
+    )
+
+
+def _locked(checkpoint_id: int) -> Checkpoint:
+    checkpoint = Checkpoint.objects.select_for_update().filter(pk=checkpoint_id).first()
+    if checkpoint is None:
+        raise NotFound("There is no such checkpoint.")
+    return checkpoint
