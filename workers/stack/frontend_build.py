@@ -21,11 +21,12 @@ def build_frontend(supervisor: Supervisor, project: Path) -> None:
         return
     installed = folder / "node_modules" / ".candid8-stamp"
     built = folder / "static" / "candid8" / ".stamp"
-    wanted_packages = _digest(folder, [lock])
+    wanted_packages = tree_digest(folder, [lock])
     if _read(installed) != wanted_packages:
-        supervisor.run_step("npm", npm_command("ci", "--no-audit", "--no-fund"), environment=node_environment(), folder=folder)
+        install = npm_command("ci", "--no-audit", "--no-fund")
+        supervisor.run_step("npm", install, environment=node_environment(), folder=folder)
         installed.write_text(wanted_packages)
-    wanted_build = _digest(folder, _sources(folder))
+    wanted_build = tree_digest(folder, _sources(folder))
     if _read(built) != wanted_build:
         supervisor.run_step("build", npm_command("run", "build"), environment=node_environment(), folder=folder)
         built.parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +37,14 @@ def npm_command(*arguments: str) -> tuple[str, ...]:
     """The command line that runs npm with the wheel's node, whatever node the machine has."""
     node = _node_folder()
     return (str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), *arguments)
+
+
+def tree_digest(folder: Path, files: Iterable[Path]) -> str:
+    """One hash of the files' names and contents."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 def node_environment() -> dict[str, str]:
@@ -56,13 +65,6 @@ def _sources(folder: Path) -> list[Path]:
         for path in folder.rglob("*")
         if path.is_file() and not any(part in OUTPUT_FOLDERS for part in path.relative_to(folder).parts)
     )
-
-
-def _digest(folder: Path, files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def _read(path: Path) -> str | None:

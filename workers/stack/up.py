@@ -8,10 +8,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from workers.stack.frontend_build import build_frontend
+from workers.stack.frontend_build import build_frontend, tree_digest
 from workers.stack.home import Home, HomeLock, open_home
 from workers.stack.journal import Journal
-from workers.stack.processes import APP_PROCESSES, WEB, AppProcess
+from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, WEB, AppProcess
 from workers.stack.readiness import answers_http
 from workers.stack.services import create_database, embedded_services
 from workers.stack.supervise import Service, StackFailed, StopRequested, Supervisor
@@ -55,8 +55,9 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
     supervisor = Supervisor(journal, environment=inherited)
     try:
         _start_servers(supervisor, home, services)
+        _publish({name: inherited[name] for name in ENVIRONMENT_NAMES}, home.root / "environment.sh")
         build_frontend(supervisor, PROJECT)
-        _prepare(supervisor)
+        _prepare(supervisor, home)
         supervisor.start([_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES])
         supervisor.wait_ready([WEB.name], timeout_s=120)
         _announce(journal, home, host, port)
@@ -98,14 +99,27 @@ def _application_environment(host: str) -> dict[str, str]:
     }
 
 
-def _prepare(supervisor: Supervisor) -> None:
-    manage = (sys.executable, str(PROJECT / "manage.py"))
-    for name, arguments in (
-        ("migrate", ("migrate", "--noinput")),
-        ("static", ("collectstatic", "--noinput", "--verbosity", "0")),
-        ("seed", ("seed_demo",)),
-    ):
-        supervisor.run_step(name, (*manage, *arguments), environment={}, folder=PROJECT)
+def _prepare(supervisor: Supervisor, home: Home) -> None:
+    _manage(supervisor, "migrate", "migrate", "--noinput")
+    _collect_static(supervisor, home)
+    _manage(supervisor, "seed", "seed_demo")
+
+
+def _collect_static(supervisor: Supervisor, home: Home) -> None:
+    """Gather and compress the static files when any of them, or any installed package, has changed."""
+    stamp = home.root / "static.stamp"
+    roots = [PROJECT / name / "static" for name in ("annotate", "engine", "frontend")]
+    files = [path for root in roots for path in root.rglob("*") if path.is_file()]
+    wanted = tree_digest(PROJECT, sorted([*files, PROJECT / "requirements.lock"]))
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    _manage(supervisor, "static", "collectstatic", "--noinput", "--clear", "--verbosity", "0")
+    stamp.write_text(wanted)
+
+
+def _manage(supervisor: Supervisor, step: str, *arguments: str) -> None:
+    command = (sys.executable, str(PROJECT / "manage.py"), *arguments)
+    supervisor.run_step(step, command, environment={}, folder=PROJECT)
 
 
 def _as_service(process: AppProcess, *, home: Home, host: str, port: int) -> Service:
