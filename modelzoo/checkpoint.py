@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,28 +117,29 @@ def manifest_from_bytes(data: bytes) -> Manifest:
         document = json.loads(data)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointRefused("manifest_invalid", f"the manifest is not JSON: {error}") from error
-    if not isinstance(document, dict):
+    manifest = manifest_from_document(document)
+    if manifest_to_bytes(manifest) != data:
+        raise CheckpointRefused("manifest_hash_mismatch", "the manifest is not in the form it was written in")
+    return manifest
+
+
+def manifest_from_document(document: Any) -> Manifest:
+    """The manifest in a JSON object, as a database keeps it. Raises CheckpointRefused when it was changed."""
+    if not isinstance(document, Mapping):
         raise CheckpointRefused("manifest_invalid", "the manifest is not a JSON object")
     if document.get("format") != FORMAT:
         raise CheckpointRefused(
             "format_unknown", f"the manifest's format is {document.get('format')!r}, this version reads {FORMAT!r}"
         )
-    stated = document.pop("manifest_sha256", None)
-    if stated != hashlib.sha256(_canonical(document)).hexdigest():
+    body = {key: value for key, value in document.items() if key != "manifest_sha256"}
+    if document.get("manifest_sha256") != hashlib.sha256(_canonical(body)).hexdigest():
         raise CheckpointRefused("manifest_hash_mismatch", "the manifest was changed after it was written")
     try:
-        manifest = Manifest(
-            **{
-                **document,
-                "lineage": Lineage(**document["lineage"]),
-                "components": tuple(document["components"]),
-            }
+        return Manifest(
+            **{**body, "lineage": Lineage(**body["lineage"]), "components": tuple(body["components"])}
         )
     except (TypeError, KeyError) as error:
         raise CheckpointRefused("manifest_invalid", f"the manifest's fields are wrong: {error}") from error
-    if manifest_to_bytes(manifest) != data:
-        raise CheckpointRefused("manifest_hash_mismatch", "the manifest is not in the form it was written in")
-    return manifest
 
 
 def assemble(

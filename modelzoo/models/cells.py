@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 OFFSETS = torch.stack(
     torch.meshgrid(*[torch.arange(-1, 2)] * 3, indexing="ij"), dim=-1
@@ -140,3 +141,34 @@ def _largest(counts: Tensor, *, max_cells: int) -> Tensor:
         return found
     order = torch.sort(counts[tuple(found.T)], descending=True, stable=True).indices
     return found[order[:max_cells].sort().values]
+
+
+def gather_voxels(volume: Tensor, cells: CellBatch) -> Tensor:
+    """The voxels (N, V) of each cell from volumes (B, R, R, R); z runs fastest within a cell."""
+    blocks = _blocks(volume, cells.grid)
+    x, y, z = cells.coords.unbind(dim=1)
+    return blocks[cells.batch, x, y, z]
+
+
+def scatter_voxels(values: Tensor, cells: CellBatch, volume: Tensor) -> Tensor:
+    """A copy of the volumes (B, R, R, R) with each cell's voxels replaced by ``values`` (N, V)."""
+    blocks = _blocks(volume, cells.grid).clone()
+    x, y, z = cells.coords.unbind(dim=1)
+    blocks[cells.batch, x, y, z] = values
+    side = volume.shape[-1] // cells.grid
+    joined = blocks.unflatten(-1, (side, side, side)).permute(0, 1, 4, 2, 5, 3, 6)
+    return joined.reshape(volume.shape)
+
+
+def coarse_features(occupancy: Tensor, cells: CellBatch) -> Tensor:
+    """Occupancy probabilities (B, R, R, R), blurred over 3 voxels, as the texture model sees them: (N, V) in [-1, 1]."""
+    blurred = F.avg_pool3d(occupancy[:, None], 3, stride=1, padding=1)[:, 0]
+    return gather_voxels(blurred, cells) * 2 - 1
+
+
+def _blocks(volume: Tensor, grid: int) -> Tensor:
+    """(B, R, R, R) as (B, grid, grid, grid, V)."""
+    assert volume.ndim == 4 and volume.shape[-1] % grid == 0, volume.shape
+    side = volume.shape[-1] // grid
+    cut = volume.unflatten(3, (grid, side)).unflatten(2, (grid, side)).unflatten(1, (grid, side))
+    return cut.permute(0, 1, 3, 5, 2, 4, 6).flatten(4)

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelzoo.models.cells import CellBatch, CellConv, batch_cells, pad_parents, pool_to_parents
+from modelzoo.flow import euler_sample, precondition
+from modelzoo.models.cells import CellBatch, CellConv, pad_parents, pool_to_parents
 
 FREQUENCIES = 32
 
@@ -130,8 +131,9 @@ class TextureFlow(nn.Module):
     def forward(self, x_t: Tensor, t: Tensor, encoded: EncodedTexture, cells: CellBatch) -> Tensor:
         """``x_t`` (N, channels) at times ``t`` (B,) to velocities (N, channels)."""
         assert x_t.shape == (len(cells.coords), self.config.channels) and t.shape == (cells.size,), (x_t.shape, t.shape)
+        scale_in, skip, scale_out = (scale[cells.batch] for scale in precondition(t, 2))
         time = F.silu(self.time(_time_features(t)))
-        values = self.from_latent(x_t) + encoded.features
+        values = self.from_latent(x_t * scale_in) + encoded.features
         for block in self.enter:
             values = block(values, time, cells)
         parents = self.down(pool_to_parents(cells, values))
@@ -142,32 +144,30 @@ class TextureFlow(nn.Module):
         values = values + self.up(tokens[cells.parent_batch, cells.parent_slot])[cells.parent]
         for block in self.leave:
             values = block(values, time, cells)
-        velocity: Tensor = self.to_velocity(self.norm(values))
+        velocity: Tensor = skip * x_t + scale_out * self.to_velocity(self.norm(values))
         return velocity
 
 
 def sample_texture(
     model: TextureFlow,
     condition: TextureCondition,
+    cells: CellBatch,
     *,
-    coords: list[Tensor],
-    noise: list[Tensor],
+    noise: Tensor,
     steps: int,
     rescale_t: float,
-) -> list[Tensor]:
-    """Euler steps from each object's own ``noise`` (N_i, channels) at t = 0 to standardised latents at t = 1.
-
-    The time grid is t / (1 + (rescale_t - 1)(1 - t)) of a uniform one: more steps near the noise.
-    """
-    cells = batch_cells(coords, grid=16)
+    cfg_strength: float = 0.0,
+) -> Tensor:
+    """Standardised latents (N, channels) of all objects in one batch, from ``noise`` (N, channels)."""
     encoded = model.encode(condition, cells)
-    grid = torch.linspace(0, 1, steps + 1)
-    grid = grid / (1 + (rescale_t - 1) * (1 - grid))
-    x_t = torch.cat(noise)
-    for start, stop in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
-        t = torch.full((cells.size,), start, device=x_t.device)
-        x_t = x_t + (stop - start) * model(x_t, t, encoded, cells)
-    return list(x_t.split(cells.counts))
+    blind = model.without_photograph(encoded, torch.ones(cells.size, dtype=torch.bool, device=noise.device))
+
+    def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
+        times = torch.full((cells.size,), t, device=x_t.device)
+        found: Tensor = model(x_t, times, encoded if conditioned else blind, cells)
+        return found
+
+    return euler_sample(velocity, noise, steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
 
 
 class _FineBlock(nn.Module):

@@ -1,0 +1,88 @@
+"""Samples for the texture flow: a crop of a procedural photograph, a slightly wrong shape, and the true cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from modelzoo.conditioning import crop_square
+from modelzoo.contracts import Intrinsics
+from modelzoo.models.cells import active_cells
+from modelzoo.texture_conditioning import crop_camera
+from training.data.cells import ObjectCells, cells_of, object_field, perturbed
+from training.data.scenes import SceneKind, make_scene, render_scene
+
+MIN_MASK_PIXELS = 60  # of the 64 x 64 view that finds the crop
+
+
+@dataclass(frozen=True, kw_only=True)
+class TexturedSample:
+    """One target: the crop, its camera and true pose, the shape the model is given and what is really there."""
+
+    rgb: NDArray[np.uint8]  # S x S x 3
+    mask: NDArray[np.bool_]  # S x S
+    depth: NDArray[np.float32]  # S x S, NaN where unknown
+    camera: NDArray[np.float32]  # 4, see texture_conditioning.crop_camera
+    rotation: NDArray[np.float32]
+    translation: NDArray[np.float32]
+    scale: float
+    occupancy: NDArray[np.float16]  # R x R x R, probabilities of the shape that is given
+    cells: ObjectCells
+
+
+def draw_textured_sample(*, stream: int, index: int, size: int, grid: int) -> TexturedSample | None:
+    """A repeatable sample, or None when too little of its target shows."""
+    rng = np.random.default_rng([stream, index])
+    kind: SceneKind = ("isolated", "composited", "shifted")[int(rng.choice(3, p=[0.3, 0.4, 0.3]))]
+    scene = make_scene(rng, kind)
+    found = render_scene(scene, rng, intrinsics=scene.intrinsics(64), supersample=1)
+    if found.mask.sum() < MIN_MASK_PIXELS:
+        return None
+    window = crop_square(found.mask)
+    whole = scene.intrinsics(64)
+    zoom = size / window.side
+    crop = Intrinsics(
+        fx=whole.fx * zoom,
+        fy=whole.fy * zoom,
+        cx=(whole.cx - window.left) * zoom,
+        cy=(whole.cy - window.top) * zoom,
+        width=size,
+        height=size,
+    )
+    seen = render_scene(scene, rng, intrinsics=crop, supersample=2 if rng.random() < 0.5 else 1)
+    field = object_field(scene.target, resolution=4 * grid)
+    given = perturbed(field, rng, amplitude=float(rng.choice([0.3, 0.8, 1.5])))
+    coords = active_cells(torch.from_numpy(given > 0)[None], grid=grid, max_cells=1536)[0].numpy()
+    return TexturedSample(
+        rgb=seen.rgb,
+        mask=seen.mask,
+        depth=seen.depth,
+        camera=crop_camera(whole, window),
+        rotation=scene.rotation.astype(np.float32),
+        translation=scene.translation.astype(np.float32),
+        scale=scene.scale,
+        occupancy=(1 / (1 + np.exp(-np.clip(3 * given, -12, 12)))).astype(np.float16),
+        cells=cells_of(scene.target, coords, grid=grid),
+    )
+
+
+def jittered_pose(
+    sample: TexturedSample, rng: Generator, *, amount: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """The sample's pose with errors as the layout model makes them, times ``amount``: degrees, shift and size."""
+    axis = rng.normal(size=3)
+    axis /= np.linalg.norm(axis)
+    angle = amount * np.deg2rad(rng.normal(0, 9.0))
+    k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    turn = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    shift = amount * sample.scale * rng.normal(0, [0.04, 0.04, 0.08])
+    grow = float(np.exp(amount * rng.normal(0, 0.05)))
+    return (
+        (sample.rotation @ turn).astype(np.float32),
+        (sample.translation + shift).astype(np.float32),
+        sample.scale * grow,
+    )
