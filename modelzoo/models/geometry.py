@@ -1,0 +1,172 @@
+"""The geometry model: image, mask and point map to a shape latent and a layout, by two-stream rectified flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from modelzoo.encoders.views import ViewEncoder
+from modelzoo.flow import euler_sample, interpolate, precondition
+from modelzoo.models.mixture import MixtureBlock, StepEmbedding
+from modelzoo.presets import GeometryPreset
+
+LAYOUT_SIZES = (6, 3, 1)  # rotation (6D), translation, log scale: one token each
+LAYOUT_DIM = sum(LAYOUT_SIZES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometrySample:
+    """What the flow gives: raw (not standardised) shape latent B x C x D x D x D and layout B x 10."""
+
+    shape: Tensor
+    layout: Tensor
+
+
+class GeometryModel(nn.Module):
+    """Condition encoder, two-stream flow and the standardisation of what it generates (as buffers)."""
+
+    shape_mean: Tensor
+    shape_std: Tensor
+    layout_mean: Tensor
+    layout_std: Tensor
+
+    def __init__(self, preset: GeometryPreset) -> None:
+        super().__init__()
+        self.preset = preset
+        width, patch = preset.width, preset.patch
+        self.encoder = ViewEncoder(
+            image_size=preset.image_size, width=width, depth=preset.encoder_depth, heads=preset.heads
+        )
+        token = preset.latent_channels * patch**3
+        self.shape_in = nn.Linear(token, width)
+        self.shape_position = nn.Parameter(torch.randn(1, preset.num_shape_tokens, width) * 0.02)
+        self.layout_in = nn.ModuleList([nn.Linear(size, width) for size in LAYOUT_SIZES])
+        self.layout_position = nn.Parameter(torch.randn(1, len(LAYOUT_SIZES), width) * 0.02)
+        self.time = StepEmbedding(width, zero=False)
+        self.step = StepEmbedding(width, zero=True)
+        self.blocks = nn.ModuleList([MixtureBlock(width, preset.heads, preset.mlp_ratio) for _ in range(preset.depth)])
+        self.shape_norm, self.layout_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.shape_out = nn.Linear(width, token)
+        self.layout_out = nn.ModuleList([nn.Linear(width, size) for size in LAYOUT_SIZES])
+        for head in (self.shape_out, *self.layout_out):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+        self.register_buffer("shape_mean", torch.zeros(preset.latent_channels, 1, 1, 1))
+        self.register_buffer("shape_std", torch.ones(preset.latent_channels, 1, 1, 1))
+        self.register_buffer("layout_mean", torch.zeros(LAYOUT_DIM))
+        self.register_buffer("layout_std", torch.ones(LAYOUT_DIM))
+
+    def shape_parameters(self) -> list[nn.Parameter]:
+        """Parameters that only the shape stream uses."""
+        streams = [parameter for block in self.blocks for parameter in block.shape.parameters()]
+        ends = [self.shape_in, self.shape_norm, self.shape_out]
+        return [*streams, self.shape_position, *[p for module in ends for p in module.parameters()]]
+
+    def layout_parameters(self) -> list[nn.Parameter]:
+        """Parameters that only the layout stream uses."""
+        streams = [parameter for block in self.blocks for parameter in block.layout.parameters()]
+        ends = [self.layout_in, self.layout_norm, self.layout_out]
+        return [*streams, self.layout_position, *[p for module in ends for p in module.parameters()]]
+
+    def standardise_shape(self, latent: Tensor) -> Tensor:
+        return (latent - self.shape_mean) / self.shape_std
+
+    def standardise_layout(self, layout: Tensor) -> Tensor:
+        return (layout - self.layout_mean) / self.layout_std
+
+    def encode(self, crop: Tensor, full: Tensor, box: Tensor) -> Tensor:
+        """Condition tokens of the views (see ViewEncoder)."""
+        tokens: Tensor = self.encoder(crop, full, box)
+        return tokens
+
+    def forward(
+        self, shape: Tensor, layout: Tensor, t: Tensor, condition: Tensor, step_size: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Velocities of the standardised shape latent (B x C x D^3) and layout (B x 10) at times t (B)."""
+        batch = shape.shape[0]
+        assert shape.shape == (batch, *self.preset.latent_shape), shape.shape
+        assert layout.shape == (batch, LAYOUT_DIM), layout.shape
+        assert t.shape == (batch,) and condition.shape[0] == batch, (t.shape, condition.shape)
+        scale_in, skip, scale_out = precondition(t, 2)
+        shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
+        pieces = (layout * scale_in).split(LAYOUT_SIZES, dim=1)
+        layout_tokens = torch.stack([net(piece) for net, piece in zip(self.layout_in, pieces, strict=True)], dim=1)
+        layout_tokens = layout_tokens + self.layout_position
+        step = self.time(t) + self.step(torch.zeros_like(t) if step_size is None else step_size)
+        for block in self.blocks:
+            shape_tokens, layout_tokens = block(shape_tokens, layout_tokens, step, condition)
+        shape_net = self._unpatch(self.shape_out(self.shape_norm(shape_tokens)))
+        tokens = self.layout_norm(layout_tokens).unbind(dim=1)
+        layout_net = torch.cat([net(token) for net, token in zip(self.layout_out, tokens, strict=True)], dim=1)
+        grid = (batch, 1, 1, 1, 1)
+        return (
+            skip.view(grid) * shape + scale_out.view(grid) * shape_net,
+            skip * layout + scale_out * layout_net,
+        )
+
+    @torch.no_grad()
+    def sample(
+        self,
+        condition: Tensor,
+        *,
+        noise_shape: Tensor,
+        noise_layout: Tensor,
+        steps: int,
+        rescale_t: float,
+        cfg_strength: float = 0.0,
+        step_size: float = 0.0,
+    ) -> GeometrySample:
+        """Draw one shape latent and layout per row of the noise and of ``condition``, all in one batch."""
+        batch, cells = noise_shape.shape[0], noise_shape[0].numel()
+
+        def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
+            times = torch.full((batch,), t)
+            given = condition if conditioned else torch.zeros_like(condition)
+            shape, layout = self(
+                x_t[:, :cells].reshape(noise_shape.shape), x_t[:, cells:], times, given, torch.full((batch,), step_size)
+            )
+            return torch.cat([shape.flatten(1), layout], dim=1)
+
+        joint = torch.cat([noise_shape.flatten(1), noise_layout], dim=1)
+        data = euler_sample(velocity, joint, steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
+        return GeometrySample(
+            shape=data[:, :cells].reshape(noise_shape.shape) * self.shape_std + self.shape_mean,
+            layout=data[:, cells:] * self.layout_std + self.layout_mean,
+        )
+
+    @torch.no_grad()
+    def sample_layout(
+        self,
+        condition: Tensor,
+        *,
+        shape: Tensor,
+        noise_shape: Tensor,
+        noise_layout: Tensor,
+        steps: int,
+        rescale_t: float,
+    ) -> Tensor:
+        """Draw layouts (B x 10, raw) for given raw shape latents, which are held on their path from the noise."""
+        data = self.standardise_shape(shape)
+        batch = data.shape[0]
+
+        def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
+            times = torch.full((batch,), t)
+            _, layout = self(interpolate(noise_shape, data, times), x_t, times, condition)
+            return layout
+
+        drawn = euler_sample(velocity, noise_layout, steps=steps, rescale_t=rescale_t)
+        return drawn * self.layout_std + self.layout_mean
+
+    def _patches(self, latent: Tensor) -> Tensor:
+        batch, channels, side = latent.shape[0], self.preset.latent_channels, self.preset.latent_size
+        p, n = self.preset.patch, side // self.preset.patch
+        cut = latent.view(batch, channels, n, p, n, p, n, p).permute(0, 2, 4, 6, 1, 3, 5, 7)
+        return cut.reshape(batch, n**3, channels * p**3)
+
+    def _unpatch(self, tokens: Tensor) -> Tensor:
+        batch, channels, side = tokens.shape[0], self.preset.latent_channels, self.preset.latent_size
+        p, n = self.preset.patch, side // self.preset.patch
+        cut = tokens.view(batch, n, n, n, channels, p, p, p).permute(0, 4, 1, 5, 2, 6, 3, 7)
+        return cut.reshape(batch, channels, side, side, side)

@@ -1,0 +1,126 @@
+"""A stream of fresh procedural examples between two processes: one writes a ring of files, the other draws batches.
+
+The ring keeps the newest examples; the writer stays at most one ring ahead of what was drawn. Which examples share a
+batch depends on timing, so a streamed run is repeatable in its distribution, not bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from modelzoo.presets import GeometryPreset
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from training.data.batches import DemonstrationBatch, demonstration_batch
+from training.data.samples import Example, Mixture, make_example
+
+WRITTEN, DRAWN = 0, 1
+
+
+class ExampleRing:
+    """Memory-mapped arrays of ``capacity`` stored examples and a header that counts what was written and drawn."""
+
+    def __init__(self, folder: Path, *, preset: GeometryPreset, capacity: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.capacity = capacity
+        size = preset.image_size
+        self.fields = {
+            "crop_rgb": self._open(folder / "crop_rgb.bin", np.uint8, (size, size, 3)),
+            "crop_mask": self._open(folder / "crop_mask.bin", np.uint8, (size, size)),
+            "crop_points": self._open(folder / "crop_points.bin", np.float16, (size, size, 3)),
+            "full_rgb": self._open(folder / "full_rgb.bin", np.uint8, (size, size, 3)),
+            "full_mask": self._open(folder / "full_mask.bin", np.uint8, (size, size)),
+            "full_points": self._open(folder / "full_points.bin", np.float16, (size, size, 3)),
+            "box": self._open(folder / "box.bin", np.float32, (4,)),
+            "layout": self._open(folder / "layout.bin", np.float32, (10,)),
+            "latent": self._open(folder / "latent.bin", np.float16, preset.latent_shape),
+        }
+        self.header = self._map(folder / "header.bin", np.int64, (2,))
+
+    def _open(self, path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[np.generic]:
+        return self._map(path, dtype, (self.capacity, *shape))
+
+    def _map(self, path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[np.generic]:
+        num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if not path.exists() or path.stat().st_size != num_bytes:
+            with path.open("wb") as file:
+                file.truncate(num_bytes)
+        return np.memmap(path, dtype=dtype, mode="r+", shape=shape)
+
+    @property
+    def num_written(self) -> int:
+        return int(self.header[WRITTEN])
+
+    @property
+    def num_ready(self) -> int:
+        return min(self.num_written, self.capacity)
+
+    def put(self, example: Example, latent: NDArray[np.float32]) -> None:
+        """Store one example over the oldest."""
+        slot = self.num_written % self.capacity
+        for name, column in self.fields.items():
+            column[slot] = latent if name == "latent" else getattr(example, name)
+        self.header[WRITTEN] += 1
+
+    def rows(self, slots: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+        """Copies of the stored examples in ``slots``."""
+        return {name: np.asarray(column[slots]) for name, column in self.fields.items()}
+
+    def must_wait(self) -> bool:
+        """Whether the writer is a whole ring ahead of the reader."""
+        return self.num_written >= int(self.header[DRAWN]) + self.capacity
+
+    def drew(self, count: int) -> None:
+        self.header[DRAWN] += count
+
+
+class RingSource:
+    """Draws uniformly from the ring; waits until ``least`` examples are there."""
+
+    def __init__(self, ring: ExampleRing, *, batch_size: int, least: int, seed: int) -> None:
+        self.ring = ring
+        self.batch_size = batch_size
+        self.least = least
+        self.seed = seed
+
+    def wait(self) -> None:
+        """Sleep until there are enough examples to begin."""
+        while self.ring.num_ready < self.least:
+            time.sleep(1.0)
+
+    def batch(self, step: int) -> DemonstrationBatch:
+        self.wait()
+        rng = np.random.default_rng([self.seed, step])
+        slots = rng.integers(0, self.ring.num_ready, self.batch_size)
+        self.ring.drew(self.batch_size)
+        return demonstration_batch(self.ring.rows(slots))
+
+
+@torch.no_grad()
+def fill_ring(
+    ring: ExampleRing, vae: SparseStructureVAE, *, stream: int, mixture: Mixture, chunk: int = 16
+) -> Iterator[int]:
+    """Write examples for ever, ``chunk`` at a time, yielding how many there are; sleeps while far enough ahead."""
+    preset = vae.preset
+    while True:
+        if ring.must_wait():
+            time.sleep(0.25)
+            yield ring.num_written
+            continue
+        start = ring.num_written
+        examples = [
+            make_example(
+                stream=stream, index=start + i, mixture=mixture, size=preset.image_size, resolution=preset.resolution
+            )
+            for i in range(chunk)
+        ]
+        grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
+        latents = vae.encode(grids)[0].numpy()
+        for example, latent in zip(examples, latents, strict=True):
+            ring.put(example, latent)
+        yield ring.num_written

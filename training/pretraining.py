@@ -1,0 +1,126 @@
+"""Pre-training from nothing: the autoencoder, a process that makes examples, and the flow that learns from them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from modelzoo.models.geometry import GeometryModel
+from modelzoo.presets import GeometryPreset
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from training.autoencoder import AutoencoderConfig, autoencoder_iou, latent_statistics, train_autoencoder
+from training.configs import RunConfig
+from training.data.ring import ExampleRing, RingSource, fill_ring
+from training.data.samples import Mixture
+from training.objectives.flow_matching import FlowMatchingObjective
+from training.trainer import LoopResult, Progress, TrainingLoop
+
+logger = logging.getLogger(__name__)
+
+AUTOENCODER_FILE = "ss_vae.safetensors"
+RING_CAPACITY = 12_288
+RING_LEAST = 1_024
+
+
+def make_autoencoder(workdir: Path, config: AutoencoderConfig, *, on_progress: Progress | None = None) -> dict[str, float]:
+    """Train the occupancy autoencoder and store it with the latents' mean and deviation; returns held-out IoU."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    model = train_autoencoder(config, on_progress=on_progress)
+    mean, std = latent_statistics(model, seed=config.seed)
+    save_file({**model.state_dict(), "latent_mean": mean, "latent_std": std}, workdir / AUTOENCODER_FILE)
+    return {
+        "iou": float(autoencoder_iou(model).mean()),
+        "iou_shifted": float(autoencoder_iou(model, shifted_share=1.0).mean()),
+    }
+
+
+def load_autoencoder(workdir: Path, preset: GeometryPreset) -> tuple[SparseStructureVAE, Tensor, Tensor]:
+    """The stored autoencoder and its latents' per-channel mean and standard deviation."""
+    state = load_file(workdir / AUTOENCODER_FILE)
+    mean, std = state.pop("latent_mean"), state.pop("latent_std")
+    model = SparseStructureVAE(preset).eval().requires_grad_(False)
+    model.load_state_dict(state)
+    return model, mean, std
+
+
+def generate_forever(workdir: Path, preset: GeometryPreset, *, stream: int, mixture: Mixture) -> None:
+    """Feed the ring until killed (or orphaned); goes on where an earlier process stopped."""
+    vae, _, _ = load_autoencoder(workdir, preset)
+    ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
+    parent = os.getppid()
+    for written in fill_ring(ring, vae, stream=stream, mixture=mixture):
+        if written % 4096 == 0:
+            logger.info("examples written", extra={"written": written})
+        if parent != 1 and os.getppid() != parent:
+            return
+
+
+def pretrain(
+    workdir: Path,
+    preset: GeometryPreset,
+    config: RunConfig,
+    *,
+    until: float | None = None,
+    on_progress: Progress | None = None,
+) -> LoopResult:
+    """Train the flow from the ring for ``config.steps`` steps, or until the clock (epoch seconds) says ``until``.
+
+    With a clock the learning rate decays towards the end time, so the average is fit to ship at any moment and best
+    at the last. The start time is kept beside the state, so that a resumed run has the same schedule.
+    """
+    _, mean, std = load_autoencoder(workdir, preset)
+    torch.manual_seed(config.seed)
+    model = GeometryModel(preset)
+    ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
+    source = RingSource(ring, batch_size=config.batch_size, least=RING_LEAST, seed=config.seed)
+    source.wait()
+    layouts = torch.from_numpy(np.array(ring.fields["layout"][: ring.num_ready]))
+    model.shape_mean.copy_(mean)
+    model.shape_std.copy_(std)
+    model.layout_mean.copy_(layouts.mean(0))
+    model.layout_std.copy_(layouts.std(0).clamp(min=0.05))
+    loop = TrainingLoop(
+        config=config,
+        model=model,
+        objective=FlowMatchingObjective(),
+        source=source,
+        folder=workdir / "flow",
+        on_progress=on_progress,
+        clock_progress=None if until is None else _clock(workdir / "flow" / "started", until),
+    )
+    return loop.run()
+
+
+def load_average(workdir: Path, preset: GeometryPreset) -> tuple[GeometryModel, int]:
+    """The moving average of a running or finished pre-training, and the step it is of."""
+    for _ in range(5):
+        try:
+            return _read_average(workdir / "flow", preset)
+        except FileNotFoundError:  # the run swapped its state between our two reads
+            time.sleep(0.5)
+    return _read_average(workdir / "flow", preset)
+
+
+def _read_average(folder: Path, preset: GeometryPreset) -> tuple[GeometryModel, int]:
+    head = json.loads((folder / "state.json").read_text())
+    state = load_file(folder / head["file"])
+    model = GeometryModel(preset).eval().requires_grad_(False)
+    model.load_state_dict({name[8:]: value for name, value in state.items() if name.startswith("average.")})
+    return model, int(head["step"])
+
+
+def _clock(started_file: Path, until: float) -> Callable[[], float]:
+    started_file.parent.mkdir(parents=True, exist_ok=True)
+    if not started_file.exists():
+        started_file.write_text(repr(time.time()))
+    started = float(started_file.read_text())
+    return lambda: (time.time() - started) / (until - started)
