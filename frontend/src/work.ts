@@ -1,2 +1,154 @@
-/** Entry of the work page. */
-export {};
+/** Entry of the annotator's page: one shell, and the stage that the address names. */
+import { Commands, bindKeys } from "./core/commands";
+import { readConfig } from "./core/config";
+import type { Config } from "./core/config";
+import { History } from "./core/history";
+import { Api, failureText } from "./net/api";
+import type { Claim, Project, Stage } from "./net/contract";
+import { Session } from "./net/session";
+import { ProjectSocket, socketUrl } from "./net/socket";
+import type { StageHost, StageView } from "./stages/stage";
+import { ask, restoreSingleKeys, showHelp, toast } from "./ui/dialogs";
+import { Shell } from "./ui/shell";
+import { restoreTheme } from "./ui/theme";
+
+const SCOPE_NAMES: Record<string, string> = {
+  shell: "Everywhere", object: "Marking an object", polygon: "Drawing a polygon", pick: "Picking", grid: "Grid", king: "Comparing two", inspect: "Looking at one",
+  rating: "Rating", pose: "Placing",
+};
+
+const createStage: Record<Stage, (host: StageHost) => Promise<StageView>> = {
+  object: async (host) => (await import("./stages/object")).createObjectStage(host) as StageView,
+  pick: async (host) => (await import("./stages/pick")).createPickStage(host) as StageView,
+  pose: async (host) => (await import("./stages/pose")).createPoseStage(host) as StageView,
+};
+
+async function start(root: HTMLElement, config: Config): Promise<void> {
+  const stage = config.stage ?? "object";
+  const api = new Api(config.apiBase, config.csrfToken);
+  const commands = new Commands();
+  const history = new History();
+  const shell = new Shell(root, config, stage, commands);
+  let view: StageView | null = null;
+
+  const session = new Session(api, config.project.id, stage, {
+    task: async (claim, draft) => {
+      await view?.load(claim, claim.task, draft);
+      root.dataset.task = claim.assignment;
+    },
+    over: () => {
+      view?.clear();
+      history.clear();
+      root.dataset.ready = "0";
+      delete root.dataset.task;
+    },
+    refused: (error) => toast(root, failureText(error), "error"),
+  });
+  const isWorking = () => session.state.get().phase === "working";
+  const skip = async () => {
+    const answer = await ask(root, {
+      title: "Skip this task?", action: "Skip", noteLabel: undefined,
+      reasons: [["unsure", "I am not sure"], ["bad_photo", "The photo is no good"], ["technical", "Something on the screen is broken"]],
+    });
+    if (answer) await session.skip(answer.reason);
+  };
+  const escalate = async () => {
+    const answer = await ask(root, {
+      title: "None good enough: hand it to a 3D artist", action: "Hand over", noteLabel: "What should the artist know?",
+      reasons: [["none_good", "No candidate has the right shape"], ["mask_wrong", "The marked object is wrong or incomplete"], ["ambiguous", "The photo does not show what the shape is"]],
+    });
+    if (answer) await session.escalate(answer.reason, answer.note);
+  };
+
+  commands.add([
+    { id: "submit", label: "Submit", keys: ["Enter"], scope: "shell", enabled: isWorking, run: () => submit() },
+    { id: "skip", label: "Skip", keys: ["S"], scope: "shell", enabled: isWorking, run: () => void skip() },
+    { id: "undo", label: "Undo", keys: ["Ctrl+Z"], scope: "shell", repeats: true, enabled: () => history.undoLabel !== undefined, run: () => void history.undo() },
+    { id: "redo", label: "Redo", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], scope: "shell", repeats: true, enabled: () => history.redoLabel !== undefined, run: () => void history.redo() },
+    { id: "save", label: "Save the draft now", keys: ["Ctrl+S"], scope: "shell", run: () => void session.saveNow() },
+    { id: "help", label: "Help", keys: ["?"], scope: "shell", run: () => showHelp(root, commands, SCOPE_NAMES) },
+  ]);
+  if (stage === "pick") commands.add([{ id: "escalate", label: "None good enough", keys: ["E"], scope: "shell", enabled: isWorking, run: () => void escalate() }]);
+  commands.enter("shell");
+  restoreSingleKeys(commands);
+  bindKeys(commands);
+  shell.build(stage === "pick" ? ["skip", "escalate"] : ["skip"]);
+
+  const submit = () => {
+    const missing = view?.missing() ?? null;
+    if (missing) {
+      toast(root, missing, "warning");
+      shell.announce(missing);
+    } else view?.submit();
+  };
+
+  const changed = () => {
+    if (view) session.changed(() => (view as StageView).draft());
+    commands.changed();
+  };
+  const refreshQueues = async (): Promise<Project> => {
+    const project = await api.get<Project>(`/projects/${config.project.id}`);
+    shell.topbar.showQueues(project);
+    return project;
+  };
+
+  session.state.watch((state) => {
+    shell.showSession(state, () => void session.next());
+    if (state.phase === "working" && view) shell.setHint(view.hint());
+    if (state.phase === "empty" || state.phase === "error") root.dataset.ready = "1";
+    commands.changed();
+  });
+  commands.onChange(() => { if (view && isWorking()) shell.setHint(view.hint()); });
+  // The waiting screen counts down.
+  setInterval(() => { if (session.state.get().phase === "empty") session.state.set({}); }, 1000);
+
+  let project: Project;
+  try {
+    project = await refreshQueues();
+    view = await createStage[stage]({
+      config, project, api, commands, history, shell, changed,
+      ready: () => { root.dataset.ready = "1"; },
+      submit: (result) => void session.submit(result),
+      complain: (error) => toast(root, failureText(error), "error"),
+    });
+  } catch (error) {
+    session.state.set({ phase: "error", failure: error });
+    return;
+  }
+  if (config.testHandle) exposeTestHandle(session, () => view);
+
+  let queueTimer = 0;
+  const refreshSoon = () => {
+    clearTimeout(queueTimer);
+    queueTimer = window.setTimeout(() => void refreshQueues().catch(() => undefined), 300);
+  };
+  new ProjectSocket(socketUrl(config.wsBase, config.project.id), {
+    event: (event) => {
+      if (event.type === "queue.changed") {
+        refreshSoon();
+        if (!event.stage || event.stage === stage) session.wake();
+      }
+    },
+    refetch: () => { refreshSoon(); session.wake(); },
+    online: (online) => session.setOnline(online),
+  });
+  await session.next();
+}
+
+function exposeTestHandle(session: Session, view: () => StageView | null): void {
+  const handle = {
+    state: () => ({ ...session.state.get(), failure: undefined, claim: session.claim as Claim | null }),
+    ...Object.fromEntries(["stage", "project", "iou", "cameraState", "renderInfo"].map((name) => [name, (...args: unknown[]) => {
+      const answer = view()?.testHandle()[name];
+      return typeof answer === "function" ? (answer as (...a: unknown[]) => unknown)(...args) : answer;
+    }])),
+  };
+  Object.assign(window, { __candid8: handle });
+}
+
+restoreTheme();
+const root = document.getElementById("app");
+if (root) {
+  document.body.classList.add("candid8");
+  void start(root, readConfig());
+}

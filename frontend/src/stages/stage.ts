@@ -1,0 +1,37 @@
+/** What the shell and a stage know of each other. */
+import type { Config } from "../core/config";
+import type { Commands } from "../core/commands";
+import type { History } from "../core/history";
+import type { Api } from "../net/api";
+import type { Claim, Project, Result, Task } from "../net/contract";
+import type { Shell } from "../ui/shell";
+
+export interface StageHost {
+  config: Config;
+  project: Project;
+  api: Api;
+  commands: Commands;
+  history: History;
+  shell: Shell;
+  /** The work changed and wants to be saved as a draft. */
+  changed: () => void;
+  /** The first real frame of the task has been drawn. */
+  ready: () => void;
+  submit: (result: Result) => void;
+  /** Shows something that went wrong but does not end the task. */
+  complain: (error: unknown) => void;
+}
+
+export interface StageView<T extends Task = Task> {
+  load: (claim: Claim, task: T, draft: object | null) => Promise<void>;
+  /** Lets go of everything that belongs to the task. */
+  clear: () => void;
+  /** Why it cannot be submitted yet, or null. */
+  missing: () => string | null;
+  /** Enter was struck. */
+  submit: () => void;
+  draft: () => Promise<object>;
+  hint: () => string;
+  /** For browser tests. */
+  testHandle: () => Record<string, unknown>;
+}

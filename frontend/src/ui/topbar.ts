@@ -1,0 +1,67 @@
+/** The bar at the top of every page: where we are, the three stages with their queues, and who is logged in. */
+import type { Config } from "../core/config";
+import { pageUrl } from "../core/config";
+import { h } from "../core/dom";
+import type { Project, Stage } from "../net/contract";
+import { icon } from "./icons";
+import { toggleTheme } from "./theme";
+
+export const STAGES: readonly { stage: Stage; name: string; does: string }[] = [
+  { stage: "object", name: "Object", does: "Mark one object in a photo and name it" },
+  { stage: "pick", name: "Pick", does: "Pick the best of eight 3D candidates and rate it" },
+  { stage: "pose", name: "Pose", does: "Place the picked shape in the scene" },
+];
+
+export class TopBar {
+  readonly element: HTMLElement;
+  /** Room for the page's own things, at the right. */
+  readonly slot = h("div", { class: "row" });
+  private readonly depths = new Map<Stage, HTMLElement>();
+
+  constructor(config: Config) {
+    const { slug, name } = config.project;
+    const tabs = STAGES.map(({ stage, name: label, does }, i) => {
+      const depth = h("span", { class: "badge numbers", hidden: true });
+      this.depths.set(stage, depth);
+      return h("a", { href: pageUrl.work(slug, stage), title: does, "aria-current": config.stage === stage ? "page" : undefined }, `${i + 1} ${label}`, depth);
+    });
+    this.element = h(
+      "header", { class: "topbar" },
+      h("a", { class: "brand", href: "/", text: "Candid8" }),
+      h("a", { class: "project", href: pageUrl.home(slug), title: "All photos of this project", text: name }),
+      h("nav", { class: "tabs", "aria-label": "Stages" }, ...tabs),
+      config.page === "work" ? null : h("nav", { class: "tabs", "aria-label": "More" }, ...this.more(config)),
+      h("span", { class: "grow" }),
+      this.slot,
+      h("button", { class: "quiet", type: "button", title: "Dark or light", "aria-label": "Dark or light", on: { click: toggleTheme } }, icon("theme")),
+      this.logOut(config),
+    );
+  }
+
+  showQueues(project: Project): void {
+    for (const [stage, depth] of this.depths) {
+      const open = project.queues[stage].open;
+      depth.textContent = String(open);
+      depth.hidden = open === 0;
+      depth.title = `${open} waiting, ${project.queues[stage].leased} in work`;
+    }
+  }
+
+  private more(config: Config): HTMLElement[] {
+    const roles = config.project.roles ?? [];
+    const isOneOf = (...names: string[]) => roles.length === 0 || names.some((name) => roles.includes(name));
+    const current = (isHere: boolean) => (isHere ? "page" : undefined);
+    return [
+      isOneOf("artist", "lead", "admin") && h("a", { href: pageUrl.artists(config.project.slug), "aria-current": current(config.page.startsWith("artist")), text: "Artists" }),
+      isOneOf("ml_engineer", "lead", "admin") && h("a", { href: pageUrl.console(), text: "Console" }),
+    ].filter((link) => link !== false);
+  }
+
+  private logOut(config: Config): HTMLElement {
+    return h(
+      "form", { method: "post", action: "/logout" },
+      h("input", { type: "hidden", name: "csrfmiddlewaretoken", value: config.csrfToken }),
+      h("button", { class: "quiet", title: `${config.user.name}: log out`, "aria-label": "Log out" }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
+    );
+  }
+}
