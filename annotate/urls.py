@@ -1,6 +1,31 @@
 """Every address of the site."""
 
-from django.contrib import admin
-from django.urls import path
+from __future__ import annotations
 
-urlpatterns = [path("admin/", admin.site.urls)]
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path, register_converter
+
+from annotate import pages
+from annotate.converters import RowId, StageName
+
+register_converter(RowId, "row")
+register_converter(StageName, "stage")
+
+urlpatterns = [
+    path("healthz", pages.healthz),
+    # API
+    path("login", LoginView.as_view(template_name="annotate/login.html", redirect_authenticated_user=True)),
+    path("logout", LogoutView.as_view()),
+    path("", pages.projects),
+    path("p/<slug:slug>/", pages.home),
+    path("p/<slug:slug>/work/<stage:stage>", pages.work),
+    path("p/<slug:slug>/artists/", pages.artists),
+    path("p/<slug:slug>/artists/<row:case_id>", pages.artist_case),
+    path("admin/", admin.site.urls),
+]
+
+handler400 = "annotate.failures.bad_request"
+handler403 = "annotate.failures.forbidden"
+handler404 = "annotate.failures.not_found"
+handler500 = "annotate.failures.server_error"

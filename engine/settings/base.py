@@ -92,6 +92,7 @@ SESSION_COOKIE_HTTPONLY = True
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
+CSRF_FAILURE_VIEW = "annotate.failures.csrf_failed"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -111,6 +112,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
+# Vite has put the content's hash into these names.
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/candid8/assets/.+$"
 FRONTEND_BUILD = ROOT / "frontend" / "static" / "candid8"
 
 # --- limits -----------------------------------------------------------------------------------------------------------
@@ -126,7 +129,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["annotate.api.reading.LimitedJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "annotate.api.problems.handle",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -137,7 +140,21 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {
+        "Stage": "engine.states.Stage",
+        "Role": "engine.states.Role",
+        "ImageStatus": "engine.states.ImageStatus",
+        "PointMapStatus": "engine.states.PointMapStatus",
+        "AssignmentStatus": "engine.states.AssignmentStatus",
+        "ArtistCaseStatus": "engine.states.ArtistCaseStatus",
+        "DatasetStatus": "engine.states.DatasetStatus",
+        "RunStatus": "engine.states.RunStatus",
+        "CheckpointStatus": "engine.states.CheckpointStatus",
+        "DeploymentStatus": "engine.states.DeploymentStatus",
+        "JobStatus": "engine.states.JobStatus",
+    },
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {

@@ -1,0 +1,134 @@
+"""The JSON of claims and of the three kinds of task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+
+from annotate.api.reading import Body, JsonObject
+from annotate.api.shapes.fields import Literal
+from annotate.api.shapes.scene import Intrinsics, PhotoRef, PointCloudRef, PoseJson, TargetRef
+from engine.models import Project
+from engine.states import AssignmentStatus, Stage
+
+
+class ClaimRequest(Body):
+    stage = serializers.ChoiceField(choices=Stage.choices)
+    prefetch = serializers.BooleanField(default=False, help_text="A second task, for the time after the present one.")
+
+
+class MaskProposal(serializers.Serializer[Any]):
+    """A mask that somebody or something proposed; confirm it, or draw a better one."""
+
+    id = serializers.IntegerField()
+    mask_url = serializers.CharField()
+    label = serializers.CharField()
+
+
+class ObjectTask(serializers.Serializer[Any]):
+    """Stage 1: choose an object of the photograph and draw its mask."""
+
+    kind = Literal("object")
+    photo = PhotoRef()
+    proposals = MaskProposal(many=True)
+    taken = TargetRef(many=True)
+
+
+class PickCandidate(serializers.Serializer[Any]):
+    """One candidate; nothing tells who made it."""
+
+    id = serializers.IntegerField()
+    mesh_url = serializers.CharField()
+    preview_url = serializers.CharField()
+    splat_url = serializers.CharField(allow_null=True)
+    num_faces = serializers.IntegerField()
+    num_splats = serializers.IntegerField()
+    pose = PoseJson(allow_null=True)
+
+
+class PickTask(serializers.Serializer[Any]):
+    """Stage 2: pick the best candidate and rate it; the order is this person's own, at random."""
+
+    kind = Literal("pick")
+    photo = PhotoRef()
+    target = TargetRef()
+    intrinsics = Intrinsics(allow_null=True)
+    mode = Literal(*Project.Stage2Mode.values)
+    candidates = PickCandidate(many=True)
+
+
+class PoseCandidate(serializers.Serializer[Any]):
+    """The shape to be placed."""
+
+    id = serializers.IntegerField()
+    mesh_url = serializers.CharField()
+    preview_url = serializers.CharField()
+    num_faces = serializers.IntegerField()
+
+
+class PoseTask(serializers.Serializer[Any]):
+    """Stage 3: place the shape in the scene, starting from the model's proposal."""
+
+    kind = Literal("pose")
+    photo = PhotoRef()
+    target = TargetRef()
+    intrinsics = Intrinsics()
+    point_cloud = PointCloudRef(allow_null=True)
+    candidate = PoseCandidate()
+    proposal = PoseJson(allow_null=True)
+
+
+TASKS = {"object": ObjectTask, "pick": PickTask, "pose": PoseTask}
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(component_name="Task", serializers=TASKS, resource_type_field_name="kind")
+)
+class TaskField(serializers.Field[Any, Any, Any, Any]):
+    def to_representation(self, value: Any) -> Any:
+        return TASKS[value.kind](value).data
+
+
+class Claim(serializers.Serializer[Any]):
+    """A live lease on one task; the token proves it."""
+
+    assignment = serializers.UUIDField(source="held.uuid")
+    lease_token = serializers.UUIDField(source="held.lease_token")
+    expires_at = serializers.DateTimeField(source="held.expires_at")
+    lease_seconds = serializers.IntegerField()
+    stage = serializers.ChoiceField(choices=Stage.choices, source="held.stage")
+    draft = JsonObject(allow_null=True, source="held.draft", help_text="What this person last saved of this task.")
+    draft_version = serializers.IntegerField(source="held.draft_version")
+    task = TaskField()
+
+
+class LeaseRequest(Body):
+    lease_token = serializers.UUIDField()
+
+
+class SkipRequest(LeaseRequest):
+    reason = serializers.CharField(max_length=200)
+
+
+class EscalateRequest(LeaseRequest):
+    reason = serializers.ChoiceField(choices=("none_good", "mask_wrong", "ambiguous"))
+    note = serializers.CharField(max_length=4000, allow_blank=True, default="")
+
+
+class DraftRequest(LeaseRequest):
+    draft = JsonObject()
+
+
+class AssignmentState(serializers.Serializer[Any]):
+    assignment = serializers.UUIDField(source="uuid")
+    status = serializers.ChoiceField(choices=AssignmentStatus.choices)
+
+
+class Heartbeat(serializers.Serializer[Any]):
+    expires_at = serializers.DateTimeField()
+
+
+class DraftSaved(serializers.Serializer[Any]):
+    draft_version = serializers.IntegerField()

@@ -1,0 +1,62 @@
+"""The JSON of photographs and of handing one in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from engine.states import ImageStatus, PointMapStatus
+
+
+class PointMap(serializers.Serializer[Any]):
+    """What is known of a photograph's depth, and who says so."""
+
+    status = serializers.ChoiceField(choices=PointMapStatus.choices)
+    approximate = serializers.BooleanField()
+    metric = serializers.BooleanField()
+    source = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class Image(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    uuid = serializers.UUIDField()
+    name = serializers.CharField()
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=ImageStatus.choices)
+    url = serializers.CharField()
+    thumbnail_url = serializers.CharField()
+    attribution = serializers.CharField()
+    licence = serializers.CharField()
+    point_map = PointMap(allow_null=True)
+    num_targets = serializers.IntegerField()
+
+
+class ImagePage(serializers.Serializer[Any]):
+    """Newest first; ``next`` is the ``before`` of the page after this one."""
+
+    results = Image(many=True)
+    next = serializers.IntegerField(allow_null=True)
+
+
+class UploadRequest(serializers.Serializer[Any]):
+    """A form. With a point map come the numbers that say how to read it: see the guide for operators."""
+
+    file = serializers.FileField(help_text="JPEG, PNG or WebP.")
+    attribution = serializers.CharField(max_length=300, required=False, allow_blank=True)
+    licence = serializers.CharField(max_length=80, required=False, allow_blank=True)
+    point_map = serializers.FileField(required=False, help_text="NPZ, PLY or a 16-bit depth PNG of this photograph.")
+    depth_scale = serializers.FloatField(required=False, min_value=1e-9, max_value=1e9)
+    fx = serializers.FloatField(required=False, min_value=1e-3, max_value=1e7)
+    fy = serializers.FloatField(required=False, min_value=1e-3, max_value=1e7)
+    cx = serializers.FloatField(required=False, min_value=-1e7, max_value=1e7)
+    cy = serializers.FloatField(required=False, min_value=-1e7, max_value=1e7)
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = sorted(set(data) - set(self.fields))
+        if unknown:
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError({name: [f"Unknown field; known are: {known}."] for name in unknown})
+        return super().to_internal_value(data)

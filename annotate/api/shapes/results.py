@@ -1,0 +1,157 @@
+"""The JSON of what people judged, read into the engine's own types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+
+from annotate.api.reading import Body, Count, FiniteFloat, PngField, RowIdField
+from annotate.api.shapes.claims import LeaseRequest
+from annotate.api.shapes.fields import ANY_ROW_ID, FARTHEST, exactly
+from engine.models import Comparison, Project
+from engine.services.stage1 import ObjectChoice
+from engine.services.stage2 import PairJudged
+from engine.services.stage2 import PickResult as Pick
+from engine.services.stage3 import PoseResult as Placement
+from engine.states import AssignmentStatus
+
+MAX_TARGETS = 64
+MAX_COMPARISONS = 512
+MAX_NAMES = 200
+
+
+class ObjectTarget(Body):
+    """One object that was chosen, with its mask at the photograph's size."""
+
+    mask_png = PngField()
+    label = serializers.CharField(max_length=120, allow_blank=True)
+    taxonomy_key = serializers.CharField(max_length=50, allow_null=True, default=None)
+    flags = serializers.ListField(child=serializers.CharField(max_length=40), max_length=20, default=list)
+    proposal_id = RowIdField(allow_null=True, default=None)
+
+
+class Discard(Body):
+    reason = serializers.CharField(max_length=200)
+
+
+class ObjectResult(Body):
+    """Stage 1: the targets, or why there are none."""
+
+    targets = ObjectTarget(many=True, required=False, allow_empty=False, max_length=MAX_TARGETS)
+    discard = Discard(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if len(attrs) != 1:
+            raise serializers.ValidationError("Give either targets or discard.")
+        return attrs
+
+
+class PairOutcome(Body):
+    left = RowIdField()
+    right = RowIdField()
+    outcome = serializers.ChoiceField(choices=Comparison.Outcome.values)
+    milliseconds = Count()
+
+
+class PickResult(Body):
+    """Stage 2: the winner with its ratings, and the pairs that were really shown side by side."""
+
+    winner = RowIdField()
+    mode = serializers.ChoiceField(choices=Project.Stage2Mode.values)
+    shape_rating = Count(min_value=1, max_value=5)
+    texture_rating = Count(min_value=1, max_value=5)
+    comparisons = PairOutcome(many=True, default=list, max_length=MAX_COMPARISONS)
+    inspected = serializers.DictField(
+        child=Count(), default=dict, help_text="Milliseconds each candidate was looked at large, by its id."
+    )
+
+    def validate_inspected(self, inspected: dict[str, int]) -> dict[int, int]:
+        wrong = [name for name in inspected if not ANY_ROW_ID.fullmatch(name)]
+        if wrong or len(inspected) > MAX_NAMES:
+            raise serializers.ValidationError("The keys must be ids of candidates.")
+        return {int(name): milliseconds for name, milliseconds in inspected.items()}
+
+
+class PoseResult(Body):
+    """Stage 3: T_camera_object."""
+
+    rotation_wxyz = exactly(4, "A unit quaternion, w first.")
+    translation = exactly(3, "In the unit of the scene's points.")
+    scale = FiniteFloat(min_value=1e-9, max_value=FARTHEST)
+    mask_iou = FiniteFloat(min_value=0, max_value=1, allow_null=True)
+    depth_residual = FiniteFloat(min_value=0, allow_null=True, default=None)
+    actions = serializers.DictField(child=Count(), default=dict, help_text="How often each tool was used.")
+
+    def validate_rotation_wxyz(self, rotation: tuple[float, ...]) -> tuple[float, ...]:
+        norm = sum(part * part for part in rotation) ** 0.5
+        if abs(norm - 1) > 1e-3:
+            raise serializers.ValidationError(f"Must be a unit quaternion; its norm is {norm:.4g}.")
+        return tuple(part / norm for part in rotation)
+
+    def validate_actions(self, actions: dict[str, int]) -> dict[str, int]:
+        if len(actions) > MAX_NAMES or any(len(name) > 60 or "\0" in name for name in actions):
+            raise serializers.ValidationError(f"At most {MAX_NAMES} names of at most 60 characters.")
+        return actions
+
+
+#: Which serializer reads a result, by the names that only this kind of result has.
+KINDS: tuple[tuple[frozenset[str], type[Body]], ...] = (
+    (frozenset({"targets", "discard"}), ObjectResult),
+    (frozenset({"winner", "shape_rating", "texture_rating"}), PickResult),
+    (frozenset({"rotation_wxyz", "translation", "scale"}), PoseResult),
+)
+
+
+class ObjectChoices(tuple[ObjectChoice, ...]):
+    """The targets of a stage 1 result, in order."""
+
+
+class Discarded(str):
+    """The reason of a stage 1 result without targets."""
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        component_name="Result", serializers=[ObjectResult, PickResult, PoseResult], resource_type_field_name=None
+    )
+)
+class ResultField(serializers.Field[Any, Any, Any, Any]):
+    """Reads whichever of the three results it is, by its own names, into the engine's type."""
+
+    default_error_messages = {
+        "unknown": "Must be an object with targets or discard (stage object), winner, shape_rating and texture_rating "
+        "(stage pick), or rotation_wxyz, translation and scale (stage pose)."
+    }
+
+    def to_internal_value(self, data: Any) -> ObjectChoices | Discarded | Pick | Placement:
+        names = set(data) if isinstance(data, dict) else set()
+        serializer = next((kind for own, kind in KINDS if names & own), None)
+        if serializer is None:
+            self.fail("unknown")
+        bound = serializer(data=data)
+        bound.is_valid(raise_exception=True)
+        return _engine_type(serializer, bound.validated_data)
+
+
+def _engine_type(serializer: type[Body], read: dict[str, Any]) -> ObjectChoices | Discarded | Pick | Placement:
+    if serializer is PickResult:
+        return Pick(**{**read, "comparisons": tuple(PairJudged(**pair) for pair in read["comparisons"])})
+    if serializer is PoseResult:
+        return Placement(**read)
+    if "discard" in read:
+        return Discarded(read["discard"]["reason"])
+    return ObjectChoices(ObjectChoice(**{**each, "flags": tuple(each["flags"])}) for each in read["targets"])
+
+
+class SubmitRequest(LeaseRequest):
+    seconds = FiniteFloat(min_value=0, max_value=1e6, help_text="How long the person worked on it.")
+    result = ResultField()
+
+
+class Submitted(serializers.Serializer[Any]):
+    """The answer to a submit; a repeat with the same Idempotency-Key gets the same body."""
+
+    assignment = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=AssignmentStatus.choices)

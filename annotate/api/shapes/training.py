@@ -1,0 +1,125 @@
+"""The JSON of dataset versions, runs, checkpoints and deployments, for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotate.api.reading import Body, Count, FiniteFloat, JsonObject, RowIdField
+from annotate.converters import BIGGEST_ID
+from engine.models import Deployment as DeploymentRow
+from engine.models import TrainingRun
+from engine.states import CheckpointStatus, DatasetStatus, DeploymentStatus, RunStatus
+
+
+class FreezeRequest(Body):
+    alpha = FiniteFloat(
+        min_value=0, max_value=1, allow_null=True, default=None, help_text="Default: the newest round's bar."
+    )
+
+
+class DatasetVersion(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    number = serializers.IntegerField()
+    round = serializers.IntegerField(source="round.number", default=None, allow_null=True)
+    alpha = serializers.FloatField()
+    status = serializers.ChoiceField(choices=DatasetStatus.choices)
+    manifest_sha256 = serializers.CharField()
+    num_demonstrations = serializers.IntegerField()
+    num_preference_pairs = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    frozen_at = serializers.DateTimeField(allow_null=True)
+
+
+class DatasetVersionList(serializers.Serializer[Any]):
+    results = DatasetVersion(many=True)
+
+
+class Exclusion(serializers.Serializer[Any]):
+    subject = serializers.CharField()
+    reason = serializers.CharField()
+
+
+class DatasetVersionDetail(DatasetVersion):
+    counts = JsonObject()
+    exclusions = Exclusion(many=True)
+
+
+class RunRequest(Body):
+    dataset_version = RowIdField()
+    objective = serializers.ChoiceField(choices=TrainingRun.Objective.choices)
+    base_checkpoint = RowIdField(allow_null=True, default=None, help_text="Default: what serves now.")
+    seed = Count(default=0, max_value=BIGGEST_ID)
+    settings = JsonObject(default=dict)
+
+
+class Curve(serializers.Serializer[Any]):
+    """One metric over the steps of a run."""
+
+    name = serializers.CharField()
+    steps = serializers.ListField(child=serializers.IntegerField())
+    values = serializers.ListField(child=serializers.FloatField())  # type: ignore[assignment]  # hides a dict-like method
+
+
+class Run(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    dataset_version = serializers.IntegerField(source="dataset_version_id")
+    objective = serializers.ChoiceField(choices=TrainingRun.Objective.choices)
+    base_checkpoint = serializers.IntegerField(source="base_checkpoint_id")
+    output_checkpoint = serializers.IntegerField(source="output_checkpoint_id", allow_null=True)
+    seed = serializers.IntegerField()
+    settings = JsonObject()
+    status = serializers.ChoiceField(choices=RunStatus.choices)
+    phase = serializers.CharField()
+    step = serializers.IntegerField()
+    total_steps = serializers.IntegerField()
+    detail = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class RunList(serializers.Serializer[Any]):
+    results = Run(many=True)
+
+
+class RunDetail(serializers.Serializer[Any]):
+    run = Run()
+    curves = Curve(many=True)
+    log_tail = serializers.CharField(source="run.log_tail")
+
+
+class Checkpoint(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    sha256 = serializers.CharField()
+    preset = serializers.CharField()
+    parent = serializers.IntegerField(source="parent_id", allow_null=True)
+    status = serializers.ChoiceField(choices=CheckpointStatus.choices)
+    evaluation = JsonObject(allow_null=True)
+    detail = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class CheckpointList(serializers.Serializer[Any]):
+    results = Checkpoint(many=True)
+
+
+class PromoteRequest(Body):
+    checkpoint = RowIdField()
+
+
+class Deployment(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    role = serializers.ChoiceField(choices=DeploymentRow.DeploymentRole.choices)
+    checkpoint = serializers.IntegerField(source="checkpoint_id")
+    checkpoint_name = serializers.CharField(source="checkpoint.name")
+    generation = serializers.IntegerField()
+    status = serializers.ChoiceField(choices=DeploymentStatus.choices)
+    swap_error = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class DeploymentList(serializers.Serializer[Any]):
+    results = Deployment(many=True)

@@ -1,0 +1,36 @@
+"""Every address of the HTTP interface, version 1. No address ends with a slash."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from annotate.api import artists, assignments, images, jobs, projects, training
+
+urlpatterns = [
+    path("me", projects.MeView.as_view()),
+    path("projects/<row:project_id>", projects.ProjectView.as_view()),
+    path("projects/<row:project_id>/images", images.ImagesView.as_view()),
+    path("projects/<row:project_id>/claims", assignments.ClaimsView.as_view()),
+    path("assignments/<uuid:assignment>/submit", assignments.SubmitView.as_view()),
+    path("assignments/<uuid:assignment>/skip", assignments.SkipView.as_view()),
+    path("assignments/<uuid:assignment>/escalate", assignments.EscalateView.as_view()),
+    path("assignments/<uuid:assignment>/release", assignments.ReleaseView.as_view()),
+    path("assignments/<uuid:assignment>/heartbeat", assignments.HeartbeatView.as_view()),
+    path("assignments/<uuid:assignment>/draft", assignments.DraftView.as_view()),
+    path("assignments/<uuid:assignment>/refine", jobs.RefineView.as_view()),
+    path("jobs/<uuid:job>", jobs.JobView.as_view()),
+    path("projects/<row:project_id>/artist-cases", artists.CasesView.as_view()),
+    path("artist-cases/<row:case_id>", artists.CaseView.as_view()),
+    path("artist-cases/<row:case_id>/claim", artists.ClaimCaseView.as_view()),
+    path("artist-cases/<row:case_id>/release", artists.ReleaseCaseView.as_view()),
+    path("artist-cases/<row:case_id>/upload", artists.UploadView.as_view()),
+    path("projects/<row:project_id>/dataset-versions", training.DatasetVersionsView.as_view()),
+    path("dataset-versions/<row:dataset_version_id>", training.DatasetVersionView.as_view()),
+    path("projects/<row:project_id>/runs", training.RunsView.as_view()),
+    path("runs/<row:run_id>", training.RunView.as_view()),
+    path("runs/<row:run_id>/cancel", training.CancelRunView.as_view()),
+    path("runs/<row:run_id>/resume", training.ResumeRunView.as_view()),
+    path("checkpoints", training.CheckpointsView.as_view()),
+    path("projects/<row:project_id>/deployments", training.DeploymentsView.as_view()),
+    path("projects/<row:project_id>/deployments/rollback", training.RollbackView.as_view()),
+]
