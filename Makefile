@@ -2,7 +2,8 @@
 SHELL := /bin/sh
 BOOTSTRAP := sh workers/stack/bootstrap.sh
 RUN := $(BOOTSTRAP) python
-UV := $(BOOTSTRAP) uv
+COMPILE := $(BOOTSTRAP) uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help up stop install test check fmt lock bench clean
@@ -34,10 +35,9 @@ fmt: ## format and sort imports
 	@$(RUN) -m ruff check --fix --select I .
 
 lock: ## write the locks anew from pyproject.toml, keeping versions that still fit
-	@$(UV) pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --extra ml --extra embedded --extra dev -o requirements.lock
-	@$(UV) pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  -c requirements.lock --no-annotate -o requirements-server.lock
+	@$(COMPILE) --extra ml --extra embedded --extra dev -o requirements.lock
+	@$(COMPILE) -c requirements.lock --no-annotate -o requirements-server.lock
+	@$(COMPILE) -c requirements.lock --no-annotate --extra ml -o requirements-worker.lock
 
 bench: install ## measure the budgets of docs and print them
 	@$(RUN) -m benchmarks

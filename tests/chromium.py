@@ -18,7 +18,13 @@ import brotli
 
 from workers.stack.frontend_build import node_environment, npm_command
 
-SYSTEM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+SYSTEM_NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
 
 PACKAGE = "@sparticuz/chromium"
 PACKAGE_VERSION = "153.0.0"
@@ -81,7 +87,9 @@ def _packaged(cache: Path) -> Path:
     if folder.exists():
         return folder
     if platform.machine() != "x86_64":
-        raise RuntimeError("the packaged Chromium is for x86_64: install Chromium, or name it in CANDID8_CHROMIUM")
+        raise RuntimeError(
+            "the packaged Chromium is for x86_64: install Chromium, or name it in CANDID8_CHROMIUM"
+        )
     fresh = folder.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

@@ -24,7 +24,16 @@ def provide_services() -> None:
     home = Path(tempfile.mkdtemp(prefix="candid8-test-"))
     addresses = home.with_suffix(".env")
     log = tempfile.TemporaryFile()
-    command = [sys.executable, "-m", "workers.stack", "services", "--home", str(home), "--env-file", str(addresses)]
+    command = [
+        sys.executable,
+        "-m",
+        "workers.stack",
+        "services",
+        "--home",
+        str(home),
+        "--env-file",
+        str(addresses),
+    ]
     process = subprocess.Popen(
         [*command, "--throwaway", "--die-with-parent"],
         cwd=PROJECT,

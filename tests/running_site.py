@@ -38,7 +38,17 @@ def running_site(home: Path, *, extra: Mapping[str, str]) -> Iterator[RunningSit
     port = _free_port()
     with (home.parent / f"{home.name}.log").open("w+b") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers.stack", "up", "--home", str(home), "--port", str(port), "--die-with-parent"],
+            [
+                sys.executable,
+                "-m",
+                "workers.stack",
+                "up",
+                "--home",
+                str(home),
+                "--port",
+                str(port),
+                "--die-with-parent",
+            ],
             cwd=PROJECT,
             env=_clean_environment() | dict(extra),
             stdin=subprocess.DEVNULL,
@@ -51,7 +61,9 @@ def running_site(home: Path, *, extra: Mapping[str, str]) -> Iterator[RunningSit
             while not answers_http("127.0.0.1", port, "/healthz"):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise RuntimeError("the site did not start:\n" + log.read().decode(errors="replace")[-6000:])
+                    raise RuntimeError(
+                        "the site did not start:\n" + log.read().decode(errors="replace")[-6000:]
+                    )
                 time.sleep(0.2)
             yield RunningSite(url=f"http://127.0.0.1:{port}", home=home, supervisor=process.pid)
         finally:

@@ -58,11 +58,19 @@ def _parser() -> argparse.ArgumentParser:
         default=Path(os.environ.get("CANDID8_HOME", PROJECT / ".candid8")),
         help="where data, logs and secrets live (default: .candid8, or CANDID8_HOME)",
     )
-    parser.add_argument("--host", default=os.environ.get("HOST", "127.0.0.1"), help="address of the web server")
+    parser.add_argument(
+        "--host", default=os.environ.get("HOST", "127.0.0.1"), help="address of the web server"
+    )
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")), help="its port")
-    parser.add_argument("--env-file", type=Path, help="services: write the addresses here instead of printing them")
-    parser.add_argument("--throwaway", action="store_true", help="services: faster, for data that nobody will miss")
-    parser.add_argument("--die-with-parent", action="store_true", help="stop when the process that started this ends")
+    parser.add_argument(
+        "--env-file", type=Path, help="services: write the addresses here instead of printing them"
+    )
+    parser.add_argument(
+        "--throwaway", action="store_true", help="services: faster, for data that nobody will miss"
+    )
+    parser.add_argument(
+        "--die-with-parent", action="store_true", help="stop when the process that started this ends"
+    )
     return parser
 
 

@@ -48,7 +48,9 @@ def main() -> int:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if _installed_stamp() == wanted:
             return 0  # another call made it while this one waited
-        print("candid8: installing into .venv (once; some minutes on a slow line)", file=sys.stderr, flush=True)
+        print(
+            "candid8: installing into .venv (once; some minutes on a slow line)", file=sys.stderr, flush=True
+        )
         try:
             _check_machine()
             _make_venv()
@@ -83,10 +85,14 @@ def _tool_versions() -> dict[str, str]:
 def _check_machine() -> None:
     machine, system = platform.machine(), platform.system()
     if system != "Linux" or machine not in ("x86_64", "aarch64"):
-        raise InstallError(f"the embedded servers exist for Linux on x86_64 and aarch64, not for {system} on {machine}")
+        raise InstallError(
+            f"the embedded servers exist for Linux on x86_64 and aarch64, not for {system} on {machine}"
+        )
     free_bytes = shutil.disk_usage(PROJECT).free
     if free_bytes < 4_000_000_000:
-        raise InstallError(f"the environment takes about 3 GB; only {free_bytes / 1e9:.1f} GB are free in {PROJECT}")
+        raise InstallError(
+            f"the environment takes about 3 GB; only {free_bytes / 1e9:.1f} GB are free in {PROJECT}"
+        )
 
 
 def _make_venv() -> None:
@@ -119,7 +125,9 @@ def _fetch_pip(folder: Path) -> Path:
         with urllib.request.urlopen(url, timeout=60) as reply:
             content = reply.read()
     except urllib.error.URLError as error:
-        raise InstallError(f"this Python has no pip, and {index} cannot be reached ({error.reason}); {advice}") from error
+        raise InstallError(
+            f"this Python has no pip, and {index} cannot be reached ({error.reason}); {advice}"
+        ) from error
     if hashlib.sha256(content).hexdigest() != PIP_SHA256:
         raise InstallError(f"{PIP_WHEEL} from {index} is not the file it should be")
     wheel = folder / PIP_WHEEL
@@ -138,9 +146,15 @@ def _install_torch(kind: str) -> None:
     # A local index or wheel folder may offer the CPU build itself; the answer of the public one is a quick no.
     if _succeeds(*_pip("install"), *pinned):
         return
-    if _succeeds(*_pip("install"), "--retries", "1", "--timeout", "20", "--index-url", TORCH_CPU_INDEX, *pinned):
+    if _succeeds(
+        *_pip("install"), "--retries", "1", "--timeout", "20", "--index-url", TORCH_CPU_INDEX, *pinned
+    ):
         return
-    print("candid8: no CPU build of torch within reach; taking the index's own build", file=sys.stderr, flush=True)
+    print(
+        "candid8: no CPU build of torch within reach; taking the index's own build",
+        file=sys.stderr,
+        flush=True,
+    )
     _run(*_pip("install"), f"torch=={version}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def build_frontend(supervisor: Supervisor, project: Path) -> None:
         installed.write_text(wanted_packages)
     wanted_build = tree_digest(folder, _sources(folder))
     if _read(built) != wanted_build:
-        supervisor.run_step("build", npm_command("run", "build"), environment=node_environment(), folder=folder)
+        supervisor.run_step(
+            "build", npm_command("run", "build"), environment=node_environment(), folder=folder
+        )
         built.parent.mkdir(parents=True, exist_ok=True)
         built.write_text(wanted_build)
 
@@ -36,7 +39,11 @@ def build_frontend(supervisor: Supervisor, project: Path) -> None:
 def npm_command(*arguments: str) -> tuple[str, ...]:
     """The command line that runs npm with the wheel's node, whatever node the machine has."""
     node = _node_folder()
-    return (str(node / "bin" / "node"), str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"), *arguments)
+    return (
+        str(node / "bin" / "node"),
+        str(node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
+        *arguments,
+    )
 
 
 def tree_digest(folder: Path, files: Iterable[Path]) -> str:
@@ -60,11 +67,11 @@ def _node_folder() -> Path:
 
 
 def _sources(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part in OUTPUT_FOLDERS for part in path.relative_to(folder).parts)
-    )
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name not in OUTPUT_FOLDERS]
+        found.extend(Path(parent) / name for name in files)
+    return sorted(found)
 
 
 def _read(path: Path) -> str | None:

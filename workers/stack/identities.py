@@ -12,7 +12,13 @@ from pathlib import Path
 UNPRIVILEGED_ID = 65_534
 
 # Inside the namespace root's files look as if they belong to 65534, which PostgreSQL accepts: no account, no chown.
-USER_NAMESPACE = ("unshare", "--user", f"--map-user={UNPRIVILEGED_ID}", f"--map-group={UNPRIVILEGED_ID}", "--")
+USER_NAMESPACE = (
+    "unshare",
+    "--user",
+    f"--map-user={UNPRIVILEGED_ID}",
+    f"--map-group={UNPRIVILEGED_ID}",
+    "--",
+)
 
 # Containers often refuse user namespaces. The account 65534 then keeps the one capability that lets it pass a closed
 # parent folder such as /root. A change of identity clears the parent-death signal, so setpriv has to set it again.

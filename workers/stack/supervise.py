@@ -93,7 +93,9 @@ class Supervisor:
                         + self._journal.tail(running.service.name)
                     )
 
-    def run_step(self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path) -> None:
+    def run_step(
+        self, name: str, command: Sequence[str], *, environment: Mapping[str, str], folder: Path
+    ) -> None:
         """Run a command to its end with the same log and ties; raises StackFailed when it fails."""
         started_at = time.monotonic()
         service = Service(name=name, command=tuple(command), environment=environment, folder=folder)

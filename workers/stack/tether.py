@@ -52,7 +52,9 @@ def end_strays(known: set[int]) -> int:
 
 
 def _children() -> list[int]:
-    return [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent_of(path) == os.getpid()]
+    return [
+        int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat") if _parent_of(path) == os.getpid()
+    ]
 
 
 def _parent_of(path: Path) -> int | None:

@@ -1,0 +1,76 @@
+"""docker-compose.yml and the supervisor describe the same processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, AppProcess
+
+PROJECT = Path(__file__).resolve().parents[2]
+SERVERS = {"postgres", "valkey", "s3"}
+ON_CPU = "-on-cpu"
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    compose: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+    found: dict[str, Any] = compose["services"]
+    return found
+
+
+def variants_of(process: AppProcess) -> list[str]:
+    return [process.name, process.name + ON_CPU] if process.uses_gpu else [process.name]
+
+
+def test_compose_has_the_supervisors_processes_and_no_other(services: dict[str, Any]) -> None:
+    expected = SERVERS | {"migrate"} | {name for process in APP_PROCESSES for name in variants_of(process)}
+    assert set(services) == expected
+
+
+@pytest.mark.parametrize("process", APP_PROCESSES, ids=lambda process: process.name)
+def test_each_process_runs_the_same_command_in_both(services: dict[str, Any], process: AppProcess) -> None:
+    expected = process.command(python="python", host="0.0.0.0", port=8000, home="/var/lib/candid8")
+    for name in variants_of(process):
+        assert tuple(services[name]["command"]) == expected, name
+
+
+@pytest.mark.parametrize("process", APP_PROCESSES, ids=lambda process: process.name)
+def test_each_process_gets_the_same_environment_names_in_both(
+    services: dict[str, Any], process: AppProcess
+) -> None:
+    for name in variants_of(process):
+        given = services[name]["environment"]
+        assert set(given) == {*ENVIRONMENT_NAMES, *process.environment}, name
+        assert {key: given[key] for key in process.environment} == dict(process.environment), name
+
+
+@pytest.mark.parametrize("process", APP_PROCESSES, ids=lambda process: process.name)
+def test_only_processes_that_use_a_gpu_reserve_one_and_each_has_a_cpu_twin(
+    services: dict[str, Any], process: AppProcess
+) -> None:
+    service = services[process.name]
+    assert ("deploy" in service) == process.uses_gpu
+    assert service.get("profiles") == (["gpu"] if process.uses_gpu else None)
+    if process.uses_gpu:
+        devices = service["deploy"]["resources"]["reservations"]["devices"]
+        assert [device["driver"] for device in devices] == ["nvidia"]
+        assert services[process.name + ON_CPU]["profiles"] == ["cpu"]
+        assert "deploy" not in services[process.name + ON_CPU]
+
+
+def test_no_process_starts_before_the_schema_is_there(services: dict[str, Any]) -> None:
+    for process in APP_PROCESSES:
+        for name in variants_of(process):
+            waits_for = services[name]["depends_on"]
+            assert waits_for["migrate"] == {"condition": "service_completed_successfully"}, name
+            assert set(waits_for) >= SERVERS, name
+
+
+def test_the_example_environment_names_what_the_processes_read() -> None:
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    named = [line.partition("=")[0] for line in lines if line and not line.startswith("#")]
+    assert sorted(named) == sorted(ENVIRONMENT_NAMES)
