@@ -23,7 +23,7 @@ def provide_services() -> None:
         return
     home = Path(tempfile.mkdtemp(prefix="candid8-test-"))
     addresses = home.with_suffix(".env")
-    log = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()  # noqa: SIM115  (lives as long as the servers)
     command = [
         sys.executable,
         "-m",

@@ -1,1 +1,1 @@
-"""One machine's whole Candid8: embedded servers, preparation and processes under one supervisor (standard library and psycopg only)."""
+"""One machine's whole Candid8: servers, preparation and processes under one supervisor, before Django is there."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from workers.stack.home import HomeBusy, HomeLock, open_home
 from workers.stack.identities import NoIdentity
 from workers.stack.tether import die_with_my_parent
-from workers.stack.up import PROJECT, run_everything, run_services, run_frontend_build
+from workers.stack.up import PROJECT, run_everything, run_frontend_build, run_services
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The `.candid8/` folder of one installation: where its data, sockets, logs, ports and secrets live, and who holds its lock."""
+"""The `.candid8/` folder of one installation: its data, sockets, logs, ports and secrets, and who holds its lock."""
 
 from __future__ import annotations
 
