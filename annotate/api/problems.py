@@ -71,7 +71,8 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """What Django REST framework calls with every exception of a view."""
     match error:
         case EngineError():
-            return problem(status=status_of(error), code=error.code, detail=error.message)
+            errors = {name: [str(text)] for name, text in error.detail.get("errors", {}).items()}
+            return problem(status=status_of(error), code=error.code, detail=error.message, errors=errors)
         case exceptions.ValidationError():
             errors = flattened(error.detail)
             return problem(

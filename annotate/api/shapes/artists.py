@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotate.api.reading import JsonObject
+from annotate.api.shapes.fields import FormFile
 from annotate.api.shapes.scene import PhotoRef, TargetRef
 from engine.states import ArtistCaseStatus
 
@@ -20,11 +21,15 @@ class CaseCandidate(serializers.Serializer[Any]):
 
 
 class CaseHolder(serializers.Serializer[Any]):
+    """The artist who works on it."""
+
     id = serializers.IntegerField()
     name = serializers.CharField()
 
 
 class ArtistCaseRow(serializers.Serializer[Any]):
+    """A case in the list."""
+
     id = serializers.IntegerField()
     status = serializers.ChoiceField(choices=ArtistCaseStatus.choices)
     label = serializers.CharField()
@@ -36,6 +41,8 @@ class ArtistCaseRow(serializers.Serializer[Any]):
 
 
 class ArtistCaseList(serializers.Serializer[Any]):
+    """The cases, those that wait longest first."""
+
     results = ArtistCaseRow(many=True)
 
 
@@ -49,4 +56,6 @@ class ArtistCase(ArtistCaseRow):
 
 
 class MeshUpload(serializers.Serializer[Any]):
-    file = serializers.FileField(help_text="A binary glTF 2.0 file (.glb), Y-up.")
+    """A form with one file."""
+
+    file = FormFile(help_text="A binary glTF 2.0 file (.glb), Y-up.")

@@ -15,6 +15,8 @@ from engine.states import AssignmentStatus, Stage
 
 
 class ClaimRequest(Body):
+    """Which stage one wants work of."""
+
     stage = serializers.ChoiceField(choices=Stage.choices)
     prefetch = serializers.BooleanField(default=False, help_text="A second task, for the time after the present one.")
 
@@ -105,30 +107,44 @@ class Claim(serializers.Serializer[Any]):
 
 
 class LeaseRequest(Body):
+    """The token that proves the lease."""
+
     lease_token = serializers.UUIDField()
 
 
 class SkipRequest(LeaseRequest):
+    """Why this person does not do this task."""
+
     reason = serializers.CharField(max_length=200)
 
 
 class EscalateRequest(LeaseRequest):
+    """Why none is good enough, in a word and in a sentence."""
+
     reason = serializers.ChoiceField(choices=("none_good", "mask_wrong", "ambiguous"))
     note = serializers.CharField(max_length=4000, allow_blank=True, default="")
 
 
 class DraftRequest(LeaseRequest):
+    """The work in hand, in whatever form the page likes."""
+
     draft = JsonObject()
 
 
 class AssignmentState(serializers.Serializer[Any]):
+    """What became of the assignment."""
+
     assignment = serializers.UUIDField(source="uuid")
     status = serializers.ChoiceField(choices=AssignmentStatus.choices)
 
 
 class Heartbeat(serializers.Serializer[Any]):
+    """When the lease ends now."""
+
     expires_at = serializers.DateTimeField()
 
 
 class DraftSaved(serializers.Serializer[Any]):
+    """The version to send with the next draft."""
+
     draft_version = serializers.IntegerField()

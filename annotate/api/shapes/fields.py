@@ -17,6 +17,11 @@ ANY_ROW_ID = re.compile(r"[1-9][0-9]{0,17}")
 FARTHEST = 1e6
 
 
+@extend_schema_field({"type": "string", "contentMediaType": "application/octet-stream"})
+class FormFile(serializers.FileField):
+    """A file of a form."""
+
+
 class _Given(serializers.Field[Any, Any, Any, Any]):
     """A value that is already JSON."""
 

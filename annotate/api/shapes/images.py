@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotate.api.shapes.fields import FormFile
 from engine.states import ImageStatus, PointMapStatus
 
 
@@ -20,6 +21,8 @@ class PointMap(serializers.Serializer[Any]):
 
 
 class Image(serializers.Serializer[Any]):
+    """A photograph of a project."""
+
     id = serializers.IntegerField()
     uuid = serializers.UUIDField()
     name = serializers.CharField()
@@ -44,10 +47,10 @@ class ImagePage(serializers.Serializer[Any]):
 class UploadRequest(serializers.Serializer[Any]):
     """A form. With a point map come the numbers that say how to read it: see the guide for operators."""
 
-    file = serializers.FileField(help_text="JPEG, PNG or WebP.")
+    file = FormFile(help_text="JPEG, PNG or WebP.")
     attribution = serializers.CharField(max_length=300, required=False, allow_blank=True)
     licence = serializers.CharField(max_length=80, required=False, allow_blank=True)
-    point_map = serializers.FileField(required=False, help_text="NPZ, PLY or a 16-bit depth PNG of this photograph.")
+    point_map = FormFile(required=False, help_text="NPZ, PLY or a 16-bit depth PNG of this photograph.")
     depth_scale = serializers.FloatField(required=False, min_value=1e-9, max_value=1e9)
     fx = serializers.FloatField(required=False, min_value=1e-3, max_value=1e7)
     fy = serializers.FloatField(required=False, min_value=1e-3, max_value=1e7)

@@ -22,6 +22,8 @@ class RefineRequest(LeaseRequest):
 
 
 class JobStarted(serializers.Serializer[Any]):
+    """Ask /jobs/{job}, or wait for job.changed."""
+
     job = serializers.UUIDField(source="uuid")
 
 

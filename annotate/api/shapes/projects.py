@@ -12,12 +12,16 @@ from engine.states import Role
 
 
 class Person(serializers.Serializer[Any]):
+    """Somebody with an account."""
+
     id = serializers.IntegerField()
     username = serializers.CharField()
     name = serializers.CharField()
 
 
 class ProjectMembership(serializers.Serializer[Any]):
+    """A project and one's roles in it."""
+
     id = serializers.IntegerField()
     slug = serializers.CharField()
     name = serializers.CharField()
@@ -25,6 +29,8 @@ class ProjectMembership(serializers.Serializer[Any]):
 
 
 class Me(serializers.Serializer[Any]):
+    """The person of the session."""
+
     user = Person()
     projects = ProjectMembership(many=True)
 
@@ -37,12 +43,16 @@ class QueueDepth(serializers.Serializer[Any]):
 
 
 class Queues(serializers.Serializer[Any]):
+    """What waits in each stage."""
+
     object = QueueDepth()
     pick = QueueDepth()
     pose = QueueDepth()
 
 
 class TaxonomyEntry(serializers.Serializer[Any]):
+    """A name that an object may bear."""
+
     key = serializers.CharField()
     label = serializers.CharField()
 

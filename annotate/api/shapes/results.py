@@ -33,6 +33,8 @@ class ObjectTarget(Body):
 
 
 class Discard(Body):
+    """Why there is nothing to choose in the photograph."""
+
     reason = serializers.CharField(max_length=200)
 
 
@@ -49,6 +51,8 @@ class ObjectResult(Body):
 
 
 class PairOutcome(Body):
+    """One pair that was shown side by side, and which one was better."""
+
     left = RowIdField()
     right = RowIdField()
     outcome = serializers.ChoiceField(choices=Comparison.Outcome.values)
@@ -146,6 +150,8 @@ def _engine_type(serializer: type[Body], read: dict[str, Any]) -> ObjectChoices 
 
 
 class SubmitRequest(LeaseRequest):
+    """The result of a live lease."""
+
     seconds = FiniteFloat(min_value=0, max_value=1e6, help_text="How long the person worked on it.")
     result = ResultField()
 

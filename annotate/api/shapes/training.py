@@ -14,12 +14,16 @@ from engine.states import CheckpointStatus, DatasetStatus, DeploymentStatus, Run
 
 
 class FreezeRequest(Body):
+    """The bar that a rating must reach."""
+
     alpha = FiniteFloat(
         min_value=0, max_value=1, allow_null=True, default=None, help_text="Default: the newest round's bar."
     )
 
 
 class DatasetVersion(serializers.Serializer[Any]):
+    """A frozen projection of the judgements."""
+
     id = serializers.IntegerField()
     number = serializers.IntegerField()
     round = serializers.IntegerField(source="round.number", default=None, allow_null=True)
@@ -33,20 +37,28 @@ class DatasetVersion(serializers.Serializer[Any]):
 
 
 class DatasetVersionList(serializers.Serializer[Any]):
+    """Newest first."""
+
     results = DatasetVersion(many=True)
 
 
 class Exclusion(serializers.Serializer[Any]):
+    """A judgement or a pair that was left out."""
+
     subject = serializers.CharField()
     reason = serializers.CharField()
 
 
 class DatasetVersionDetail(DatasetVersion):
+    """A version with its counts and what was left out."""
+
     counts = JsonObject()
     exclusions = Exclusion(many=True)
 
 
 class RunRequest(Body):
+    """What to train on, how, and from where."""
+
     dataset_version = RowIdField()
     objective = serializers.ChoiceField(choices=TrainingRun.Objective.choices)
     base_checkpoint = RowIdField(allow_null=True, default=None, help_text="Default: what serves now.")
@@ -63,6 +75,8 @@ class Curve(serializers.Serializer[Any]):
 
 
 class Run(serializers.Serializer[Any]):
+    """A training run."""
+
     id = serializers.IntegerField()
     dataset_version = serializers.IntegerField(source="dataset_version_id")
     objective = serializers.ChoiceField(choices=TrainingRun.Objective.choices)
@@ -81,16 +95,22 @@ class Run(serializers.Serializer[Any]):
 
 
 class RunList(serializers.Serializer[Any]):
+    """Newest first."""
+
     results = Run(many=True)
 
 
 class RunDetail(serializers.Serializer[Any]):
+    """A run with its curves and the end of its log."""
+
     run = Run()
     curves = Curve(many=True)
     log_tail = serializers.CharField(source="run.log_tail")
 
 
 class Checkpoint(serializers.Serializer[Any]):
+    """Weights and what is known of them."""
+
     id = serializers.IntegerField()
     name = serializers.CharField()
     sha256 = serializers.CharField()
@@ -103,14 +123,20 @@ class Checkpoint(serializers.Serializer[Any]):
 
 
 class CheckpointList(serializers.Serializer[Any]):
+    """Newest first."""
+
     results = Checkpoint(many=True)
 
 
 class PromoteRequest(Body):
+    """The checkpoint that shall serve."""
+
     checkpoint = RowIdField()
 
 
 class Deployment(serializers.Serializer[Any]):
+    """A checkpoint that serves or served."""
+
     id = serializers.IntegerField()
     role = serializers.ChoiceField(choices=DeploymentRow.DeploymentRole.choices)
     checkpoint = serializers.IntegerField(source="checkpoint_id")
@@ -122,4 +148,6 @@ class Deployment(serializers.Serializer[Any]):
 
 
 class DeploymentList(serializers.Serializer[Any]):
+    """Newest generation first."""
+
     results = Deployment(many=True)
