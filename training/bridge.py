@@ -1,0 +1,213 @@
+"""The one place where training meets the engine: a run's frozen data and base in, progress and a checkpoint out.
+
+Run as ``python -m training.bridge RUN_ID`` by a worker, in a process of its own. May be killed at any moment and
+started again: the work folder holds what is fetched and the trainer's state. Exit status 0 means that the run has
+ended in its row, well or badly; anything else asks the worker to start it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import django
+from django.apps import apps
+
+if not apps.ready:  # run as a program; models cannot be imported earlier
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings.dev")
+    django.setup()
+
+from django.conf import settings
+
+from engine import blobs
+from engine.errors import EngineError
+from engine.jobs import WORKER
+from engine.models import Checkpoint, DatasetVersion, TrainingRun
+from engine.services import checkpoints, runs
+from modelzoo.checkpoint import (
+    MANIFEST_NAME,
+    WEIGHTS_NAME,
+    CheckpointRefused,
+    manifest_from_document,
+    manifest_to_bytes,
+    read_manifest,
+)
+from modelzoo.serving import ModelSlot
+from training.configs import RunConfig, default_config
+from training.evaluate import compare_to_parent
+from training.runs import run_training
+
+log = logging.getLogger(__name__)
+
+BLOB_FIELDS = (
+    *("image", "mask", "pointmap", "latents", "mesh"),
+    *("chosen_latents", "chosen_mesh", "rejected_latents", "rejected_mesh"),
+)
+MANIFEST_FILE = "manifest.jsonl"
+FETCHES_AT_ONCE = 8
+REPORT_EVERY_S = 0.3
+LOG_LINES = 200
+
+
+class RunStopped(Exception):  # noqa: N818  # not an error: somebody cancelled the run
+    """The run is no longer RUNNING, so nobody waits for its result."""
+
+
+def execute(run_id: int) -> None:
+    """Carries the run to its end in the row. Raises passing EngineErrors, and whatever nobody foresaw."""
+    run = runs.begin(run_id)
+    if run is None:
+        log.info("run %s has ended already", run_id)
+        return
+    folder = Path(settings.HOME) / "runs" / str(run_id)
+    try:
+        _carry_out(run, folder)
+    except RunStopped:
+        log.info("run %s was cancelled", run_id)
+    except EngineError as error:
+        if not error.permanent:
+            raise
+        runs.fail(run_id=run_id, detail=error.message)
+    except (ValueError, FloatingPointError) as error:
+        log.exception("run %s cannot go on", run_id)
+        runs.fail(run_id=run_id, detail=f"{type(error).__name__}: {error}")
+
+
+def _carry_out(run: TrainingRun, folder: Path) -> None:
+    reporter = _Reporter(run)
+    reporter.say("fetching")
+    base = _materialised_checkpoint(run.base_checkpoint, folder / "base")
+    dataset = _materialised_dataset(run.dataset_version, folder / "dataset")
+    reporter.say("training")
+    result = run_training(
+        _config(run), workdir=folder / "work", checkpoint_dir=base, manifest_dir=dataset, on_progress=reporter.step
+    )
+    reporter.say("storing")
+    checkpoint = _registered(run, result.output_dir)
+    reporter.say("evaluating")
+    evaluation = compare_to_parent(result.output_dir, base, seed=run.seed)
+    checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
+    reporter.say("done")
+    runs.succeed(run_id=run.pk, checkpoint_id=checkpoint.pk)
+
+
+def _config(run: TrainingRun) -> RunConfig:
+    chosen = dict(run.settings)
+    config = default_config(run.objective, steps=chosen.pop("steps", None), seed=run.seed)
+    if "learning_rate" in chosen:
+        optimizer = replace(config.optimizer, learning_rate=chosen.pop("learning_rate"))
+        config = replace(config, optimizer=optimizer)
+    return replace(config, **chosen)
+
+
+def _materialised_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
+    """The checkpoint as a folder, fetched unless it is there whole; raises EngineError when its bytes are not its hash's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _fetch(checkpoint.weights_key, folder / WEIGHTS_NAME, sha256=checkpoint.sha256)
+    (folder / MANIFEST_NAME).write_bytes(manifest_to_bytes(manifest_from_document(checkpoint.manifest)))
+    return folder
+
+
+def _materialised_dataset(version: DatasetVersion, folder: Path) -> Path:
+    """The frozen manifest, checked against its hash, and every blob it names, under its key."""
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = folder / MANIFEST_FILE
+    _fetch(version.manifest_key, manifest, sha256=version.manifest_sha256)
+    keys = sorted(set(_blob_keys(manifest)))
+    with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
+        list(pool.map(lambda key: _fetch(key, folder / key, sha256=Path(key).stem), keys))
+    return folder
+
+
+def _blob_keys(manifest: Path) -> Iterator[str]:
+    for line in manifest.read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        yield from (entry[field] for field in BLOB_FIELDS if entry.get(field))
+
+
+def _fetch(key: str, path: Path, *, sha256: str) -> None:
+    """Writes the blob to ``path`` unless it is there; blobs are named by their hash, so the name can be held to it."""
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        return
+    data = blobs.get(key)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise EngineError(f"The blob {key} is not what its hash says.", code="blob_changed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.part")
+    fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def _registered(run: TrainingRun, output: Path) -> Checkpoint:
+    """Stores and verifies what the run made; raises EngineError when it does not serve."""
+    manifest = read_manifest(output)
+    document: dict[str, Any] = json.loads((output / MANIFEST_NAME).read_bytes())
+    key = blobs.put(
+        (output / WEIGHTS_NAME).read_bytes(), suffix=".safetensors", content_type="application/octet-stream"
+    )
+    checkpoint = checkpoints.register(
+        weights_key=key,
+        sha256=manifest.sha256,
+        manifest=document,
+        name=f"{run.objective} run {run.pk}",
+        parent_id=run.base_checkpoint_id,
+        run_id=run.pk,
+        actor=WORKER,
+    )
+    try:
+        ModelSlot(device="cpu").swap(weights=output / WEIGHTS_NAME, manifest=document, generation=0)
+    except CheckpointRefused as error:
+        checkpoints.refuse(checkpoint_id=checkpoint.pk, detail=str(error))
+        raise EngineError(f"The trained checkpoint was refused: {error}", code="bad_checkpoint") from error
+    checkpoints.verify(checkpoint_id=checkpoint.pk, actor=WORKER)
+    return checkpoint
+
+
+class _Reporter:
+    """Tells the engine how far the run is, not more often than anybody can look; raises RunStopped when it should end."""
+
+    def __init__(self, run: TrainingRun) -> None:
+        self._run_id = run.pk
+        self._phase = ""
+        self._step, self._total = run.step, run.total_steps
+        self._lines: deque[str] = deque(run.log_tail.splitlines(), maxlen=LOG_LINES)
+        self._last = 0.0
+
+    def say(self, phase: str) -> None:
+        self._phase = phase
+        self._lines.append(f"{time.strftime('%H:%M:%S')} {phase}")
+        self._report({})
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        self._step, self._total = step, total
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        self._lines.append(f"{time.strftime('%H:%M:%S')} step {step}/{total}  {numbers}")
+        if step >= total or time.monotonic() - self._last >= REPORT_EVERY_S:
+            self._report(metrics)
+
+    def _report(self, metrics: Mapping[str, float]) -> None:
+        self._last = time.monotonic()
+        still_wanted = runs.report_progress(
+            run_id=self._run_id,
+            step=self._step,
+            total=self._total,
+            phase=self._phase,
+            metrics=metrics,
+            log_tail="\n".join(self._lines),
+        )
+        if not still_wanted:
+            raise RunStopped
+
+
+if __name__ == "__main__":
+    execute(int(sys.argv[1]))

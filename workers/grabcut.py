@@ -1,0 +1,171 @@
+"""Assisted masks: GrabCut on a small padded crop, guided by a box, a rough mask and strokes, then back to full size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+WORKING_SIDE = 400  # of the crop's longer side
+COARSE_SIDE = 180  # where the colours are learnt; at full working size only the rim is cut again
+PADDING = 0.15  # of the crop's longer side, so that the background around the object is seen
+ITERATIONS = 3
+RIM = 5  # working pixels on each side of the coarse outline that the fine cut may still decide
+SMALLEST_PIECE = 0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guidance:
+    """What the person gave, all at the photograph's size H x W; ``box`` is x0, y0, x1, y1 in pixels."""
+
+    box: tuple[float, float, float, float] | None = None
+    mask: Mask | None = None
+    foreground: Mask | None = None
+    background: Mask | None = None
+
+    def __post_init__(self) -> None:
+        if self.box is None and self.mask is None and self.foreground is None:
+            raise ValueError("a refinement needs a box, a mask or a foreground stroke")
+
+
+def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
+    """The object's mask (H, W) in an sRGB photograph (H, W, 3). Strokes are kept to the pixel; the box is a fence.
+
+    Returns the guidance itself where the photograph tells object and background apart too little.
+    """
+    assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8, (image.shape, image.dtype)
+    height, width = image.shape[:2]
+    inside = _inside(guidance, height=height, width=width)
+    if not inside.any():
+        return inside
+    x0, y0, x1, y1 = _padded_bounds(inside | _strokes(guidance, like=inside))
+    size = _working_size(width=x1 - x0, height=y1 - y0)
+    crop = cv2.resize(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, interpolation=cv2.INTER_AREA)
+    labels = _labels(guidance, inside=inside, window=(x0, y0, x1, y1), size=size)
+    small = _cut(crop, labels)
+    mask = np.zeros((height, width), dtype=bool)
+    mask[y0:y1, x0:x1] = _enlarged(small, width=x1 - x0, height=y1 - y0)
+    return _with_strokes(mask, guidance)
+
+
+def _inside(guidance: Guidance, *, height: int, width: int) -> Mask:
+    """Where the object may be."""
+    if guidance.mask is not None and guidance.mask.any():
+        # A rough mask may be too small as well as too large.
+        reach = max(3, round(0.04 * np.sqrt(guidance.mask.sum())))
+        grown = cv2.dilate(guidance.mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)).astype(bool)
+    else:
+        grown = np.ones((height, width), dtype=bool)
+    if guidance.box is not None:
+        x0, y0, x1, y1 = guidance.box
+        fence = np.zeros((height, width), dtype=bool)
+        fence[max(0, round(y0)) : max(0, round(y1)), max(0, round(x0)) : max(0, round(x1))] = True
+        grown &= fence
+    return grown
+
+
+def _strokes(guidance: Guidance, *, like: Mask) -> Mask:
+    return guidance.foreground if guidance.foreground is not None else np.zeros_like(like)
+
+
+def _padded_bounds(mask: Mask) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    y0, y1, x0, x1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    pad = max(4, round(PADDING * max(y1 - y0, x1 - x0)))
+    height, width = mask.shape
+    return max(0, x0 - pad), max(0, y0 - pad), min(width, x1 + pad), min(height, y1 + pad)
+
+
+def _working_size(*, width: int, height: int) -> tuple[int, int]:
+    shrink = min(1.0, WORKING_SIDE / max(width, height))
+    return max(1, round(width * shrink)), max(1, round(height * shrink))
+
+
+def _labels(
+    guidance: Guidance, *, inside: Mask, window: tuple[int, int, int, int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """GrabCut's four labels for the crop: certain outside, likely background and object within, strokes certain."""
+    near = _shrunk(inside, window, size)
+    labels = np.where(near, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    if guidance.mask is not None:
+        rough = _shrunk(guidance.mask, window, size)
+        labels[near & ~rough] = cv2.GC_PR_BGD
+        core = cv2.erode(rough.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
+        labels[core & near] = cv2.GC_FGD
+    elif guidance.box is None and guidance.foreground is not None:
+        reach = max(size) // 4
+        grown = cv2.dilate(_shrunk(guidance.foreground, window, size).astype(np.uint8), np.ones((reach, reach)))
+        labels[near & ~grown.astype(bool)] = cv2.GC_PR_BGD
+    if guidance.background is not None:
+        labels[_shrunk(guidance.background, window, size)] = cv2.GC_BGD
+    if guidance.foreground is not None:
+        labels[_shrunk(guidance.foreground, window, size)] = cv2.GC_FGD
+    return labels
+
+
+def _shrunk(mask: Mask, window: tuple[int, int, int, int], size: tuple[int, int]) -> Mask:
+    x0, y0, x1, y1 = window
+    share = cv2.resize(mask[y0:y1, x0:x1].astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(share >= min(0.5, float(share.max()) * 0.5 + 1e-6))
+
+
+def _cut(crop: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Mask:
+    may_be_object = _is_object(labels)
+    if may_be_object.all() or not may_be_object.any():
+        return may_be_object  # nothing to tell apart
+    cv2.setRNGSeed(0)  # GrabCut's k-means draws; the same request gives the same mask
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    height, width = labels.shape
+    shrink = min(1.0, COARSE_SIDE / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    coarse = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    if _is_object(coarse).all() or not _is_object(coarse).any():
+        return may_be_object
+    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
+    cv2.grabCut(small, coarse, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    rough = _enlarged(_is_object(coarse), width=width, height=height).astype(np.uint8)
+    kernel = np.ones((2 * RIM + 1,) * 2, np.uint8)
+    fine = np.full_like(labels, cv2.GC_BGD)
+    fine[cv2.dilate(rough, kernel) > 0] = cv2.GC_PR_BGD
+    fine[rough > 0] = cv2.GC_PR_FGD
+    fine[cv2.erode(rough, kernel) > 0] = cv2.GC_FGD
+    certain = np.isin(labels, (cv2.GC_FGD, cv2.GC_BGD))
+    fine[certain] = labels[certain]
+    if len(np.unique(fine)) > 2:
+        cv2.grabCut(crop, fine, None, *models, 1, cv2.GC_EVAL)
+    mask = _without_specks(_is_object(fine), keep=labels == cv2.GC_FGD)
+    return mask if mask.any() else may_be_object
+
+
+def _is_object(labels: NDArray[np.uint8]) -> Mask:
+    return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+def _without_specks(mask: Mask, *, keep: Mask) -> Mask:
+    opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    closed = cv2.morphologyEx(opened | keep.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(closed)
+    if count <= 1:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA]
+    large = areas >= SMALLEST_PIECE * areas[1:].max()
+    large[np.unique(pieces[keep])] = True
+    large[0] = False
+    return np.asarray(large[pieces])
+
+
+def _enlarged(mask: Mask, *, width: int, height: int) -> Mask:
+    smooth = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smooth >= 0.5)
+
+
+def _with_strokes(mask: Mask, guidance: Guidance) -> Mask:
+    if guidance.foreground is not None:
+        mask = mask | guidance.foreground
+    if guidance.background is not None:
+        mask = mask & ~guidance.background
+    return mask

@@ -1,0 +1,21 @@
+"""What beat asks for: send lost jobs again, take back leases that ran out."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from engine import jobs
+from engine.services import leases
+from workers import policy
+from workers.celery import app
+
+
+@app.task(name="workers.sweep")
+def sweep() -> None:
+    policy.abandon_worn_out()
+    jobs.sweep(now=timezone.now())
+
+
+@app.task(name="workers.expire_leases")
+def expire_leases() -> None:
+    leases.expire_leases(now=timezone.now())
