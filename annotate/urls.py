@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path, register_converter
+from django.urls import include, path, register_converter
 
 from annotate import pages
 from annotate.converters import RowId, StageName
@@ -14,7 +14,7 @@ register_converter(StageName, "stage")
 
 urlpatterns = [
     path("healthz", pages.healthz),
-    # API
+    path("api/v1/", include("annotate.api.urls")),
     path("login", LoginView.as_view(template_name="annotate/login.html", redirect_authenticated_user=True)),
     path("logout", LogoutView.as_view()),
     path("", pages.projects),

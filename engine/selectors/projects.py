@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.models import ArtistCase, Image, Membership, Project, Round, TaxonomyEntry
 from engine.selectors.queues import QueueDepth, queue_depths
-from engine.states import ArtistCaseStatus, Role, RoundStatus, Stage
+from engine.states import ArtistCaseStatus, Role, RoundStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ProjectOverview:
     paused: bool
     alpha: float
     taxonomy: Sequence[TaxonomyEntry]
-    queues: Mapping[Stage, QueueDepth]
+    queues: Mapping[str, QueueDepth]
     artist_cases_open: int
     round_number: int | None
     num_images: int
@@ -71,7 +71,7 @@ def overview(*, project: Project, roles: frozenset[Role]) -> ProjectOverview:
         paused=project.paused,
         alpha=open_round.alpha if open_round else project.alpha,
         taxonomy=list(project.taxonomy.all()),
-        queues=queue_depths(project_id=project.pk),
+        queues=queue_depths(project.pk),
         artist_cases_open=unsolved.count(),
         round_number=open_round.number if open_round else None,
         num_images=Image.objects.filter(project=project).count(),

@@ -20,13 +20,6 @@ class CaseCandidate(serializers.Serializer[Any]):
     preview_url = serializers.CharField()
 
 
-class CaseHolder(serializers.Serializer[Any]):
-    """The artist who works on it."""
-
-    id = serializers.IntegerField()
-    name = serializers.CharField()
-
-
 class ArtistCaseRow(serializers.Serializer[Any]):
     """A case in the list."""
 
@@ -36,12 +29,13 @@ class ArtistCaseRow(serializers.Serializer[Any]):
     note = serializers.CharField()
     reason = serializers.CharField()
     photo = PhotoRef()
-    claimed_by = CaseHolder(allow_null=True)
+    target = TargetRef()
+    claimed_by = serializers.CharField(allow_null=True, help_text="The user name of the artist who works on it.")
     created_at = serializers.DateTimeField()
 
 
 class ArtistCaseList(serializers.Serializer[Any]):
-    """The cases, those that wait longest first."""
+    """The cases, newest first."""
 
     results = ArtistCaseRow(many=True)
 
@@ -49,7 +43,6 @@ class ArtistCaseList(serializers.Serializer[Any]):
 class ArtistCase(ArtistCaseRow):
     """The brief: photograph, mask, what failed and why, and what became of the upload."""
 
-    target = TargetRef()
     candidates = CaseCandidate(many=True)
     report = JsonObject(allow_null=True, help_text="What the check of the uploaded mesh found.")
     mesh_url = serializers.CharField(allow_null=True)

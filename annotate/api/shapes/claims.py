@@ -44,7 +44,7 @@ class PickCandidate(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     mesh_url = serializers.CharField()
     preview_url = serializers.CharField()
-    splat_url = serializers.CharField(allow_null=True)
+    splat_url = serializers.CharField(help_text="Empty when there are no splats.")
     num_faces = serializers.IntegerField()
     num_splats = serializers.IntegerField()
     pose = PoseJson(allow_null=True)
@@ -76,7 +76,7 @@ class PoseTask(serializers.Serializer[Any]):
     kind = Literal("pose")
     photo = PhotoRef()
     target = TargetRef()
-    intrinsics = Intrinsics()
+    intrinsics = Intrinsics(allow_null=True)
     point_cloud = PointCloudRef(allow_null=True)
     candidate = PoseCandidate()
     proposal = PoseJson(allow_null=True)
@@ -122,7 +122,7 @@ class EscalateRequest(LeaseRequest):
     """Why none is good enough, in a word and in a sentence."""
 
     reason = serializers.ChoiceField(choices=("none_good", "mask_wrong", "ambiguous"))
-    note = serializers.CharField(max_length=4000, allow_blank=True, default="")
+    note = serializers.CharField(max_length=2000, allow_blank=True, default="")
 
 
 class DraftRequest(LeaseRequest):

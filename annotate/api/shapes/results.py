@@ -152,7 +152,7 @@ def _engine_type(serializer: type[Body], read: dict[str, Any]) -> ObjectChoices 
 class SubmitRequest(LeaseRequest):
     """The result of a live lease."""
 
-    seconds = FiniteFloat(min_value=0, max_value=1e6, help_text="How long the person worked on it.")
+    seconds = FiniteFloat(min_value=0, max_value=86_400, help_text="How long the person worked on it.")
     result = ResultField()
 
 
