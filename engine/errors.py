@@ -11,7 +11,9 @@ class EngineError(Exception):
     code = "engine_error"
     permanent = True
 
-    def __init__(self, message: str, *, code: str | None = None, permanent: bool | None = None, **detail: Any):
+    def __init__(
+        self, message: str, *, code: str | None = None, permanent: bool | None = None, **detail: Any
+    ):
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
@@ -47,6 +49,18 @@ class LeaseLost(EngineError):
     """The lease is not live, or not this person's; whatever was drafted is kept."""
 
     code = "lease_lost"
+
+
+class DraftConflict(EngineError):
+    """Another tab saved a newer draft."""
+
+    code = "draft_conflict"
+
+
+class IdempotencyConflict(EngineError):
+    """The assignment was already submitted, under another Idempotency-Key."""
+
+    code = "idempotency_conflict"
 
 
 class BadInput(EngineError):

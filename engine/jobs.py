@@ -6,7 +6,7 @@ The truth of every job is its row; a message carries only the row's id, and may 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -22,7 +22,7 @@ from kombu.exceptions import OperationalError
 from engine.errors import EngineError
 from engine.models.journal import Job
 from engine.states import JobStatus
-from engine.transitions import Actor, transition
+from engine.transitions import Actor, Move, transition, transition_together
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,16 @@ QUEUES: Mapping[str, str] = {
 
 #: How long a message may be under way before the sweep sends it again.
 LOST_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A job to be written."""
+
+    kind: str
+    key: str
+    payload: dict[str, Any]
+    project_id: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,19 +77,58 @@ def enqueue(*, kind: str, key: str, payload: dict[str, Any], project_id: int | N
     return job
 
 
+def enqueue_new(orders: Sequence[Order]) -> list[Job]:
+    """enqueue() for many jobs whose keys are certainly new, in one SQL statement and one more after the commit."""
+    written = Job.objects.bulk_create(
+        Job(
+            key=order.key,
+            kind=order.kind,
+            queue=QUEUES[order.kind],
+            payload=order.payload,
+            project_id=order.project_id,
+        )
+        for order in orders
+    )
+    transaction.on_commit(lambda: send_all(written))
+    return written
+
+
 def send(job: Job) -> bool:
     """Hands the job to the broker and says so in its row; False when the broker does not answer (the sweep will)."""
+    return send_all([job]) == 1
+
+
+def send_all(waiting: Sequence[Job]) -> int:
+    """send() for many jobs; the number that the broker took."""
+    sent = [job for job in waiting if _hand_over(job)]
+    try:
+        with transaction.atomic():
+            transition_together([_as_sent(job) for job in sent], by=OUTBOX)
+    except EngineError:
+        for job in sent:
+            _mark_sent(job)
+    return len(sent)
+
+
+def _hand_over(job: Job) -> bool:
     try:
         _producer().send_task(f"workers.{job.kind}", args=[job.pk], queue=job.queue, retry=False)
     except (OperationalError, OSError):
         log.warning("job not sent: the broker does not answer", extra={"job": job.pk})
         return False
-    with transaction.atomic():
-        try:
-            transition(job, JobStatus.SENT, by=OUTBOX, changes={"sent_at": timezone.now()})
-        except EngineError:
-            log.debug("a worker was faster than its message", extra={"job": job.pk})
     return True
+
+
+def _as_sent(job: Job) -> Move:
+    return Move(row=job, to=JobStatus.SENT, changes={"sent_at": timezone.now()})
+
+
+def _mark_sent(job: Job) -> None:
+    try:
+        with transaction.atomic():
+            transition_together([_as_sent(job)], by=OUTBOX)
+    except EngineError:
+        log.debug("a worker was faster than its message", extra={"job": job.pk})
 
 
 def take(job_id: int, *, now: datetime) -> Hold | None:
@@ -169,7 +218,9 @@ def _end(hold: Hold, status: JobStatus, changes: dict[str, Any]) -> bool:
         job = _held(hold).select_for_update().first()
         if job is None:
             return False
-        transition(job, status, by=WORKER, changes={**changes, "lease_until": None, "ended_at": timezone.now()})
+        transition(
+            job, status, by=WORKER, changes={**changes, "lease_until": None, "ended_at": timezone.now()}
+        )
         return True
 
 

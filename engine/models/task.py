@@ -32,7 +32,9 @@ class AnnotationTask(models.Model):
     priority = models.IntegerField(default=0)
     open_slots = models.SmallIntegerField(default=1)
     num_judgements = models.PositiveSmallIntegerField(default=0)
-    overlap = models.PositiveSmallIntegerField(default=1, help_text="Judgements after which the task is done.")
+    overlap = models.PositiveSmallIntegerField(
+        default=1, help_text="Judgements after which the task is done."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -53,7 +55,9 @@ class AnnotationTask(models.Model):
                 name="task_has_what_its_stage_needs",
             ),
             UniqueConstraint(fields=["batch"], condition=Q(stage=Stage.PICK), name="task_one_pick_per_batch"),
-            UniqueConstraint(fields=["candidate"], condition=Q(stage=Stage.POSE), name="task_one_pose_per_candidate"),
+            UniqueConstraint(
+                fields=["candidate"], condition=Q(stage=Stage.POSE), name="task_one_pose_per_candidate"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -70,14 +74,18 @@ class Assignment(models.Model):
     task = models.ForeignKey(AnnotationTask, models.CASCADE, related_name="assignments")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="assignments")
     stage = models.CharField(max_length=8, choices=Stage.choices)
-    status = models.CharField(max_length=12, choices=AssignmentStatus.choices, default=AssignmentStatus.LEASED)
+    status = models.CharField(
+        max_length=12, choices=AssignmentStatus.choices, default=AssignmentStatus.LEASED
+    )
     prefetched = models.BooleanField(default=False)
     lease_token = models.UUIDField(default=uuid4)
     expires_at = models.DateTimeField()
     draft = models.JSONField(null=True, blank=True)
     draft_version = models.PositiveIntegerField(default=0)
     submit_key = models.CharField(max_length=80, blank=True, help_text="Idempotency-Key of the submit.")
-    answer = models.JSONField(null=True, blank=True, help_text="The body returned to the submit, for repeats.")
+    answer = models.JSONField(
+        null=True, blank=True, help_text="The body returned to the submit, for repeats."
+    )
     reason = models.CharField(max_length=200, blank=True)
     seconds = models.FloatField(null=True, blank=True, help_text="Time the person worked on it.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -86,12 +94,16 @@ class Assignment(models.Model):
     class Meta:
         indexes = [
             # Read by the sweep of services.leases: leases that ran out.
-            Index(fields=["expires_at"], condition=Q(status=AssignmentStatus.LEASED), name="assignment_live_expiry"),
+            Index(
+                fields=["expires_at"],
+                condition=Q(status=AssignmentStatus.LEASED),
+                name="assignment_live_expiry",
+            ),
         ]
         constraints = [
             UniqueConstraint(fields=["task", "annotator"], name="assignment_once_per_person"),
             UniqueConstraint(
-                fields=["annotator", "stage", "prefetched"],
+                fields=["project", "annotator", "stage", "prefetched"],
                 condition=Q(status=AssignmentStatus.LEASED),
                 name="assignment_one_live_lease",
             ),

@@ -1,0 +1,60 @@
+"""How much work waits in each stage, and why somebody gets none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Count, Exists, OuterRef, Q, Sum
+
+from engine.models import AnnotationTask, Assignment
+from engine.states import AssignmentStatus, Stage, TaskStatus
+
+EMPTY_RETRY_S = 15
+LEASED_RETRY_S = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueDepth:
+    """Slots still to be taken, and leases that people hold now."""
+
+    open: int
+    leased: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NothingToClaim:
+    """Why there is no work now: "empty", "all_leased", "not_qualified" or "paused"."""
+
+    reason: str
+    retry_after_s: int
+
+
+def queue_depths(project_id: int) -> dict[str, QueueDepth]:
+    """Stage > depth, for every stage. Two queries."""
+    waiting = dict(
+        AnnotationTask.objects.filter(project_id=project_id, status=TaskStatus.OPEN, open_slots__gt=0)
+        .values_list("stage")
+        .annotate(Sum("open_slots"))
+    )
+    leased = dict(
+        Assignment.objects.filter(project_id=project_id, status=AssignmentStatus.LEASED)
+        .values_list("stage")
+        .annotate(Count("id"))
+    )
+    return {
+        stage.value: QueueDepth(open=waiting.get(stage.value, 0), leased=leased.get(stage.value, 0))
+        for stage in Stage
+    }
+
+
+def why_nothing(*, user_id: int, project_id: int, stage: Stage) -> NothingToClaim:
+    """Whether others hold all that is left for this person ("all_leased") or nothing is left ("empty"). One query."""
+    judged = Assignment.objects.filter(task=OuterRef("pk"), annotator_id=user_id).exclude(
+        status__in=[AssignmentStatus.RELEASED, AssignmentStatus.EXPIRED, AssignmentStatus.LEASED]
+    )
+    left = AnnotationTask.objects.filter(
+        ~Exists(judged), Q(project_id=project_id, stage=stage, status=TaskStatus.OPEN)
+    )
+    if left.exists():
+        return NothingToClaim(reason="all_leased", retry_after_s=LEASED_RETRY_S)
+    return NothingToClaim(reason="empty", retry_after_s=EMPTY_RETRY_S)

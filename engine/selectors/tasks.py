@@ -1,0 +1,267 @@
+"""What an annotator's page must know to do one piece of work; the field names are the wire's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from engine import blobs
+from engine.models import Assignment, Candidate, Image, LayoutProposal, PointMap, TargetObject
+from engine.states import PointMapStatus, Stage, TargetStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoRef:
+    id: int
+    url: str
+    thumbnail_url: str
+    width: int
+    height: int
+    name: str
+    attribution: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetRef:
+    """``mask_url`` is a 1-bit PNG at the photo's size, white = object; ``bbox`` is x, y, width, height."""
+
+    id: int
+    label: str
+    taxonomy_key: str | None
+    mask_url: str
+    bbox: list[int]
+    flags: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRef:
+    id: int
+    mask_url: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntrinsicsRef:
+    """A pinhole camera in pixels."""
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseRef:
+    """T_camera_object: OpenCV camera, object in the Z-up unit cube; ``unit`` is "m" or "pointmap"."""
+
+    rotation_wxyz: list[float]
+    translation: list[float]
+    scale: float
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointCloudRef:
+    url: str
+    num_points: int
+    approximate: bool
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateRef:
+    """Nothing here tells who or what made it."""
+
+    id: int
+    mesh_url: str
+    preview_url: str
+    splat_url: str
+    num_faces: int
+    num_splats: int
+    pose: PoseRef | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeRef:
+    id: int
+    mesh_url: str
+    preview_url: str
+    num_faces: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectTask:
+    kind: str = Stage.OBJECT.value
+    photo: PhotoRef
+    proposals: list[ProposalRef]
+    taken: list[TargetRef]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickTask:
+    """``candidates`` are in this annotator's random order."""
+
+    kind: str = Stage.PICK.value
+    photo: PhotoRef
+    target: TargetRef
+    intrinsics: IntrinsicsRef | None
+    mode: str
+    candidates: list[CandidateRef]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseTask:
+    """``proposal`` is the newest layout that the model proposed."""
+
+    kind: str = Stage.POSE.value
+    photo: PhotoRef
+    target: TargetRef
+    intrinsics: IntrinsicsRef | None
+    point_cloud: PointCloudRef | None
+    candidate: ShapeRef
+    proposal: PoseRef | None
+
+
+def task_payload(assignment: Assignment) -> ObjectTask | PickTask | PoseTask:
+    """The assignment's task with presigned URLs. Two queries, however much work there is."""
+    held = Assignment.objects.select_related(
+        "project", "task__image__point_map", "task__target__taxonomy_entry", "task__candidate"
+    ).get(pk=assignment.pk)
+    if held.stage == Stage.OBJECT:
+        return _object_task(held)
+    if held.stage == Stage.PICK:
+        return _pick_task(held)
+    return _pose_task(held)
+
+
+def shown_order(assignment: UUID, candidates: Iterable[int]) -> list[int]:
+    """The random order in which this person sees the candidates: the same after every reload, on every machine."""
+    return sorted(candidates, key=lambda one: hashlib.sha256(f"{assignment}:{one}".encode()).digest())
+
+
+def photo_ref(image: Image) -> PhotoRef:
+    return PhotoRef(
+        id=image.pk,
+        url=blobs.url(image.key),
+        thumbnail_url=blobs.url(image.thumbnail_key),
+        width=image.width,
+        height=image.height,
+        name=image.name,
+        attribution=image.attribution,
+    )
+
+
+def target_ref(target: TargetObject) -> TargetRef:
+    """Reads the taxonomy entry too: select it along."""
+    return TargetRef(
+        id=target.pk,
+        label=target.label,
+        taxonomy_key=target.taxonomy_entry.key if target.taxonomy_entry else None,
+        mask_url=blobs.url(target.mask_key),
+        bbox=target.bbox,
+        flags=target.flags,
+    )
+
+
+def _object_task(held: Assignment) -> ObjectTask:
+    targets = list(
+        TargetObject.objects.filter(image=held.task.image)
+        .exclude(status=TargetStatus.DISCARDED)
+        .select_related("taxonomy_entry")
+        .order_by("id")
+    )
+    return ObjectTask(
+        photo=photo_ref(held.task.image),
+        proposals=[
+            ProposalRef(id=target.pk, mask_url=blobs.url(target.mask_key), label=target.label)
+            for target in targets
+            if target.status == TargetStatus.PROPOSED
+        ],
+        taken=[target_ref(target) for target in targets if target.status == TargetStatus.CONFIRMED],
+    )
+
+
+def _pick_task(held: Assignment) -> PickTask:
+    assert held.task.target is not None
+    candidates = {one.pk: one for one in Candidate.objects.filter(batch_id=held.task.batch_id)}
+    return PickTask(
+        photo=photo_ref(held.task.image),
+        target=target_ref(held.task.target),
+        intrinsics=_intrinsics(_point_map(held.task.image)),
+        mode=held.project.stage2_mode,
+        candidates=[_candidate_ref(candidates[pk]) for pk in shown_order(held.uuid, candidates)],
+    )
+
+
+def _pose_task(held: Assignment) -> PoseTask:
+    target, candidate = held.task.target, held.task.candidate
+    assert target is not None and candidate is not None
+    point_map = _point_map(held.task.image)
+    proposal = LayoutProposal.objects.filter(candidate=candidate).order_by("-id").first()
+    return PoseTask(
+        photo=photo_ref(held.task.image),
+        target=target_ref(target),
+        intrinsics=_intrinsics(point_map),
+        point_cloud=_cloud(point_map),
+        candidate=ShapeRef(
+            id=candidate.pk,
+            mesh_url=blobs.url(candidate.mesh_key),
+            preview_url=blobs.url(candidate.preview_key),
+            num_faces=candidate.num_faces,
+        ),
+        proposal=_pose(proposal.pose) if proposal else None,
+    )
+
+
+def _candidate_ref(candidate: Candidate) -> CandidateRef:
+    return CandidateRef(
+        id=candidate.pk,
+        mesh_url=blobs.url(candidate.mesh_key),
+        preview_url=blobs.url(candidate.preview_key),
+        splat_url=blobs.url(candidate.splat_key),
+        num_faces=candidate.num_faces,
+        num_splats=candidate.num_splats,
+        pose=_pose(candidate.pose),
+    )
+
+
+def _pose(pose: dict[str, Any] | None) -> PoseRef | None:
+    if pose is None:
+        return None
+    return PoseRef(
+        rotation_wxyz=pose["rotation_wxyz"],
+        translation=pose["translation"],
+        scale=pose["scale"],
+        unit=pose["unit"],
+    )
+
+
+def _point_map(image: Image) -> PointMap | None:
+    """The image's point map when it is READY."""
+    try:
+        point_map = image.point_map
+    except PointMap.DoesNotExist:
+        return None
+    return point_map if point_map.status == PointMapStatus.READY else None
+
+
+def _intrinsics(point_map: PointMap | None) -> IntrinsicsRef | None:
+    if point_map is None or point_map.intrinsics is None:
+        return None
+    return IntrinsicsRef(**{name: point_map.intrinsics[name] for name in IntrinsicsRef.__dataclass_fields__})
+
+
+def _cloud(point_map: PointMap | None) -> PointCloudRef | None:
+    if point_map is None or not point_map.cloud_key:
+        return None
+    return PointCloudRef(
+        url=blobs.url(point_map.cloud_key),
+        num_points=point_map.num_points,
+        approximate=point_map.approximate,
+        unit="m" if point_map.metric else "pointmap",
+    )

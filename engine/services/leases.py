@@ -1,0 +1,247 @@
+"""Gives people work under leases that end: claim, keep, let go, skip, save a draft, and take back what ran out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import IntegrityError, transaction
+from django.db.models import F, OuterRef
+from django.db.models.functions import JSONObject
+
+from engine import access, events
+from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound, StaleTransition
+from engine.models import AnnotationTask, Assignment, Membership, Project
+from engine.selectors import queues
+from engine.selectors.queues import NothingToClaim
+from engine.services import lease_sql
+from engine.services.tasks import announce_queue
+from engine.states import AssignmentStatus, Role, Stage
+from engine.transitions import Actor, Move, transition_together
+
+ATTEMPTS = 4
+SWEEP_BATCH = 200
+BEAT = Actor(name="beat")
+
+__all__ = ["NothingToClaim", "claim", "expire_leases", "heartbeat", "release", "save_draft", "skip"]
+
+
+def claim(
+    *, user_id: int, project_id: int, stage: Stage, prefetch: bool = False, now: datetime
+) -> Assignment | NothingToClaim:
+    """The person's live lease of the stage, or the next open task leased to them, or why there is none.
+
+    With ``prefetch`` a second lease is taken beside the live one; a later claim without it makes that one the live
+    one. Taking a task is one statement, so two people never get one slot. Raises NotFound for strangers.
+    """
+    for _ in range(ATTEMPTS):
+        desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
+        if not desk.roles & (access.MAY_ANNOTATE | access.ALWAYS):
+            return NothingToClaim(reason="not_qualified", retry_after_s=60)
+        if desk.project.paused:
+            return NothingToClaim(reason="paused", retry_after_s=30)
+        try:
+            with transaction.atomic():
+                held = _claim_once(desk, user_id=user_id, stage=stage, prefetch=prefetch, now=now)
+        except (IntegrityError, _Overtaken):
+            continue  # another request of the same person was faster: its lease is now theirs
+        return held or queues.why_nothing(user_id=user_id, project_id=project_id, stage=stage)
+    raise StaleTransition("Another window is claiming at the same time; try again.")
+
+
+def heartbeat(*, user_id: int, assignment: UUID, lease_token: UUID, now: datetime) -> datetime:
+    """Moves the end of a live lease away and returns it; raises LeaseLost otherwise."""
+    held = _own(user_id=user_id, assignment=assignment)
+    expires_at = now + timedelta(seconds=held.project.lease_seconds)
+    if _live(held, lease_token=lease_token, now=now).update(expires_at=expires_at) != 1:
+        raise _lost()
+    return expires_at
+
+
+def release(*, user_id: int, assignment: UUID, lease_token: UUID, now: datetime) -> Assignment:
+    """Lets go of the task; the draft stays for when the same person takes it up again. Twice is once."""
+    return _let_go(user_id, assignment, lease_token, AssignmentStatus.RELEASED, reason="", now=now)
+
+
+def skip(*, user_id: int, assignment: UUID, lease_token: UUID, reason: str, now: datetime) -> Assignment:
+    """Gives the task to others for good: this person is never offered it again. Twice is once."""
+    if len(reason) > 200:
+        raise BadInput(f"The reason must be at most 200 characters, not {len(reason)}.")
+    return _let_go(user_id, assignment, lease_token, AssignmentStatus.SKIPPED, reason=reason, now=now)
+
+
+def save_draft(
+    *, user_id: int, assignment: UUID, lease_token: UUID, draft: dict[str, Any], version: int, now: datetime
+) -> int:
+    """Stores the draft over ``version`` and returns the new version.
+
+    Raises DraftConflict when another window saved a newer one. Raises LeaseLost when the lease is gone; the draft is
+    kept even then, unless it is older than what is there or the work was submitted.
+    """
+    held = _own(user_id=user_id, assignment=assignment)
+    live = _live(held, lease_token=lease_token, now=now)
+    changes: dict[str, Any] = {"draft": draft, "draft_version": version + 1}
+    if live.filter(draft_version=version).update(**changes) == 1:
+        return version + 1
+    if live.exists():
+        raise DraftConflict(
+            f"Another window saved a newer draft than version {version}: load the newest before going on."
+        )
+    unsubmitted = Assignment.objects.filter(pk=held.pk, draft_version=version)
+    unsubmitted.exclude(status=AssignmentStatus.SUBMITTED).update(**changes)
+    raise _lost()
+
+
+def expire_leases(*, now: datetime) -> int:
+    """Takes back the leases that ran out, a batch per statement, passing over rows others hold. Their number."""
+    total = 0
+    while True:
+        with transaction.atomic():
+            ended = lease_sql.expire(now=now, limit=SWEEP_BATCH, by=BEAT)
+            _announce_expired(ended)
+        total += len(ended)
+        if len(ended) < SWEEP_BATCH:
+            return total
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Desk:
+    """What a claim must know first: the project, the person's roles and their leases of the stage."""
+
+    project: Project
+    roles: frozenset[Role]
+    leases: tuple[tuple[int, bool, datetime], ...]  # id, prefetched, expires_at
+
+
+def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
+    """All of it in one statement; raises NotFound for strangers."""
+    mine = Membership.objects.filter(user_id=user_id, project_id=OuterRef("pk")).values("role")
+    held = Assignment.objects.filter(
+        annotator_id=user_id, project_id=OuterRef("pk"), stage=stage, status=AssignmentStatus.LEASED
+    ).values(row=JSONObject(id="id", prefetched="prefetched", expires_at="expires_at"))
+    project = (
+        Project.objects.annotate(my_roles=ArraySubquery(mine), my_leases=ArraySubquery(held))
+        .filter(pk=project_id)
+        .first()
+    )
+    if project is None or not project.my_roles:
+        raise NotFound("There is no such project, or you are not a member of it.")
+    return _Desk(
+        project=project,
+        roles=frozenset(Role(role) for role in project.my_roles),
+        leases=tuple(
+            (row["id"], row["prefetched"], datetime.fromisoformat(row["expires_at"]))
+            for row in project.my_leases
+        ),
+    )
+
+
+def _claim_once(
+    desk: _Desk, *, user_id: int, stage: Stage, prefetch: bool, now: datetime
+) -> Assignment | None:
+    project = desk.project
+    expires_at = now + timedelta(seconds=project.lease_seconds)
+    live = {prefetched: pk for pk, prefetched, end in desk.leases if end > now}
+    if prefetch in live:
+        return _of_project(
+            Assignment.objects.filter(pk=live[prefetch], status=AssignmentStatus.LEASED).first(), project
+        )
+    if len(live) < len(desk.leases):
+        _announce_expired(lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id))
+    if not prefetch and True in live:
+        return _of_project(_promote(live[True], expires_at=expires_at, now=now), project)
+    taken = lease_sql.take(
+        user_id=user_id,
+        project_id=project.pk,
+        stage=stage,
+        prefetch=prefetch,
+        now=now,
+        expires_at=expires_at,
+        by=Actor(user_id=user_id),
+    )
+    if taken is not None:
+        events.publish_change(taken)
+        announce_queue(project_id=project.pk, stage=stage)
+        _of_project(taken, project)
+    return taken
+
+
+def _promote(pk: int, *, expires_at: datetime, now: datetime) -> Assignment | None:
+    """Makes the prefetched lease the live one; None when it ended in the meantime."""
+    waiting = Assignment.objects.filter(
+        pk=pk, status=AssignmentStatus.LEASED, prefetched=True, expires_at__gt=now
+    )
+    if waiting.update(prefetched=False, expires_at=expires_at) != 1:
+        return None
+    promoted = Assignment.objects.get(pk=pk)
+    events.publish_change(promoted)
+    return promoted
+
+
+def _of_project(held: Assignment | None, project: Project) -> Assignment:
+    """The row with its project at hand; another request's change of it asks for another look."""
+    if held is None:
+        raise _Overtaken
+    held.project = project
+    return held
+
+
+class _Overtaken(Exception):
+    """Another request of the same person changed their leases in the meantime."""
+
+
+def _let_go(
+    user_id: int, assignment: UUID, lease_token: UUID, to: AssignmentStatus, *, reason: str, now: datetime
+) -> Assignment:
+    held = _own(user_id=user_id, assignment=assignment)
+    if held.status == to and held.lease_token == lease_token:
+        return held
+    if held.status != AssignmentStatus.LEASED:
+        raise _lost()
+    move = Move(
+        row=held,
+        to=to,
+        changes={"ended_at": now, "reason": reason},
+        guard={"lease_token": lease_token, "expires_at__gt": now},
+        reason=reason,
+    )
+    try:
+        with transaction.atomic():
+            transition_together([move], by=Actor(user_id=user_id))
+            AnnotationTask.objects.filter(pk=held.task_id).update(open_slots=F("open_slots") + 1)
+            announce_queue(project_id=held.project_id, stage=held.stage)
+    except StaleTransition as error:
+        raise _lost() from error
+    return held
+
+
+def _own(*, user_id: int, assignment: UUID) -> Assignment:
+    held = Assignment.objects.select_related("project").filter(uuid=assignment, annotator_id=user_id).first()
+    if held is None:
+        raise NotFound("There is no such assignment of yours.")
+    return held
+
+
+def _live(held: Assignment, *, lease_token: UUID, now: datetime) -> Any:
+    return Assignment.objects.filter(
+        pk=held.pk, status=AssignmentStatus.LEASED, lease_token=lease_token, expires_at__gt=now
+    )
+
+
+def _lost() -> LeaseLost:
+    return LeaseLost("Your lease on this task has ended. Your draft is kept: claim again to go on with it.")
+
+
+def _announce_expired(ended: list[lease_sql.Expired]) -> None:
+    for gone in ended:
+        events.publish(
+            project_id=gone.project_id,
+            kind="assignment.changed",
+            id=str(gone.uuid),
+            status=AssignmentStatus.EXPIRED.value,
+        )
+    for project_id, stage in {(gone.project_id, gone.stage) for gone in ended}:
+        announce_queue(project_id=project_id, stage=stage)

@@ -1,0 +1,277 @@
+"""Stage 1: confirms targets with their masks (or that there is none), and asks for help with a mask."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db import transaction
+
+from engine import blobs, jobs
+from engine.errors import BadInput
+from engine.models import Assignment, Image, Job, MaskEdit, TargetObject
+from engine.services import submissions
+from engine.services.candidates import add_batches
+from engine.services.masks import MaskStats, read_mask, read_png
+from engine.services.submissions import Judged, Submission
+from engine.states import Stage, TargetStatus
+from engine.transitions import Actor, Move, record_creations
+
+MAX_TARGETS = 20
+MAX_FLAGS = 10
+PNG = "image/png"
+#: A drawing at working size may be off by a pixel or so from the photograph's aspect.
+ASPECT_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectChoice:
+    """One object a person confirmed: mask and name; ``proposal_id`` when it began as a proposed target."""
+
+    mask_png: bytes
+    label: str
+    taxonomy_key: str | None = None
+    flags: tuple[str, ...] = ()
+    proposal_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """What to refine a mask from: a box in photo pixels, a rough mask, strokes; drawings may be of a smaller size."""
+
+    box: tuple[float, float, float, float] | None = None  # x0, y0, x1, y1
+    mask_png: bytes | None = None
+    foreground_png: bytes | None = None
+    background_png: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """A choice whose mask was read and stored."""
+
+    choice: ObjectChoice
+    mask: MaskStats
+    mask_key: str
+
+
+def submit_object(
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    key: str,
+    seconds: float,
+    targets: Sequence[ObjectChoice],
+    discard: str | None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Confirms the targets and asks for a candidate batch of each, or records that nothing here is worth it.
+
+    The answer names the targets and batches. Raises as ``submissions.settle`` does, and BadInput (bad_mask,
+    bad_request) for a mask, name or proposal that will not do; nothing is written then.
+    """
+    submission = Submission(
+        user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
+    )
+
+    def prepare(held: Assignment) -> Callable[[], Judged]:
+        _check_choices(held, targets, discard)
+        if discard is not None:
+            return partial(_discard, held, because=discard.strip())
+        return partial(_confirm, held, _store(held, targets), by=Actor(user_id=user_id))
+
+    return submissions.settle(
+        submission, stage=Stage.OBJECT, unsent=_as_sent(targets, discard), prepare=prepare
+    )
+
+
+def request_refinement(
+    *, user_id: int, assignment: UUID, lease_token: UUID, request: Refinement, now: datetime
+) -> Job:
+    """Stores the drawings and asks a worker for a better mask; the job's result names the mask's blob.
+
+    Raises LeaseLost without a live lease and BadInput (bad_mask, bad_request) for drawings that will not do.
+    """
+    held = submissions.read_own(user_id=user_id, assignment=assignment, stage=Stage.OBJECT)
+    submissions.require_live(held, lease_token=lease_token, now=now, unsent=None)
+    image = held.task.image
+    _check_box(request.box, image)
+    if request.box is None and request.mask_png is None and request.foreground_png is None:
+        raise BadInput(
+            "Send a box, a rough mask or foreground strokes: without one there is nothing to refine."
+        )
+    payload = {
+        "image_key": image.key,
+        "mask_key": _store_drawing(request.mask_png, image, what="mask"),
+        "foreground_key": _store_drawing(request.foreground_png, image, what="foreground drawing"),
+        "background_key": _store_drawing(request.background_png, image, what="background drawing"),
+        "box": list(request.box) if request.box else None,
+        "project_id": held.project_id,
+    }
+    with transaction.atomic():
+        order = jobs.Order(
+            kind="refine_mask", key=f"refine-{uuid4()}", payload=payload, project_id=held.project_id
+        )
+        [job] = jobs.enqueue_new([order])
+    return job
+
+
+def _confirm(held: Assignment, stored: Sequence[_Stored], *, by: Actor) -> Judged:
+    taxonomy = {row["key"]: row["id"] for row in held.taxonomy}  # type: ignore[attr-defined]
+    known = {row["mask_sha256"]: row for row in held.image_targets}  # type: ignore[attr-defined]
+    rows: list[TargetObject] = []
+    moves: list[Move] = []
+    for one in stored:
+        row = _target_row(held, one, taxonomy_id=taxonomy.get(one.choice.taxonomy_key))
+        twin = known.get(one.mask.sha256)
+        if twin is not None:  # a proposal, confirmed as it stands; _check_choices refused every other twin
+            row.pk, row.status = twin["id"], TargetStatus.PROPOSED
+            fields = {"label": row.label, "taxonomy_entry": row.taxonomy_entry_id, "flags": row.flags}
+            moves.append(Move(row=row, to=TargetStatus.CONFIRMED, changes=fields))
+        rows.append(row)
+    redrawn = {one.choice.proposal_id for one in stored} - {None} - {row.pk for row in rows}
+    moves += [
+        Move(row=_proposal(held, pk), to=TargetStatus.DISCARDED, reason="redrawn")
+        for pk in sorted(filter(None, redrawn))
+    ]
+    new = [row for row in rows if row.pk is None]
+    TargetObject.objects.bulk_create(new)
+    MaskEdit.objects.bulk_create(
+        MaskEdit(project_id=held.project_id, assignment=held, target_id=row.pk) for row in rows
+    )
+    round_now = submissions.open_round_of(held)
+    batches = add_batches(
+        targets=rows,
+        round_id=round_now.id if round_now else None,
+        num_candidates=round_now.num_candidates if round_now else held.project.num_candidates,
+    )
+    record_creations([*new, *batches], by=by)
+    answer = {"targets": [row.pk for row in rows], "batches": [batch.pk for batch in batches]}
+    return Judged(answer=answer, moves=moves)
+
+
+def _discard(held: Assignment, *, because: str) -> Judged:
+    MaskEdit.objects.create(project_id=held.project_id, assignment=held, discarded_because=because)
+    return Judged(answer={"targets": [], "batches": []})
+
+
+def _target_row(held: Assignment, one: _Stored, *, taxonomy_id: int | None) -> TargetObject:
+    return TargetObject(
+        project_id=held.project_id,
+        image_id=held.task.image_id,
+        mask_key=one.mask_key,
+        mask_sha256=one.mask.sha256,
+        bbox=list(one.mask.bbox),
+        area_px=one.mask.area_px,
+        label=one.choice.label.strip(),
+        taxonomy_entry_id=taxonomy_id,
+        flags=list(one.choice.flags),
+        status=TargetStatus.CONFIRMED,
+    )
+
+
+def _proposal(held: Assignment, pk: int) -> TargetObject:
+    """Enough of the proposed target's row to move it."""
+    return TargetObject(
+        pk=pk, project_id=held.project_id, image_id=held.task.image_id, status=TargetStatus.PROPOSED
+    )
+
+
+def _check_choices(held: Assignment, targets: Sequence[ObjectChoice], discard: str | None) -> None:
+    if discard is not None and targets:
+        raise BadInput("Send targets or a discard, not both.")
+    if discard is not None and not 0 < len(discard.strip()) <= 200:
+        raise BadInput("A discard needs a reason of 1 to 200 characters.")
+    if discard is None and not 0 < len(targets) <= MAX_TARGETS:
+        raise BadInput(f"Send 1 to {MAX_TARGETS} targets, or a discard with its reason.")
+    keys = {row["key"] for row in held.taxonomy}  # type: ignore[attr-defined]
+    proposed = {
+        row["id"]
+        for row in held.image_targets
+        if row["status"] == TargetStatus.PROPOSED  # type: ignore[attr-defined]
+    }
+    for choice in targets:
+        if not 0 < len(choice.label.strip()) <= 120:
+            raise BadInput("Each target needs a label of 1 to 120 characters: name the object.")
+        if choice.taxonomy_key is not None and choice.taxonomy_key not in keys:
+            raise BadInput(
+                f"There is no taxonomy entry {choice.taxonomy_key!r}; send one of {', '.join(sorted(keys))}, or null."
+            )
+        if choice.proposal_id is not None and choice.proposal_id not in proposed:
+            raise BadInput(
+                f"{choice.proposal_id} is not an open proposal of this photograph; send its id, or null."
+            )
+        if len(choice.flags) > MAX_FLAGS or any(not 0 < len(flag) <= 40 for flag in choice.flags):
+            raise BadInput(f"A target has at most {MAX_FLAGS} flags of 1 to 40 characters each.")
+
+
+def _store(held: Assignment, choices: Sequence[ObjectChoice]) -> list[_Stored]:
+    """Reads all masks, refuses twins, then stores them; nothing is stored when one of them will not do."""
+    image = held.task.image
+    known = {row["mask_sha256"]: row for row in held.image_targets}  # type: ignore[attr-defined]
+    masks = [read_mask(choice.mask_png, width=image.width, height=image.height) for choice in choices]
+    if len({mask.sha256 for mask in masks}) < len(masks):
+        raise BadInput(
+            "Two targets have the same mask; each object needs a mask of its own.", code="bad_mask"
+        )
+    for mask in masks:
+        twin = known.get(mask.sha256)
+        if twin is not None and twin["status"] != TargetStatus.PROPOSED:
+            raise BadInput(
+                "A target with exactly this mask was already taken from this photograph; choose another object.",
+                code="bad_mask",
+            )
+    return [
+        _Stored(choice=choice, mask=mask, mask_key=blobs.put(mask.png, suffix=".png", content_type=PNG))
+        for choice, mask in zip(choices, masks, strict=True)
+    ]
+
+
+def _check_box(box: tuple[float, float, float, float] | None, image: Image) -> None:
+    if box is None:
+        return
+    x0, y0, x1, y1 = box
+    inside = 0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height
+    if not all(math.isfinite(value) for value in box) or not inside:
+        raise BadInput(
+            "The box must be [x0, y0, x1, y1] in photo pixels with x0 < x1 and y0 < y1, inside "
+            f"{image.width} x {image.height}."
+        )
+
+
+def _store_drawing(png: bytes | None, image: Image, *, what: str) -> str:
+    """The key of the drawing's blob; empty for none."""
+    if png is None:
+        return ""
+    drawing = read_png(png, what=what, code="bad_mask", max_pixels=image.width * image.height)
+    if abs(drawing.width * image.height / (drawing.height * image.width) - 1) > ASPECT_TOLERANCE:
+        raise BadInput(
+            f"The {what} is {drawing.width} x {drawing.height}; it must have the photograph's aspect, "
+            f"{image.width} : {image.height}.",
+            code="bad_mask",
+        )
+    return blobs.put(png, suffix=".png", content_type=PNG)
+
+
+def _as_sent(targets: Sequence[ObjectChoice], discard: str | None) -> dict[str, Any]:
+    """The result in its wire form, to be kept in the draft when the lease was lost."""
+    if discard is not None:
+        return {"discard": {"reason": discard}}
+    return {
+        "targets": [
+            {
+                "mask_png": base64.b64encode(choice.mask_png).decode("ascii"),
+                "label": choice.label,
+                "taxonomy_key": choice.taxonomy_key,
+                "flags": list(choice.flags),
+                "proposal_id": choice.proposal_id,
+            }
+            for choice in targets
+        ]
+    }

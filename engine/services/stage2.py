@@ -1,0 +1,276 @@
+"""Stage 2: the winner of a batch with its rating and the pairs really compared, or why none will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from engine import jobs
+from engine.errors import BadInput, StaleTransition
+from engine.models import ArtistCase, Assignment, Comparison, Selection
+from engine.selectors.tasks import shown_order
+from engine.services import submissions
+from engine.services.submissions import Judged, Submission
+from engine.services.tasks import REOPENED_PRIORITY, open_object_task
+from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TaskStatus
+from engine.transitions import Actor, Move, record_creation, transition_together
+
+#: Why none is good enough. A wrong mask goes back to stage 1; the others go to the artists.
+MASK_WRONG = "mask_wrong"
+NONE_BECAUSE = ("none_good", MASK_WRONG, "ambiguous")
+MAX_NOTE = 2000
+#: A day in milliseconds, beyond which a duration is a mistake.
+MAX_MILLISECONDS = 86_400_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairJudged:
+    """One pair really shown, and what the person said of it: "left", "right" or "equal"."""
+
+    left: int
+    right: int
+    outcome: str
+    milliseconds: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickResult:
+    """A pick as it was sent: ids are candidates of the task's batch, ratings 1 to 5."""
+
+    winner: int
+    mode: str
+    shape_rating: int
+    texture_rating: int
+    comparisons: Sequence[PairJudged] = ()
+    inspected: Mapping[int, int] | None = None  # candidate > milliseconds it was looked at large
+
+
+def rating_of(*, shape_rating: int, texture_rating: int) -> float:
+    """r in [0, 1] of two marks from 1 to 5."""
+    return ((shape_rating + texture_rating) / 2 - 1) / 4
+
+
+def submit_pick(
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    key: str,
+    seconds: float,
+    result: PickResult,
+    now: datetime,
+) -> dict[str, Any]:
+    """Records the comparisons and the selection; a winner rated at least alpha gets a layout proposal next.
+
+    The answer names the winner, its rating and whether a layout was asked for. Raises as ``submissions.settle``
+    does, and BadInput for ids, ratings or comparisons that do not fit together; nothing is written then.
+    """
+    submission = Submission(
+        user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
+    )
+
+    def prepare(held: Assignment) -> Callable[[], Judged]:
+        _check_pick(result, ids=held.batch_candidates)  # type: ignore[attr-defined]  # annotated by read_own
+        return partial(_record_pick, held, result)
+
+    return submissions.settle(submission, stage=Stage.PICK, unsent=_as_sent(result), prepare=prepare)
+
+
+def escalate_pick(
+    *, user_id: int, assignment: UUID, lease_token: UUID, reason: str, note: str, now: datetime
+) -> Assignment:
+    """Records that none is good enough and why; twice is once.
+
+    The task leaves the queue. The target becomes an artist's case, but for a wrong mask its photograph comes back to
+    stage 1 before new ones. Raises LeaseLost without a live lease, BadInput for an unknown reason.
+    """
+    if reason not in NONE_BECAUSE:
+        raise BadInput(f"The reason must be one of {', '.join(NONE_BECAUSE)}, not {reason!r}.")
+    if len(note) > MAX_NOTE:
+        raise BadInput(f"The note must be at most {MAX_NOTE} characters, not {len(note)}.")
+    for attempt in range(submissions.ATTEMPTS):
+        held = submissions.read_own(user_id=user_id, assignment=assignment, stage=Stage.PICK)
+        if held.status == AssignmentStatus.ESCALATED and held.lease_token == lease_token:
+            return held
+        unsent = {"escalate": {"reason": reason, "note": note}}
+        submissions.require_live(held, lease_token=lease_token, now=now, unsent=unsent)
+        try:
+            with transaction.atomic():
+                _record_escalation(held, reason=reason, note=note, now=now)
+            return held
+        except (StaleTransition, IntegrityError):
+            if attempt == submissions.ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _record_pick(held: Assignment, result: PickResult) -> Judged:
+    round_now = submissions.open_round_of(held)
+    alpha = round_now.alpha if round_now else held.project.alpha
+    rating = rating_of(shape_rating=result.shape_rating, texture_rating=result.texture_rating)
+    Comparison.objects.bulk_create(
+        Comparison(
+            project_id=held.project_id,
+            assignment=held,
+            order=order,
+            left_id=pair.left,
+            right_id=pair.right,
+            outcome=pair.outcome,
+            milliseconds=pair.milliseconds,
+        )
+        for order, pair in enumerate(result.comparisons)
+    )
+    Selection.objects.create(
+        **_common(held),
+        winner_id=result.winner,
+        mode=result.mode,
+        shape_rating=result.shape_rating,
+        texture_rating=result.texture_rating,
+        rating=rating,
+        inspected={str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+    )
+    wanted = rating >= alpha
+    if wanted:
+        jobs.enqueue(
+            kind="propose_layout",
+            key=f"layout-{result.winner}",
+            payload={"candidate_id": result.winner},
+            project_id=held.project_id,
+        )
+    return Judged(answer={"winner": result.winner, "rating": rating, "layout_requested": wanted})
+
+
+def _record_escalation(held: Assignment, *, reason: str, note: str, now: datetime) -> None:
+    by = Actor(user_id=held.annotator_id)
+    Selection.objects.create(**_common(held), mode=held.project.stage2_mode, none_because=reason, note=note)
+    own = Move(
+        row=held,
+        to=AssignmentStatus.ESCALATED,
+        changes={"ended_at": now, "reason": reason},
+        guard=submissions.guard_of(lease_token=held.lease_token, now=now),
+        reason=reason,
+    )
+    to = TaskStatus.ESCALATED if held.task.status == TaskStatus.OPEN else None
+    transition_together([own, *submissions.end_task(held, to=to)], by=by)
+    if reason == MASK_WRONG:
+        open_object_task(
+            image=held.task.image,
+            by=by,
+            priority=held.task.priority + REOPENED_PRIORITY,
+            reason=f"mask wrong: {note}",
+        )
+    else:
+        _open_case(held, reason=reason, note=note, by=by)
+
+
+def _open_case(held: Assignment, *, reason: str, note: str, by: Actor) -> None:
+    """A case for the target, unless one is open already."""
+    if (
+        ArtistCase.objects.filter(target_id=held.task.target_id)
+        .exclude(status=ArtistCaseStatus.ACCEPTED)
+        .exists()
+    ):
+        return
+    case = ArtistCase.objects.create(
+        project_id=held.project_id, target_id=held.task.target_id, assignment=held, reason=reason, note=note
+    )
+    record_creation(case, by=by, reason=reason)
+
+
+def _common(held: Assignment) -> dict[str, Any]:
+    round_now = submissions.open_round_of(held)
+    candidates: list[int] = held.batch_candidates  # type: ignore[attr-defined]  # annotated by read_own
+    return {
+        "project_id": held.project_id,
+        "assignment": held,
+        "batch_id": held.task.batch_id,
+        "round_id": round_now.id if round_now else None,
+        "shown_order": shown_order(held.uuid, candidates),
+    }
+
+
+def _check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
+    if result.winner not in ids:
+        raise BadInput(
+            f"The winner must be one of the candidates shown, {_listed(ids)}, not {result.winner}."
+        )
+    if result.mode not in Selection.Mode.values:
+        raise BadInput(f"The mode must be one of {', '.join(Selection.Mode.values)}, not {result.mode!r}.")
+    for name, mark in (("shape_rating", result.shape_rating), ("texture_rating", result.texture_rating)):
+        if mark not in range(1, 6):
+            raise BadInput(f"{name} must be a whole number from 1 to 5, not {mark}.")
+    for one, milliseconds in (result.inspected or {}).items():
+        if one not in ids or not 0 <= milliseconds <= MAX_MILLISECONDS:
+            raise BadInput(
+                f"inspected must map candidates of {_listed(ids)} to milliseconds, not {one} to {milliseconds}."
+            )
+    for pair in result.comparisons:
+        _check_pair(pair, ids=ids)
+    if result.mode == Selection.Mode.KING:
+        _check_chain(result, num_candidates=len(ids))
+    elif result.comparisons:
+        raise BadInput(
+            "A direct pick from the grid compares no pairs: leave comparisons empty, or send mode king."
+        )
+
+
+def _check_pair(pair: PairJudged, *, ids: Sequence[int]) -> None:
+    if pair.left not in ids or pair.right not in ids or pair.left == pair.right:
+        raise BadInput(
+            f"A comparison shows two different candidates of {_listed(ids)}, not {pair.left} and {pair.right}."
+        )
+    if pair.outcome not in Comparison.Outcome.values:
+        raise BadInput(
+            f"An outcome must be one of {', '.join(Comparison.Outcome.values)}, not {pair.outcome!r}."
+        )
+    if not 0 <= pair.milliseconds <= MAX_MILLISECONDS:
+        raise BadInput(f"milliseconds must be between 0 and {MAX_MILLISECONDS}, not {pair.milliseconds}.")
+
+
+def _check_chain(result: PickResult, *, num_candidates: int) -> None:
+    """King of the hill: who won stays and meets one not seen before; a tie keeps either; the last one is the winner."""
+    pairs = result.comparisons
+    if len(pairs) != num_candidates - 1:
+        raise BadInput(
+            f"King of the hill over {num_candidates} candidates takes {num_candidates - 1} comparisons, not {len(pairs)}."
+        )
+    kings: set[int] = {pairs[0].left, pairs[0].right}
+    seen: set[int] = set()
+    for number, pair in enumerate(pairs, start=1):
+        both = {pair.left, pair.right}
+        new = both - seen
+        if number > 1 and (len(new) != 1 or not both & kings):
+            raise BadInput(
+                f"Comparison {number} must show the winner of the one before it beside a candidate not seen yet."
+            )
+        seen |= both
+        kings = _kings_after(pair)
+    if result.winner not in kings:
+        raise BadInput(f"The winner {result.winner} did not win the last comparison.")
+
+
+def _kings_after(pair: PairJudged) -> set[int]:
+    if pair.outcome == Comparison.Outcome.LEFT:
+        return {pair.left}
+    if pair.outcome == Comparison.Outcome.RIGHT:
+        return {pair.right}
+    return {pair.left, pair.right}
+
+
+def _listed(ids: Sequence[int]) -> str:
+    return ", ".join(map(str, sorted(ids)))
+
+
+def _as_sent(result: PickResult) -> dict[str, Any]:
+    """The result in its wire form, to be kept in the draft when the lease was lost."""
+    return {
+        **asdict(result),
+        "comparisons": [asdict(pair) for pair in result.comparisons],
+        "inspected": {str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+    }

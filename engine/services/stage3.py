@@ -1,0 +1,184 @@
+"""Stage 3: the model's layout proposal for a chosen shape, and the pose that a person gave it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from engine.errors import BadInput, NotFound
+from engine.models import Alignment, Assignment, Candidate, LayoutProposal, PointMap
+from engine.services import submissions
+from engine.services.submissions import Judged, Submission
+from engine.services.tasks import open_pose_task
+from engine.states import PointMapStatus, Stage
+from engine.transitions import Actor
+from modelzoo.contracts import Pose
+
+WORKER = Actor(name="worker")
+MAX_ACTIONS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseResult:
+    """A pose as it was sent: T_camera_object, the mask IoU the person saw, and what they did how often."""
+
+    rotation_wxyz: Sequence[float]
+    translation: Sequence[float]
+    scale: float
+    mask_iou: float | None = None
+    depth_residual: float | None = None
+    actions: Mapping[str, int] | None = None
+
+
+def record_layout_proposal(
+    *,
+    candidate_id: int,
+    checkpoint_id: int | None,
+    source: str,
+    pose: Pose,
+    mask_iou: float | None,
+    fallbacks: Sequence[str],
+) -> LayoutProposal:
+    """Stores the model's pose for the candidate and opens its pose task, each once.
+
+    A second proposal of the same maker and checkpoint for the candidate changes nothing and gives the first.
+    """
+    with transaction.atomic():
+        candidate = (
+            Candidate.objects.select_for_update(of=("self",))
+            .select_related("target")
+            .filter(pk=candidate_id)
+            .first()
+        )
+        if candidate is None:
+            raise NotFound(f"There is no candidate {candidate_id}.")
+        proposal, _ = LayoutProposal.objects.get_or_create(
+            candidate=candidate,
+            checkpoint_id=checkpoint_id,
+            source=source,
+            defaults={
+                "project_id": candidate.project_id,
+                "pose": pose_json(pose),
+                "mask_iou": mask_iou,
+                "fallbacks": list(fallbacks),
+            },
+        )
+        open_pose_task(candidate=candidate, by=WORKER)
+    return proposal
+
+
+def submit_pose(
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    key: str,
+    seconds: float,
+    result: PoseResult,
+    now: datetime,
+) -> dict[str, Any]:
+    """Records the alignment; the answer names it. Raises as ``submissions.settle`` does, and BadInput for no pose."""
+    submission = Submission(
+        user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
+    )
+
+    def prepare(held: Assignment) -> Callable[[], Judged]:
+        _check_numbers(result)
+        point_map = _point_map_of(held)
+        unit = "m" if point_map is not None and point_map.metric else "pointmap"
+        return partial(
+            _record_alignment,
+            held,
+            result,
+            pose=_read_pose(result, unit=unit),
+            approximate=point_map is None or point_map.approximate,
+        )
+
+    return submissions.settle(submission, stage=Stage.POSE, unsent=_as_sent(result), prepare=prepare)
+
+
+def pose_json(pose: Pose) -> dict[str, Any]:
+    """The pose as rows and the wire carry it."""
+    return {
+        "rotation_wxyz": list(pose.rotation_wxyz),
+        "translation": list(pose.translation),
+        "scale": pose.scale,
+        "unit": pose.unit,
+    }
+
+
+def _record_alignment(held: Assignment, result: PoseResult, *, pose: Pose, approximate: bool) -> Judged:
+    alignment = Alignment.objects.create(
+        project_id=held.project_id,
+        assignment=held,
+        candidate_id=held.task.candidate_id,
+        proposal_id=held.newest_proposal,  # type: ignore[attr-defined]  # annotated by read_own
+        pose=pose_json(pose),
+        approximate=approximate,
+        mask_iou=result.mask_iou,
+        depth_residual=result.depth_residual,
+        actions=dict(result.actions or {}),
+    )
+    return Judged(answer={"alignment": alignment.pk})
+
+
+def _read_pose(result: PoseResult, *, unit: str) -> Pose:
+    if len(result.rotation_wxyz) != 4:
+        raise BadInput(f"rotation_wxyz must be four numbers (w, x, y, z), not {len(result.rotation_wxyz)}.")
+    if len(result.translation) != 3:
+        raise BadInput(f"translation must be three numbers (x, y, z), not {len(result.translation)}.")
+    w, x, y, z = (float(value) for value in result.rotation_wxyz)
+    right, down, forward = (float(value) for value in result.translation)
+    try:
+        pose = Pose(
+            rotation_wxyz=(w, x, y, z),
+            translation=(right, down, forward),
+            scale=float(result.scale),
+            unit=unit,
+        )
+    except ValueError as error:
+        raise BadInput(f"This is no pose: {error}.") from error
+    if forward <= 0:
+        raise BadInput(
+            f"translation z must be positive: the object lies in front of the camera (OpenCV axes), not at {forward}."
+        )
+    return pose
+
+
+def _check_numbers(result: PoseResult) -> None:
+    if result.mask_iou is not None and not 0 <= result.mask_iou <= 1:
+        raise BadInput(f"mask_iou must be between 0 and 1, or null, not {result.mask_iou}.")
+    if result.depth_residual is not None and not (
+        math.isfinite(result.depth_residual) and result.depth_residual >= 0
+    ):
+        raise BadInput(
+            f"depth_residual must be a finite number not below 0, or null, not {result.depth_residual}."
+        )
+    actions = result.actions or {}
+    if len(actions) > MAX_ACTIONS or any(len(name) > 40 or count < 0 for name, count in actions.items()):
+        raise BadInput(f"actions must map at most {MAX_ACTIONS} names of up to 40 characters to counts.")
+
+
+def _point_map_of(held: Assignment) -> PointMap | None:
+    try:
+        point_map = held.task.image.point_map
+    except PointMap.DoesNotExist:
+        return None
+    return point_map if point_map.status == PointMapStatus.READY else None
+
+
+def _as_sent(result: PoseResult) -> dict[str, Any]:
+    """The result in its wire form, to be kept in the draft when the lease was lost."""
+    return {
+        **asdict(result),
+        "rotation_wxyz": list(result.rotation_wxyz),
+        "translation": list(result.translation),
+        "actions": dict(result.actions or {}),
+    }
