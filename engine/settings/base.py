@@ -17,7 +17,8 @@ ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", default="127.0.0.1 localhost")
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", default="")
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "engine",  # before the admin, whose templates it overrides
+    "engine.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -26,7 +27,6 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "csp",
-    "engine",
     "annotate",
     "frontend",
 ]
