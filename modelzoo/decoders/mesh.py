@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 FLOATER_FRACTION = 0.01  # pieces with fewer than this share of the faces are dropped
+MAX_FACES = 40_000  # of a full mesh; eight of them stay below 8 MB
+WILD_FACES = 150_000  # a surface with more is noise, and is smoothed before anything else
 OUTSIDE = -4.0  # padding value, in the field's unit; well outside, so that the surface closes at the cube's faces
 
 Floats = NDArray[np.float32]
@@ -58,23 +60,28 @@ def mesh_from_field(
         level = float(np.percentile(field, 98.0))
         field = field + np.where(field >= level, 1e-3, 0.0).astype(np.float32)
         steps.append("occupancy_threshold_lowered")
-    padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
-    vertices, faces, _, _ = marching_cubes(padded, level=level, allow_degenerate=False, gradient_direction="ascent")
-    grid = vertices.astype(np.float32) - 2.0  # in voxel indices
-    faces, dropped = _without_floaters(faces.astype(np.int32), num_vertices=len(grid))
+    grid, faces = _surface(field, level)
+    for blur in (1.5, 3.0, 6.0):
+        if len(faces) <= WILD_FACES:
+            break
+        field = gaussian_filter(field, blur)
+        grid, faces = _surface(field, min(level, float(np.percentile(field, 95.0))))
+        steps.append("noisy_surface_smoothed")
+    faces, dropped = _without_floaters(faces, num_vertices=len(grid))
     if dropped:
         steps.append("floaters_dropped")
     used, faces = np.unique(faces, return_inverse=True)
     grid, faces = grid[used], faces.reshape(-1, 3).astype(np.int32)
-    return DecodedMesh(
-        mesh=ColouredMesh(
-            vertices=(grid + 0.5) / resolution - 0.5,
-            faces=faces,
-            normals=_smooth_normals(grid, faces),
-            colours=_colours_at(grid, colour_voxels=colour_voxels, colours=colours, resolution=resolution),
-        ),
-        steps=tuple(steps),
+    mesh = ColouredMesh(
+        vertices=(grid + 0.5) / resolution - 0.5,
+        faces=faces,
+        normals=_smooth_normals(grid, faces),
+        colours=_colours_at(grid, colour_voxels=colour_voxels, colours=colours, resolution=resolution),
     )
+    if len(faces) > MAX_FACES:
+        mesh = decimate(mesh, max_faces=MAX_FACES)
+        steps.append("mesh_decimated")
+    return DecodedMesh(mesh=mesh, steps=tuple(dict.fromkeys(steps)))
 
 
 def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
@@ -89,6 +96,13 @@ def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
     return ColouredMesh(
         vertices=vertices, faces=faces, normals=_smooth_normals(vertices, faces), colours=mesh.colours[nearest]
     )
+
+
+def _surface(field: Floats, level: float) -> tuple[Floats, NDArray[np.int32]]:
+    """Vertices in voxel indices and faces; padding closes the surface at the cube's faces."""
+    padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
+    vertices, faces, _, _ = marching_cubes(padded, level=level, allow_degenerate=False, gradient_direction="ascent")
+    return vertices.astype(np.float32) - 2.0, faces.astype(np.int32)
 
 
 def _without_floaters(faces: NDArray[np.int32], *, num_vertices: int) -> tuple[NDArray[np.int32], int]:

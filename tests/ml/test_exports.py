@@ -11,7 +11,7 @@ import pytest
 import trimesh
 
 from modelzoo import frames
-from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_field
+from modelzoo.decoders.mesh import MAX_FACES, ColouredMesh, decimate, mesh_from_field
 from modelzoo.exports.gaussian_ply import PROPERTIES, SH_C0, Gaussians, ply_from_gaussians
 from modelzoo.exports.glb import glb_from_mesh
 
@@ -130,3 +130,10 @@ def test_a_splat_ply_has_the_standard_layout_and_reads_back() -> None:
     assert np.allclose(0.5 + SH_C0 * table["f_dc_2"], gaussians.colours[:, 2], atol=1e-5)
     points = trimesh.load(io.BytesIO(data), file_type="ply")
     assert np.allclose(points.vertices, gaussians.positions, atol=1e-6)
+
+
+def test_a_field_of_noise_still_gives_a_mesh_of_bounded_size_and_says_so() -> None:
+    noise = np.random.default_rng(0).normal(size=(RESOLUTION,) * 3).astype(np.float32)
+    mesh, steps = _decoded(noise)
+    assert "noisy_surface_smoothed" in steps
+    assert 0 < len(mesh.faces) <= MAX_FACES

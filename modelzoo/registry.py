@@ -1,0 +1,114 @@
+"""The models of a preset, built by name and filled from a checkpoint's components."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from modelzoo.checkpoint import CheckpointRefused, Manifest, StateDict, load
+from modelzoo.models.geometry import GeometryModel
+from modelzoo.models.texture_flow import TextureConfig, TextureFlow
+from modelzoo.presets import GeometryPreset, preset_named
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from modelzoo.vae.structured_latent import StructuredLatentConfig, StructuredLatentVAE
+
+TEXTURED = {
+    "nano": (
+        StructuredLatentConfig(grid=8, channels=4, width=16, gaussians_per_cell=4),
+        TextureConfig(channels=4, fine_width=16, width=32, heads=2, blocks=1, stem_width=8, view=32),
+    ),
+    "tiny": (StructuredLatentConfig(), TextureConfig()),
+}
+MODEL_COMPONENTS = ("geometry", "ss_vae", "slat_vae", "texture")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPreset:
+    """Sizes of all four models, under one name."""
+
+    name: str
+    geometry: GeometryPreset
+    latent: StructuredLatentConfig
+    texture: TextureConfig
+
+    def to_config(self) -> dict[str, Any]:
+        """As a checkpoint's manifest states it."""
+        return {"geometry": asdict(self.geometry), "latent": asdict(self.latent), "texture": asdict(self.texture)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """The four models that make candidates, ready for use."""
+
+    preset: ModelPreset
+    geometry: GeometryModel
+    ss_vae: SparseStructureVAE
+    slat_vae: StructuredLatentVAE
+    texture: TextureFlow
+
+    def components(self) -> dict[str, StateDict]:
+        """State dicts under the names that a checkpoint uses."""
+        return {name: module.state_dict() for name, module in self._modules().items()}
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {
+            "geometry": self.geometry,
+            "ss_vae": self.ss_vae,
+            "slat_vae": self.slat_vae,
+            "texture": self.texture,
+        }
+
+
+def model_preset(name: str) -> ModelPreset:
+    """Raises ValueError for a name that has no texture stage."""
+    if name not in TEXTURED:
+        raise ValueError(f"no preset {name!r} with a texture stage; there are {', '.join(TEXTURED)}")
+    latent, texture = TEXTURED[name]
+    return ModelPreset(name=name, geometry=preset_named(name), latent=latent, texture=texture)
+
+
+def build(name: str, *, seed: int = 0) -> Models:
+    """Untrained models; their first weights follow from ``seed`` and disturb no other random numbers."""
+    preset = model_preset(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Models(
+            preset=preset,
+            geometry=GeometryModel(preset.geometry),
+            ss_vae=SparseStructureVAE(preset.geometry),
+            slat_vae=StructuredLatentVAE(preset.latent),
+            texture=TextureFlow(preset.texture),
+        )
+
+
+def models_from_components(
+    components: dict[str, StateDict], manifest: Manifest, *, device: str | torch.device = "cpu"
+) -> Models:
+    """Models with a checkpoint's weights, in evaluation mode and without gradients. Raises CheckpointRefused."""
+    try:
+        models = build(manifest.preset)
+    except ValueError as error:
+        raise CheckpointRefused("preset_unknown", str(error)) from error
+    if manifest.config != models.preset.to_config():
+        raise CheckpointRefused("config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint")
+    for name, module in models._modules().items():
+        if name not in components:
+            raise CheckpointRefused("component_missing", f"the checkpoint has no {name}")
+        try:
+            module.load_state_dict(components[name])
+        except RuntimeError as error:
+            raise CheckpointRefused("weights_do_not_fit", f"{name}: {error}") from error
+        module.to(device).eval().requires_grad_(False)
+    return models
+
+
+def load_models(
+    folder: Path, *, device: str | torch.device = "cpu", expected_sha256: str | None = None
+) -> tuple[Manifest, Models]:
+    """Models of a verified checkpoint folder."""
+    manifest, components = load(folder, expected_sha256=expected_sha256)
+    return manifest, models_from_components(components, manifest, device=device)
