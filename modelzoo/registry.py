@@ -23,7 +23,6 @@ TEXTURED = {
     ),
     "tiny": (StructuredLatentConfig(), TextureConfig()),
 }
-MODEL_COMPONENTS = ("geometry", "ss_vae", "slat_vae", "texture")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +51,10 @@ class Models:
 
     def components(self) -> dict[str, StateDict]:
         """State dicts under the names that a checkpoint uses."""
-        return {name: module.state_dict() for name, module in self._modules().items()}
+        return {name: module.state_dict() for name, module in self.modules().items()}
 
-    def _modules(self) -> dict[str, nn.Module]:
+    def modules(self) -> dict[str, nn.Module]:
+        """The models themselves, under the same names."""
         return {
             "geometry": self.geometry,
             "ss_vae": self.ss_vae,
@@ -95,7 +95,12 @@ def models_from_components(
         raise CheckpointRefused("preset_unknown", str(error)) from error
     if manifest.config != models.preset.to_config():
         raise CheckpointRefused("config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint")
-    for name, module in models._modules().items():
+    return fill(models, components, device=device)
+
+
+def fill(models: Models, components: dict[str, StateDict], *, device: str | torch.device = "cpu") -> Models:
+    """The models with these weights, in evaluation mode and without gradients. Raises CheckpointRefused."""
+    for name, module in models.modules().items():
         if name not in components:
             raise CheckpointRefused("component_missing", f"the checkpoint has no {name}")
         try:

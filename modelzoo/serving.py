@@ -1,0 +1,133 @@
+"""The one model that serves on a device: a new checkpoint is loaded beside it, checked, and swapped in at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from modelzoo.checkpoint import CheckpointRefused, Manifest, StateDict, components_from_bytes, manifest_from_document
+from modelzoo.contracts import CandidateRequest, SamplerSettings
+from modelzoo.latents import latents_from_bytes
+from modelzoo.pipeline import CandidatePipeline
+from modelzoo.registry import Models, build, fill, models_from_components
+
+GOLDEN_TOLERANCE = 0.03  # other machines round differently; other weights differ by tenths
+GOLDEN_SEED = 20_260_101
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What serves now: take it once per job, and every candidate names the checkpoint that made it."""
+
+    sha256: str
+    generation: int
+    pipeline: CandidatePipeline
+    manifest: Manifest
+
+
+class ModelSlot:
+    """Holds the serving pipeline of one device. Readers never wait; one swap runs at a time."""
+
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._serving: Serving | None = None
+        self._swapping = threading.Lock()
+
+    @property
+    def current(self) -> Serving | None:
+        """What serves now, or None before the first swap."""
+        return self._serving
+
+    def swap(self, *, weights: Path, manifest: Mapping[str, Any], generation: int) -> Serving:
+        """Load, warm and check the checkpoint, then serve it.
+
+        Raises CheckpointRefused with the reason, and what served before keeps serving.
+        """
+        with self._swapping:
+            checked = manifest_from_document(manifest)
+            try:
+                data = weights.read_bytes()
+            except OSError as error:
+                raise CheckpointRefused("weights_missing", f"weights cannot be read: {error.strerror}") from error
+            models = models_from_components(components_from_bytes(data, checked), checked, device=self.device)
+            check_golden(models, checked.golden, device=self.device)
+            serving = Serving(
+                sha256=checked.sha256,
+                generation=generation,
+                pipeline=CandidatePipeline(models, device=self.device),
+                manifest=checked,
+            )
+            self._serving = serving
+        logger.info("checkpoint swapped", extra={"sha256": serving.sha256, "generation": generation})
+        return serving
+
+
+def golden_request(seeds: tuple[int, ...] = (GOLDEN_SEED,)) -> CandidateRequest:
+    """A box of stripes before a wall, with its point map: made by arithmetic alone, the same everywhere."""
+    rows, cols = np.meshgrid(np.arange(96), np.arange(128), indexing="ij")
+    mask = (np.abs(cols - 70) < 26) & (np.abs(rows - 50) < 22)
+    image = np.stack([60 + cols, 200 - rows, np.full_like(rows, 120)], axis=-1)
+    image[mask] = np.where((cols[mask] // 6 % 2 == 0)[:, None], [210, 60, 40], [240, 220, 190])
+    depth = np.where(mask, 2.0 + 0.004 * np.abs(cols - 70), 3.0)
+    points = np.stack([(cols + 0.5 - 64) / 150 * depth, (rows + 0.5 - 48) / 150 * depth, depth], axis=-1)
+    return CandidateRequest(
+        image=image.astype(np.uint8),
+        mask=mask,
+        seeds=seeds,
+        points=points.astype(np.float32),
+        settings=SamplerSettings(geometry_steps=4, texture_steps=2),
+    )
+
+
+def golden_outputs(components: dict[str, StateDict], preset: str) -> dict[str, Any]:
+    """What a manifest states as golden: the digest of these weights, rounded to half precision as they are saved."""
+    halved = {
+        component: {
+            name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
+        }
+        for component, state in components.items()
+    }
+    return golden_digest(fill(build(preset), halved))
+
+
+def golden_digest(models: Models, *, device: str = "cpu") -> dict[str, Any]:
+    """A short digest of what the models make of the golden request; it also warms them."""
+    made = CandidatePipeline(models, device=device).generate(golden_request())[0]
+    latents = latents_from_bytes(made.latents)
+    assert latents.shape_latent is not None and latents.layout is not None
+    standardised = models.geometry.standardise_shape(torch.from_numpy(latents.shape_latent)[None].to(device))
+    shape, feats = standardised.cpu().numpy().reshape(-1), latents.slat_feats.astype(np.float32)
+    layout = models.geometry.standardise_layout(torch.from_numpy(latents.layout).to(device)).cpu().numpy()
+    return {
+        "shape": _rounded([shape.mean(), shape.std(), *shape[:: max(1, len(shape) // 16)][:16]]),
+        "layout": _rounded(layout),
+        "occupied": _rounded([latents.occupancy.mean()]),
+        "texture": _rounded([*feats.mean(axis=0), *feats.std(axis=0)]),
+    }
+
+
+def check_golden(models: Models, golden: Mapping[str, Any], *, device: str = "cpu") -> None:
+    """Raises CheckpointRefused unless the models reproduce the digest in the manifest."""
+    if not golden:
+        raise CheckpointRefused("golden_missing", "the manifest has no golden outputs to check the weights against")
+    found = golden_digest(models, device=device)
+    for name, values in found.items():
+        stated = golden.get(name)
+        if not isinstance(stated, list) or len(stated) != len(values):
+            raise CheckpointRefused("golden_mismatch", f"golden output {name} is missing or of another length")
+        gap = float(np.abs(np.array(stated, dtype=np.float64) - values).max())
+        if not gap <= GOLDEN_TOLERANCE:
+            raise CheckpointRefused("golden_mismatch", f"golden output {name} differs by {gap:.4f}")
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 4) for value in values]
