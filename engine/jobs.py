@@ -187,7 +187,8 @@ def fail(job_id: int, *, error: str) -> None:
 def sweep(*, now: datetime, limit: int = 500) -> int:
     """Sends again what was never sent, what the broker lost, and what a dead worker held. The number sent."""
     lost = Job.objects.filter(
-        Q(status=JobStatus.PENDING, created_at__lt=now - timedelta(seconds=5))
+        Q(status=JobStatus.PENDING, created_at__lt=now - timedelta(seconds=5), lease_until__isnull=True)
+        | Q(status=JobStatus.PENDING, lease_until__lt=now)
         | Q(status=JobStatus.SENT, lease_until__isnull=True, sent_at__lt=now - LOST_AFTER)
         | Q(status=JobStatus.SENT, lease_until__lt=now),
     ).order_by("pk")[:limit]
@@ -228,5 +229,13 @@ def _end(hold: Hold, status: JobStatus, changes: dict[str, Any]) -> bool:
 def _producer() -> Celery:
     """A Celery application that only sends; engine knows task names, never their code."""
     app = Celery("candid8-outbox", broker=settings.CELERY_BROKER_URL, set_as_current=False)
-    app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+    app.conf.broker_transport_options = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        # A request must not wait for a broker that is away (kombu would, for six seconds): the sweep sends later.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
+    }
     return app
