@@ -130,4 +130,4 @@ def check_golden(models: Models, golden: Mapping[str, Any], *, device: str = "cp
 
 
 def _rounded(values: Any) -> list[float]:
-    return [round(float(value), 4) for value in values]
+    return [round(float(value), 4) + 0.0 for value in values]  # no -0.0, which a JSON column does not keep
