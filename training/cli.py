@@ -17,7 +17,16 @@ from modelzoo.presets import preset_named
 from training.autoencoder import AutoencoderConfig
 from training.configs import default_config
 from training.data.samples import Mixture
-from training.pretraining import generate_forever, make_autoencoder, pretrain
+from training.evaluate import compare_to_parent
+from training.first_model_report import NUM_OBJECTS, first_model_report
+from training.pretraining import export, generate_forever, make_autoencoder, pretrain
+from training.provenance import provenance
+from training.runs import run_training
+
+PRETRAIN_COMMANDS = (
+    "python -m training.cli autoencoder --workdir W; python -m training.cli generate --workdir W &"
+    " python -m training.cli pretrain --workdir W --until TIME; python -m training.cli export --workdir W --checkpoint C"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +58,51 @@ def _pretrain(options: argparse.Namespace) -> int:
     )
     _say({"steps": result.steps, "reason": result.reason, **result.metrics})
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    manifest = export(
+        options.workdir,
+        preset_named(options.preset),
+        options.checkpoint,
+        config=default_config("pretrain", seed=options.seed),
+        command=PRETRAIN_COMMANDS,
+    )
+    _say({"checkpoint": manifest.sha256, "steps": manifest.lineage.steps})
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    config = default_config(options.stage, steps=options.steps, seed=options.seed)
+    result = run_training(
+        config,
+        workdir=options.workdir,
+        checkpoint_dir=options.checkpoint,
+        manifest_dir=options.dataset,
+        on_progress=_printer(10),
+    )
+    _say({"output": str(result.output_dir), "reason": result.reason, **result.metrics})
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    report = compare_to_parent(options.child, options.parent, seed=options.seed, num_objects=options.objects)
+    _write(options.out, {**report, "provenance": provenance(seed=options.seed)})
+    return 0
+
+
+def _first_model_report(options: argparse.Namespace) -> int:
+    report = first_model_report(options.checkpoint, seed=options.seed, num_objects=options.objects)
+    _write(options.out, report)
+    return 0 if report["passed"] else 1
+
+
+def _write(path: Path | None, report: dict[str, object]) -> None:
+    text = json.dumps(report, indent=1) + "\n"
+    sys.stdout.write(text)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def _printer(every: int):  # type: ignore[no-untyped-def]
@@ -89,6 +143,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workdir", type=Path, required=True)
     sub.add_argument("--steps", type=int, default=None)
     sub.add_argument("--until", default=None, help="ISO time with zone at which the learning rate reaches its floor")
+    sub = command("export", _export, "write the pre-training's moving average into a checkpoint folder")
+    sub.add_argument("--workdir", type=Path, required=True)
+    sub.add_argument("--checkpoint", type=Path, required=True)
+    sub = command("train", _train, "fine-tune (sft) or prefer (dpo) from a checkpoint on a frozen dataset")
+    sub.add_argument("--stage", choices=("sft", "dpo"), required=True)
+    sub.add_argument("--steps", type=int, default=None)
+    sub.add_argument("--checkpoint", type=Path, required=True)
+    sub.add_argument("--dataset", type=Path, required=True)
+    sub.add_argument("--workdir", type=Path, required=True)
+    sub = command("compare", _compare, "compare a checkpoint with its parent on held-out objects")
+    sub.add_argument("--child", type=Path, required=True)
+    sub.add_argument("--parent", type=Path, required=True)
+    sub.add_argument("--objects", type=int, default=24)
+    sub.add_argument("--out", type=Path, default=None)
+    sub = command("first-model-report", _first_model_report, "measure a checkpoint beside an untrained one")
+    sub.add_argument("--checkpoint", type=Path, required=True)
+    sub.add_argument("--objects", type=int, default=NUM_OBJECTS)
+    sub.add_argument("--out", type=Path, default=None)
     return parser
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from modelzoo.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, Lineage, Manifest, assemble, load
 from modelzoo.models.geometry import GeometryModel
 from modelzoo.presets import GeometryPreset
+from modelzoo.registry import build, model_preset
+from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.autoencoder import AutoencoderConfig, autoencoder_iou, latent_statistics, train_autoencoder
 from training.configs import RunConfig
@@ -53,15 +55,12 @@ def load_autoencoder(workdir: Path, preset: GeometryPreset) -> tuple[SparseStruc
 
 
 def generate_forever(workdir: Path, preset: GeometryPreset, *, stream: int, mixture: Mixture) -> None:
-    """Feed the ring until killed (or orphaned); goes on where an earlier process stopped."""
+    """Feed the ring until killed; goes on where an earlier process stopped."""
     vae, _, _ = load_autoencoder(workdir, preset)
     ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
-    parent = os.getppid()
     for written in fill_ring(ring, vae, stream=stream, mixture=mixture):
         if written % 4096 == 0:
             logger.info("examples written", extra={"written": written})
-        if parent != 1 and os.getppid() != parent:
-            return
 
 
 def pretrain(
@@ -108,6 +107,39 @@ def load_average(workdir: Path, preset: GeometryPreset) -> tuple[GeometryModel, 
         except FileNotFoundError:  # the run swapped its state between our two reads
             time.sleep(0.5)
     return _read_average(workdir / "flow", preset)
+
+
+def export(workdir: Path, preset: GeometryPreset, checkpoint: Path, *, config: RunConfig, command: str) -> Manifest:
+    """Write the moving average and the autoencoder into a checkpoint folder, keeping its other components.
+
+    A folder that holds no checkpoint yet gets untrained texture weights, and its manifest's golden outputs say what
+    these weights give. The old files are replaced only when the new ones are complete.
+    """
+    model, step = load_average(workdir, preset)
+    vae, _, _ = load_autoencoder(workdir, preset)
+    known = (checkpoint / "manifest.json").exists()
+    components = load(checkpoint)[1] if known else build(preset.name, seed=config.seed).components()
+    components |= {"geometry": model.state_dict(), "ss_vae": vae.state_dict()}
+    draft = checkpoint.with_name(checkpoint.name + ".new")
+    manifest = assemble(
+        components,
+        folder=draft,
+        preset=preset.name,
+        config=model_preset(preset.name).to_config(),
+        lineage=Lineage(
+            objective="pretrain",
+            dataset_hash="procedural",
+            command=command,
+            seed=config.seed,
+            steps=step,
+        ),
+        golden=golden_outputs(components, preset.name),
+    )
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    for name in (WEIGHTS_NAME, MANIFEST_NAME):
+        (draft / name).replace(checkpoint / name)
+    draft.rmdir()
+    return manifest
 
 
 def _read_average(folder: Path, preset: GeometryPreset) -> tuple[GeometryModel, int]:

@@ -1,6 +1,6 @@
 """A stream of fresh procedural examples between two processes: one writes a ring of files, the other draws batches.
 
-The ring keeps the newest examples; the writer stays at most one ring ahead of what was drawn. Which examples share a
+The ring keeps the newest examples; once it is full the writer keeps pace with half of what is drawn. Which examples share a
 batch depends on timing, so a streamed run is repeatable in its distribution, not bit for bit.
 """
 
@@ -20,6 +20,7 @@ from training.data.batches import DemonstrationBatch, demonstration_batch
 from training.data.samples import Example, Mixture, make_example
 
 WRITTEN, DRAWN = 0, 1
+DRAWS_PER_EXAMPLE = 2  # a second draw has new noise, time and dropout, and costs the writer's core nothing
 
 
 class ExampleRing:
@@ -72,8 +73,8 @@ class ExampleRing:
         return {name: np.asarray(column[slots]) for name, column in self.fields.items()}
 
     def must_wait(self) -> bool:
-        """Whether the writer is a whole ring ahead of the reader."""
-        return self.num_written >= int(self.header[DRAWN]) + self.capacity
+        """Whether the ring is full and every example, on average, was not yet drawn ``DRAWS_PER_EXAMPLE`` times."""
+        return self.num_written >= max(self.capacity, int(self.header[DRAWN]) // DRAWS_PER_EXAMPLE)
 
     def drew(self, count: int) -> None:
         self.header[DRAWN] += count

@@ -1,0 +1,166 @@
+"""Batch sources that give the same batch for the same step: memorised sets, demonstrations with replay, preferences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from modelzoo.conditioning import Condition
+from modelzoo.models.geometry import LAYOUT_DIM
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from training.data.batches import ConditionBatch, DemonstrationBatch, PreferenceBatch, views_tensor
+from training.data.manifests import Dataset, Prepared, prepare_demonstration, prepare_preference
+from training.data.samples import Mixture, make_example
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrationSet:
+    """N prepared targets with raw latents and layouts, in memory."""
+
+    condition: ConditionBatch
+    shape: Tensor
+    layout: Tensor
+    has_layout: Tensor
+
+    def __len__(self) -> int:
+        return len(self.condition)
+
+    def rows(self, chosen: Tensor) -> DemonstrationBatch:
+        """The targets of the given indices."""
+        return DemonstrationBatch(
+            condition=pick(self.condition, chosen),
+            shape=self.shape[chosen],
+            layout=self.layout[chosen],
+            has_layout=self.has_layout[chosen],
+        )
+
+
+class MixedSource:
+    """Part of each batch from the demonstrations, the rest replayed procedural examples."""
+
+    def __init__(
+        self, demonstrations: DemonstrationSet, replay: DemonstrationSet | None, *, batch_size: int, replay_share: float, seed: int
+    ) -> None:
+        if len(demonstrations) == 0:
+            raise ValueError("there are no demonstrations to train on")
+        self.demonstrations, self.replay = demonstrations, replay
+        self.batch_size, self.seed = batch_size, seed
+        self.num_replayed = 0 if replay is None else round(batch_size * replay_share)
+
+    def batch(self, step: int) -> DemonstrationBatch:
+        """Draws with replacement by the step's own generator."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        count = self.batch_size - self.num_replayed
+        parts = []
+        if count:
+            parts.append(self.demonstrations.rows(torch.randint(len(self.demonstrations), (count,), generator=generator)))
+        if self.replay is not None and self.num_replayed:
+            parts.append(self.replay.rows(torch.randint(len(self.replay), (self.num_replayed,), generator=generator)))
+        return DemonstrationBatch(
+            condition=joined([part.condition for part in parts]),
+            shape=torch.cat([part.shape for part in parts]),
+            layout=torch.cat([part.layout for part in parts]),
+            has_layout=torch.cat([part.has_layout for part in parts]),
+        )
+
+
+class PreferenceSource:
+    """Preference pairs, drawn with replacement by the step's own generator."""
+
+    def __init__(self, condition: ConditionBatch, chosen: Tensor, rejected: Tensor, *, batch_size: int, seed: int) -> None:
+        if len(condition) == 0:
+            raise ValueError("there are no preference pairs to train on")
+        self.condition, self.chosen, self.rejected = condition, chosen, rejected
+        self.batch_size, self.seed = batch_size, seed
+
+    def batch(self, step: int) -> PreferenceBatch:
+        """The pairs of a step."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        rows = torch.randint(len(self.condition), (self.batch_size,), generator=generator)
+        return PreferenceBatch(
+            condition=pick(self.condition, rows), chosen=self.chosen[rows], rejected=self.rejected[rows]
+        )
+
+
+def demonstration_set(dataset: Dataset, vae: SparseStructureVAE, *, size: int) -> DemonstrationSet:
+    """Every demonstration of a dataset, prepared. Raises ManifestRefused, or ValueError when there is none."""
+    ready = [prepare_demonstration(dataset, item, vae, size=size) for item in dataset.demonstrations]
+    if not ready:
+        raise ValueError("the dataset has no demonstrations")
+    layouts = [np.zeros(LAYOUT_DIM, np.float32) if item.layout is None else item.layout for item in ready]
+    return DemonstrationSet(
+        condition=_conditions([item.condition for item in ready]),
+        shape=torch.stack([item.latent for item in ready]),
+        layout=torch.from_numpy(np.stack(layouts)),
+        has_layout=torch.tensor([item.layout is not None for item in ready]),
+    )
+
+
+def preference_source(
+    dataset: Dataset, vae: SparseStructureVAE, *, size: int, batch_size: int, seed: int
+) -> PreferenceSource:
+    """Every preference pair of a dataset, prepared. Raises ManifestRefused, or ValueError when there is none."""
+    pairs: list[tuple[Prepared, Prepared]] = [
+        prepare_preference(dataset, item, vae, size=size) for item in dataset.preferences
+    ]
+    if not pairs:
+        raise ValueError("the dataset has no preference pairs")
+    return PreferenceSource(
+        _conditions([chosen.condition for chosen, _ in pairs]),
+        torch.stack([chosen.latent for chosen, _ in pairs]),
+        torch.stack([rejected.latent for _, rejected in pairs]),
+        batch_size=batch_size,
+        seed=seed,
+    )
+
+
+@torch.no_grad()
+def procedural_set(
+    vae: SparseStructureVAE, *, count: int, stream: int, mixture: Mixture, start: int = 0
+) -> DemonstrationSet:
+    """Procedural examples as demonstrations: replay, and memorisable sets for tests."""
+    preset = vae.preset
+    examples = [
+        make_example(
+            stream=stream, index=start + i, mixture=mixture, size=preset.image_size, resolution=preset.resolution
+        )
+        for i in range(count)
+    ]
+    grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
+    views = [
+        views_tensor(*(np.stack([getattr(e, f"{view}_{part}") for e in examples]) for part in ("rgb", "mask", "points")))
+        for view in ("crop", "full")
+    ]
+    return DemonstrationSet(
+        condition=ConditionBatch(
+            crop=views[0], full=views[1], box=torch.from_numpy(np.stack([example.box for example in examples]))
+        ),
+        shape=torch.cat([vae.encode(chunk)[0] for chunk in grids.split(16)]),
+        layout=torch.from_numpy(np.stack([example.layout for example in examples])),
+        has_layout=torch.ones(count, dtype=torch.bool),
+    )
+
+
+def pick(condition: ConditionBatch, rows: Tensor) -> ConditionBatch:
+    """The conditions of the given indices."""
+    return ConditionBatch(crop=condition.crop[rows], full=condition.full[rows], box=condition.box[rows])
+
+
+def joined(parts: list[ConditionBatch]) -> ConditionBatch:
+    """Conditions one after the other."""
+    return ConditionBatch(
+        crop=torch.cat([part.crop for part in parts]),
+        full=torch.cat([part.full for part in parts]),
+        box=torch.cat([part.box for part in parts]),
+    )
+
+
+def _conditions(items: list[Condition]) -> ConditionBatch:
+    return ConditionBatch(
+        crop=torch.from_numpy(np.stack([item.crop for item in items])),
+        full=torch.from_numpy(np.stack([item.full for item in items])),
+        box=torch.from_numpy(np.stack([item.box for item in items])),
+    )
