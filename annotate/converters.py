@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from django.urls import converters, register_converter
+
 from engine.states import Stage
 
 BIGGEST_ID = 2**63 - 1
+
+
+def register() -> None:
+    """Makes ``<row:..>`` and ``<stage:..>`` known to Django; twice is once."""
+    for name, converter in (("row", RowId), ("stage", StageName)):
+        if name not in converters.get_converters():
+            register_converter(converter, name)
 
 
 class RowId:

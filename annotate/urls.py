@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import include, path, register_converter
+from django.urls import include, path
 
-from annotate import pages
-from annotate.converters import RowId, StageName
+from annotate import converters, pages
 
-register_converter(RowId, "row")
-register_converter(StageName, "stage")
+converters.register()
 
 urlpatterns = [
     path("healthz", pages.healthz),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from django.urls import path
 
+from annotate import converters
 from annotate.api import artists, assignments, images, jobs, projects, training
+
+converters.register()
 
 urlpatterns = [
     path("me", projects.MeView.as_view()),
