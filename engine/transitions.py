@@ -67,7 +67,7 @@ def transition_together(moves: Sequence[Move], *, by: Actor) -> None:
     """
     assert connection.in_atomic_block, "transition() needs a surrounding transaction"
     for move in moves:
-        old = getattr(move.row, "status")
+        old = _status(move.row)
         if not is_allowed(old, move.to, machine=type(move.to)):
             raise IllegalTransition(
                 f"A {move.row._meta.verbose_name} cannot go from {old} to {move.to.value}."
@@ -92,7 +92,7 @@ def record_creations(rows: Iterable[models.Model], *, by: Actor, reason: str = "
             model=row._meta.model_name,
             object_id=row.pk,
             old="",
-            new=str(getattr(row, "status")),
+            new=_status(row),
             actor_id=by.user_id,
             actor_name=by.name,
             reason=reason,
@@ -103,8 +103,12 @@ def record_creations(rows: Iterable[models.Model], *, by: Actor, reason: str = "
         events.publish_change(row)
 
 
+def _status(row: models.Model) -> str:
+    return str(row.status)  # type: ignore[attr-defined]  # the rows that move share this field, but no base class
+
+
 def _settle(move: Move, *, by: Actor) -> None:
-    row, old = move.row, getattr(move.row, "status")
+    row, old = move.row, _status(move.row)
     for name, value in {"status": move.to.value, **move.changes}.items():
         setattr(row, name, value)
     events.publish_change(row)
@@ -126,7 +130,7 @@ def _move(moves: Sequence[Move], *, by: Actor) -> int:
     entry_params: list[Any] = []
     now = timezone.now()
     for number, move in enumerate(moves):
-        old = str(getattr(move.row, "status"))
+        old = _status(move.row)
         update = (
             type(move.row)
             ._default_manager.filter(pk=move.row.pk, status=old, **move.guard)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 
-from engine.models import Project
-from engine.services.projects import add_member
+from engine.models import Membership, Project
 from engine.states import Role
 
 PASSWORD = "a long pass phrase for tests"
@@ -39,14 +40,26 @@ ROLES = {
 
 def person(name: str) -> User:
     """The user of that name, made when needed."""
-    users = get_user_model().objects
-    found = users.filter(username=name).first()
-    return found or users.create_user(username=name, password=PASSWORD, first_name=name.capitalize())
+    return _persons([name])[name]
 
 
 def people_of(project: Project) -> People:
     """Everybody, with their roles in the project."""
-    everybody = {name: person(name) for name in (*ROLES, "eve")}
-    for name, role in ROLES.items():
-        add_member(project_id=project.pk, user_id=everybody[name].pk, role=role)
+    everybody = _persons([*ROLES, "eve"])
+    Membership.objects.bulk_create(
+        (Membership(project=project, user=everybody[name], role=role) for name, role in ROLES.items()),
+        ignore_conflicts=True,
+    )
     return People(**everybody)
+
+
+def _persons(names: Sequence[str]) -> dict[str, User]:
+    users = get_user_model().objects
+    found = {user.username: user for user in users.filter(username__in=names)}
+    password = make_password(PASSWORD)
+    made = users.bulk_create(
+        User(username=name, password=password, first_name=name.capitalize())
+        for name in names
+        if name not in found
+    )
+    return found | {user.username: user for user in made}

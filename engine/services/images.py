@@ -54,7 +54,7 @@ def ingest_image(
     """The photograph as a row with its stage 1 task and a job for its point map, and whether it is new.
 
     The same file in the same project is the same image; a point map that comes with it replaces one that was only
-    estimated. Raises BadInput (bad_image, image_too_large, bad_point_map, point_map_too_large); nothing is written then.
+    estimated. Raises BadInput (bad_image, image_too_large, bad_point_map, point_map_too_large) and writes nothing.
     """
     upload = _read_upload(point_map)
     by = Actor(user_id=user_id, name="" if user_id else "ingest")
@@ -214,7 +214,8 @@ def _read_upload(upload: PointMapUpload | None) -> _Upload | None:
         return None
     if len(upload.data) > settings.MAX_POINT_MAP_BYTES:
         raise BadInput(
-            f"The point map has {len(upload.data) / 1e6:.1f} MB; it may have {settings.MAX_POINT_MAP_BYTES / 1e6:.0f} MB.",
+            f"The point map has {len(upload.data) / 1e6:.1f} MB; it may have "
+            f"{settings.MAX_POINT_MAP_BYTES / 1e6:.0f} MB at most.",
             code="point_map_too_large",
         )
     suffix = POINT_MAP_MAGIC.get(upload.data[:4])

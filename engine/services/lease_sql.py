@@ -53,7 +53,8 @@ SELECT held.* FROM held
 _EXPIRE = """
 WITH gone AS MATERIALIZED (
     SELECT id, task_id FROM engine_assignment
-    WHERE status = 'LEASED' AND expires_at <= %(now)s AND (%(annotator)s::bigint IS NULL OR annotator_id = %(annotator)s)
+    WHERE status = 'LEASED' AND expires_at <= %(now)s
+      AND (%(annotator)s::bigint IS NULL OR annotator_id = %(annotator)s)
     ORDER BY expires_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED

@@ -238,7 +238,8 @@ def _check_chain(result: PickResult, *, num_candidates: int) -> None:
     pairs = result.comparisons
     if len(pairs) != num_candidates - 1:
         raise BadInput(
-            f"King of the hill over {num_candidates} candidates takes {num_candidates - 1} comparisons, not {len(pairs)}."
+            f"King of the hill over {num_candidates} candidates takes {num_candidates - 1} comparisons, "
+            f"not {len(pairs)}."
         )
     kings: set[int] = {pairs[0].left, pairs[0].right}
     seen: set[int] = set()

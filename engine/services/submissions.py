@@ -1,4 +1,4 @@
-"""The shared way of every submit: who asks, is the lease live, was it sent before, and one transaction that settles it."""
+"""The way of every submit: who asks, is the lease live, was it sent before, and one transaction that settles it."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ def settle(
     """The answer to this submit: the stored one for a repeat, else what the judgement gives.
 
     ``prepare`` gets the assignment as ``read_own`` reads it, checks what was sent, stores blobs, and returns what
-    writes the judgement inside the transaction; both may run again when somebody else was faster. Raises IdempotencyConflict for a second submit under another key, and LeaseLost, after
-    keeping ``unsent`` in the draft, when the lease is not live.
+    writes the judgement inside the transaction; both may run again when somebody else was faster. Raises
+    IdempotencyConflict for a second submit under another key, and LeaseLost, after keeping ``unsent`` in the draft,
+    when the lease is not live.
     """
     _check(submission)
     for attempt in range(ATTEMPTS):
