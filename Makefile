@@ -5,8 +5,12 @@ RUN := $(BOOTSTRAP) python
 COMPILE := $(BOOTSTRAP) uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url
 
+# For commands that read the settings and no service: the values only have to be there.
+NO_SERVICES := SECRET_KEY=none DATABASE_URL=postgresql:///none REDIS_URL=redis://none:6379/0 \
+  S3_ENDPOINT_URL=http://none S3_ACCESS_KEY_ID=none S3_SECRET_ACCESS_KEY=none DJANGO_SETTINGS_MODULE=engine.settings.dev
+
 .DEFAULT_GOAL := help
-.PHONY: help up stop install test check fmt lock bench clean
+.PHONY: help up stop install test check fmt generate lock bench clean
 
 help: ## show these lines
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -33,6 +37,11 @@ check: install ## format, lint, types, import contracts, migrations, generated f
 fmt: ## format and sort imports
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix --select I .
+
+generate: install ## write the OpenAPI snapshot and the TypeScript types anew
+	@$(NO_SERVICES) $(RUN) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+	@$(NO_SERVICES) $(RUN) manage.py write_event_types
+	@$(RUN) -m workers.stack types
 
 lock: ## write the locks anew from pyproject.toml, keeping versions that still fit
 	@$(COMPILE) --extra ml --extra embedded --extra dev -o requirements.lock

@@ -10,6 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from workers.stack.addresses import read_addresses
+
 PROJECT = Path(__file__).resolve().parents[1]
 START_LIMIT_S = 120
 
@@ -49,9 +51,7 @@ def provide_services() -> None:
             log.seek(0)
             raise RuntimeError("the test services did not start:\n" + log.read().decode(errors="replace"))
         time.sleep(0.02)
-    for line in addresses.read_text().splitlines():
-        name, _, value = line.removeprefix("export ").partition("=")
-        os.environ[name] = value.strip("'")
+    os.environ.update(read_addresses(addresses))
     addresses.unlink()
 
 

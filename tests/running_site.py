@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from workers.stack.addresses import FILE_NAME, read_addresses
 from workers.stack.processes import ENVIRONMENT_NAMES
 from workers.stack.readiness import answers_http
 
@@ -29,7 +30,7 @@ class RunningSite:
 
     def environment(self) -> dict[str, str]:
         """What a command such as `manage.py` needs to work on this site's data."""
-        return _read_exports(self.home / "environment.sh")
+        return read_addresses(self.home / FILE_NAME)
 
 
 @contextmanager
@@ -75,11 +76,6 @@ def _clean_environment() -> dict[str, str]:
     """The environment without this test run's own services, so that the site starts its own."""
     dropped = {*ENVIRONMENT_NAMES, "OMP_NUM_THREADS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"}
     return {name: value for name, value in os.environ.items() if name not in dropped}
-
-
-def _read_exports(path: Path) -> dict[str, str]:
-    pairs = (line.removeprefix("export ").partition("=") for line in path.read_text().splitlines())
-    return {name: value.strip("'") for name, _, value in pairs}
 
 
 def _free_port() -> int:

@@ -34,3 +34,9 @@ def test_the_typescript_types_follow_the_openapi_snapshot(tmp_path: Path) -> Non
     )
     assert made.returncode == 0, made.stderr
     assert (FRONTEND / "src" / "net" / "schema.d.ts").read_text() == target.read_text()
+
+
+def test_the_websocket_messages_in_typescript_are_current(tmp_path: Path) -> None:
+    target = tmp_path / "events.ts"
+    call_command("write_event_types", "--file", str(target), stdout=io.StringIO())
+    assert (FRONTEND / "src" / "net" / "events.generated.ts").read_text() == target.read_text()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import redis
 
 from tests.running_site import PROJECT
+from workers.stack.addresses import read_addresses
 from workers.stack.processes import ENVIRONMENT_NAMES
 
 LIMIT_S = 60
@@ -42,7 +42,7 @@ class Stack:
     def wait_until_up(self) -> dict[str, str]:
         wait_for(lambda: self.addresses.exists() or self.process.poll() is not None)
         assert self.addresses.exists(), self.process.communicate()[0]
-        return dict(re.findall(r"export (\w+)='(.*)'", self.addresses.read_text()))
+        return read_addresses(self.addresses)
 
     def log(self) -> str:
         return (self.home / "logs" / "candid8.log").read_text()
@@ -89,8 +89,8 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def test_stopping_leaves_no_process_and_the_next_start_finds_its_data(home: Path) -> None:
     first = Stack(home)
-    url = first.wait_until_up()["DATABASE_URL"]
-    with psycopg.connect(url) as connection:
+    before = first.wait_until_up()
+    with psycopg.connect(before["DATABASE_URL"]) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 8 AS candidates")
     assert len(processes_of(home)) > 3
     assert first.stop(signal.SIGINT) == 0

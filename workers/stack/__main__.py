@@ -1,4 +1,4 @@
-"""The command line of the stack: `python -m workers.stack up | services | stop | frontend`."""
+"""The command line of the stack: `python -m workers.stack up | services | stop | frontend | types`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from workers.stack.frontend_build import build_frontend, write_types
 from workers.stack.home import HomeBusy, HomeLock, open_home
 from workers.stack.identities import NoIdentity
 from workers.stack.tether import die_with_my_parent
-from workers.stack.up import PROJECT, run_everything, run_frontend_build, run_services
+from workers.stack.up import PROJECT, run_everything, run_frontend_step, run_services
 
 
 def main() -> int:
@@ -27,7 +28,9 @@ def main() -> int:
             case "services":
                 return run_services(root, environment_file=arguments.env_file, throwaway=arguments.throwaway)
             case "frontend":
-                return run_frontend_build(root)
+                return run_frontend_step(root, build_frontend)
+            case "types":
+                return run_frontend_step(root, write_types)
             case _:
                 return stop(root)
     except (HomeBusy, NoIdentity) as refusal:
@@ -51,7 +54,7 @@ def stop(root: Path) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m workers.stack", description=__doc__)
-    parser.add_argument("action", choices=["up", "services", "stop", "frontend"])
+    parser.add_argument("action", choices=["up", "services", "stop", "frontend", "types"])
     parser.add_argument(
         "--home",
         type=Path,

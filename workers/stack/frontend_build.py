@@ -36,6 +36,13 @@ def build_frontend(supervisor: Supervisor, project: Path) -> None:
         built.write_text(wanted_build)
 
 
+def write_types(supervisor: Supervisor, project: Path) -> None:
+    """Write the TypeScript types of the HTTP contract anew from its OpenAPI snapshot."""
+    supervisor.run_step(
+        "types", npm_command("run", "types"), environment=node_environment(), folder=project / "frontend"
+    )
+
+
 def npm_command(*arguments: str) -> tuple[str, ...]:
     """The command line that runs npm with the wheel's node, whatever node the machine has."""
     node = _node_folder()

@@ -23,12 +23,12 @@ class Journal:
         self._files: dict[str, IO[bytes]] = {}
         self._coloured = sys.stdout.isatty()
 
-    def write(self, name: str, line: str) -> None:
-        """Write one line of the named process to its log file and, unless quiet, to the terminal."""
+    def write(self, name: str, line: str, *, shown: bool = True) -> None:
+        """Write one line of the named process to its log file and, if it is to be shown, to the terminal."""
         with self._lock:
             file = self._file(name)
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n".encode())
-            if not self._quiet:
+            if shown and not self._quiet:
                 self._show(name, line)
 
     def say(self, line: str) -> None:

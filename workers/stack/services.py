@@ -54,6 +54,7 @@ def database_service(home: Home, *, throwaway: bool = False) -> Service:
         is_ready=lambda: accepts_sql(home.sockets),
         stop_signal=signal.SIGINT,
         grace_s=20,
+        is_quiet=True,
     )
 
 
@@ -78,6 +79,7 @@ def broker_service(home: Home) -> Service:
         environment={},
         folder=home.broker,
         is_ready=lambda: answers_ping(path),
+        is_quiet=True,
     )
 
 
@@ -130,6 +132,7 @@ def object_store_service(home: Home, *, base_port: int, throwaway: bool = False)
         folder=home.object_store,
         is_ready=lambda: accepts_tcp(base_port + ports["s3.port"]),
         stop_signal=signal.SIGKILL if throwaway else signal.SIGTERM,
+        is_quiet=True,
     )
 
 

@@ -44,6 +44,7 @@ class Service:
     ready_line: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace_s: float = 10
+    is_quiet: bool = False  # its lines go to its log file alone
 
 
 @dataclass(kw_only=True)
@@ -183,7 +184,7 @@ class Supervisor:
     def _pump(self, running: _Running, output: IO[bytes]) -> None:
         for raw in output:
             line = raw.decode(errors="replace").rstrip()
-            self._journal.write(running.service.name, line)
+            self._journal.write(running.service.name, line, shown=not running.service.is_quiet)
             if running.service.ready_line is not None and running.service.ready_line in line:
                 running.said_ready.set()
 

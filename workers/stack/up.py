@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
+from workers.stack.addresses import FILE_NAME, format_addresses, write_addresses
 from workers.stack.frontend_build import build_frontend, tree_digest
 from workers.stack.home import Home, HomeLock, open_home
 from workers.stack.journal import Journal
@@ -31,7 +32,10 @@ def run_services(root: Path, *, environment_file: Path | None, throwaway: bool) 
     supervisor = Supervisor(journal, environment=os.environ)
     try:
         _start_servers(supervisor, home, services)
-        _publish(environment, environment_file)
+        if environment_file is None:
+            print(format_addresses(environment), end="", flush=True)
+        else:
+            write_addresses(environment_file, environment)
         supervisor.run_until_stopped()
     except StopRequested:
         pass
@@ -55,7 +59,7 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
     supervisor = Supervisor(journal, environment=inherited)
     try:
         _start_servers(supervisor, home, services)
-        _publish({name: inherited[name] for name in ENVIRONMENT_NAMES}, home.root / "environment.sh")
+        write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
         _prepare(supervisor, home)
         supervisor.start([_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES])
@@ -72,11 +76,11 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
     return 0
 
 
-def run_frontend_build(root: Path) -> int:
-    """Build the front end alone; needs no server."""
+def run_frontend_step(root: Path, step: Callable[[Supervisor, Path], None]) -> int:
+    """Do something with node that needs no server."""
     supervisor = Supervisor(Journal(open_home(root).logs), environment=os.environ)
     try:
-        build_frontend(supervisor, PROJECT)
+        step(supervisor, PROJECT)
     except (StackFailed, StopRequested) as failure:
         print(failure, file=sys.stderr)
         return 1
@@ -147,14 +151,3 @@ def _announce(journal: Journal, home: Home, host: str, port: int) -> None:
         journal.say(f"demo accounts and their passwords: {accounts}")
     journal.say(f"logs: {home.logs}   stop: Ctrl-C")
     journal.say("")
-
-
-def _publish(environment: Mapping[str, str], file: Path | None) -> None:
-    lines = "".join(f"export {name}='{value}'\n" for name, value in environment.items())
-    if file is None:
-        print(lines, end="", flush=True)
-        return
-    fresh = file.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(lines)
-    fresh.replace(file)
