@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import threading
+from functools import cache
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import models, transaction
 from redis.exceptions import RedisError
@@ -36,7 +39,20 @@ def publish(*, project_id: int | None, kind: str, **body: Any) -> None:
 
 
 def _send(group: str, body: dict[str, Any]) -> None:
+    """Hands the message to this process's sender thread, so that no request waits for a browser to be told."""
+    asyncio.run_coroutine_threadsafe(_deliver(group, body), _sender(os.getpid()))
+
+
+async def _deliver(group: str, body: dict[str, Any]) -> None:
     try:
-        async_to_sync(get_channel_layer().group_send)(group, {"type": "engine.event", "body": body})
+        await get_channel_layer().group_send(group, {"type": "engine.event", "body": body})
     except (RedisError, OSError):
         log.warning("event not delivered: the channel layer does not answer", extra={"kind": body["type"]})
+
+
+@cache
+def _sender(process_id: int) -> asyncio.AbstractEventLoop:
+    """The event loop that sends, one a process: its connection stays open, and a forked worker makes its own."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name=f"events-{process_id}", daemon=True).start()
+    return loop
