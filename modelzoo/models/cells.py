@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-OFFSETS = torch.stack(
-    torch.meshgrid(*[torch.arange(-1, 2)] * 3, indexing="ij"), dim=-1
-).reshape(27, 3)
+OFFSETS = torch.stack(torch.meshgrid(*[torch.arange(-1, 2)] * 3, indexing="ij"), dim=-1).reshape(27, 3)
+CUBE = tuple(range(27))
+FACES = tuple(index for index, offset in enumerate(OFFSETS.tolist()) if sum(abs(step) for step in offset) <= 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +88,20 @@ def pool_to_parents(cells: CellBatch, values: Tensor) -> Tensor:
 
 
 class CellConv(nn.Module):
-    """3 x 3 x 3 convolution over active cells; cells that are not active count as zero."""
+    """Convolution over active cells; cells that are not active count as zero.
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    ``reach`` names which of the 27 cells around count: CUBE for all of them, FACES for the cell and its six neighbours.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, reach: tuple[int, ...]) -> None:
         super().__init__()
-        self.linear = nn.Linear(27 * channels_in, channels_out)
+        self.reach = list(reach)
+        self.linear = nn.Linear(len(reach) * channels_in, channels_out)
 
     def forward(self, values: Tensor, cells: CellBatch) -> Tensor:
         """(N, channels_in) to (N, channels_out)."""
         padded = torch.cat([values, values.new_zeros(1, values.shape[1])])
-        gathered: Tensor = self.linear(padded[cells.neighbours].flatten(1))
+        gathered: Tensor = self.linear(padded[cells.neighbours[:, self.reach]].flatten(1))
         return gathered
 
 

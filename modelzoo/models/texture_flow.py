@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelzoo.flow import euler_sample, precondition
-from modelzoo.models.cells import CellBatch, CellConv, pad_parents, pool_to_parents
+from modelzoo.models.cells import FACES, CellBatch, CellConv, pad_parents, pool_to_parents
 
 FREQUENCIES = 32
 
@@ -177,7 +177,7 @@ class _FineBlock(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(fine, elementwise_affine=False)
         self.modulation = nn.Linear(width, 2 * fine)
-        self.conv = CellConv(fine, fine)
+        self.conv = CellConv(fine, fine, reach=FACES)
         self.out = nn.Sequential(nn.SiLU(), nn.Linear(fine, 2 * fine), nn.SiLU(), nn.Linear(2 * fine, fine))
 
     def forward(self, values: Tensor, time: Tensor, cells: CellBatch) -> Tensor:

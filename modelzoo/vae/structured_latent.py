@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelzoo.models.cells import CellBatch, CellConv
+from modelzoo.models.cells import CUBE, CellBatch, CellConv
 
 FIELD_CLAMP = 2.0  # fields are signed distances in voxels, positive inside, clamped here
 SCALE_FLOOR = 0.0009  # no Gaussian is thinner than this share of the cube (sam3d facts, released decoder)
@@ -56,7 +56,7 @@ class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.conv = CellConv(width, width)
+        self.conv = CellConv(width, width, reach=CUBE)
         self.out = nn.Linear(width, width)
 
     def forward(self, values: Tensor, cells: CellBatch) -> Tensor:
