@@ -12,7 +12,7 @@ from engine.admin.members import MAY_LOOK, reach_of
 from engine.models import Job, Project, Round, TrainingRun
 from engine.selectors import deployments
 from engine.selectors.quality import NO_PICKS, Yield, yields
-from engine.states import JobStatus, RoundStatus, RunStatus
+from engine.states import JobStatus, RoundStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,24 +27,27 @@ class ProjectCard:
 
 
 def overview(request: HttpRequest) -> dict[str, Any]:
-    """Six queries, and one for each of the projects, of which a person has few."""
+    """Seven queries, however many projects there are."""
     reach = reach_of(request)
-    projects = Project.objects.all() if reach.all_projects else Project.objects.filter(
-        pk__in=reach.projects_for(MAY_LOOK)
+    within = Project.objects.all()
+    if not reach.all_projects:
+        within = within.filter(pk__in=reach.projects_for(MAY_LOOK))
+    projects = list(
+        within.annotate(
+            num_images=Count("images", distinct=True),
+            num_versions=Count("dataset_versions", distinct=True),
+        ).order_by("name")
     )
-    cards = [_card(project) for project in projects.order_by("name").annotate(
-        num_images=Count("images", distinct=True), num_versions=Count("dataset_versions", distinct=True)
-    )[:12]]
-    within = [card.project.pk for card in cards]
-    jobs = Job.objects.filter(Q(project_id__in=within) | Q(project__isnull=True))
+    ids = [project.pk for project in projects]
+    rounds = {each.project_id: each for each in Round.objects.filter(project_id__in=ids, status=RoundStatus.OPEN)}
+    picks = yields(*ids)
     return {
-        "cards": cards,
+        "cards": [_card(project, rounds.get(project.pk), picks) for project in projects],
         "serving": deployments.serving(),
-        "runs": TrainingRun.objects.filter(project_id__in=within)
+        "runs": TrainingRun.objects.filter(project_id__in=ids)
         .select_related("dataset_version", "output_checkpoint", "project")
         .order_by("-id")[:6],
-        "running": RunStatus.RUNNING,
-        "jobs": jobs.aggregate(
+        "jobs": Job.objects.filter(Q(project_id__in=ids) | Q(project__isnull=True)).aggregate(
             waiting=Count("pk", filter=Q(status__in=[JobStatus.PENDING, JobStatus.SENT])),
             failed=Count("pk", filter=Q(status=JobStatus.FAILED)),
         ),
@@ -52,12 +55,11 @@ def overview(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _card(project: Any) -> ProjectCard:
-    newest = Round.objects.filter(project=project, status=RoundStatus.OPEN).first()
+def _card(project: Any, newest: Round | None, picks: dict[int, Yield]) -> ProjectCard:
     return ProjectCard(
         project=project,
         num_images=project.num_images,
         num_versions=project.num_versions,
         round=newest,
-        picks=yields(project.pk).get(newest.pk, NO_PICKS) if newest else NO_PICKS,
+        picks=picks.get(newest.pk, NO_PICKS) if newest else NO_PICKS,
     )

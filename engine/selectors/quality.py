@@ -61,10 +61,10 @@ class RoundFigures:
 NO_PICKS = Yield(picks=0, escalated=0, passing=0)
 
 
-def yields(project_id: int) -> dict[int, Yield]:
-    """By round, for all rounds of the project. One query."""
+def yields(*project_ids: int) -> dict[int, Yield]:
+    """By round, for all rounds of the projects. One query."""
     rows = (
-        Selection.objects.filter(project_id=project_id, round__isnull=False)
+        Selection.objects.filter(project_id__in=project_ids, round__isnull=False)
         .values("round_id")
         .annotate(
             picks=Count("pk"),

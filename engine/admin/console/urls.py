@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from engine.admin.console import checkpoints, datasets, jobs, rounds, runs, targets
+
+urlpatterns = [
+    path("projects/<int:project_id>/", rounds.project_page, name="console-project"),
+    path("projects/<int:project_id>/rounds/open", rounds.open_round, name="console-round-open"),
+    path("rounds/<int:round_id>/", rounds.round_page, name="console-round"),
+    path("rounds/<int:round_id>/close", rounds.close_round, name="console-round-close"),
+    path("rounds/<int:round_id>/freeze", rounds.freeze, name="console-freeze"),
+    path("datasets/<int:version_id>/", datasets.dataset_page, name="console-dataset"),
+    path("datasets/<int:version_id>/manifest.jsonl", datasets.manifest, name="console-dataset-manifest"),
+    path("datasets/<int:version_id>/runs", datasets.start_run, name="console-run-start"),
+    path("runs/<int:run_id>/", runs.run_page, name="console-run"),
+    path("runs/<int:run_id>/curves.json", runs.run_curves, name="console-run-curves"),
+    path("runs/<int:run_id>/cancel", runs.cancel_run, name="console-run-cancel"),
+    path("runs/<int:run_id>/resume", runs.resume_run, name="console-run-resume"),
+    path("checkpoints/<int:checkpoint_id>/", checkpoints.checkpoint_page, name="console-checkpoint"),
+    path("checkpoints/<int:checkpoint_id>/deploy", checkpoints.deploy, name="console-deploy"),
+    path("deployments/", checkpoints.deployments_page, name="console-deployments"),
+    path("deployments/rollback", checkpoints.rollback, name="console-rollback"),
+    path("jobs/", jobs.jobs_page, name="console-jobs"),
+    path("jobs/<int:job_id>/retry", jobs.retry_job, name="console-job-retry"),
+    path("targets/<int:target_id>/", targets.target_page, name="console-target"),
+]

@@ -1,0 +1,90 @@
+"""Pages of checkpoints and where they serve: lineage, evaluation, deploy, roll back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from engine.admin.console.doors import Done, action, actor_of, page
+from engine.admin.console.evaluation import read_report
+from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
+from engine.errors import NotFound
+from engine.models import Checkpoint
+from engine.selectors import deployments
+from engine.selectors.lineage import ancestry, offspring
+from engine.services import checkpoints
+from engine.states import CheckpointStatus, DeploymentStatus
+
+
+def checkpoint_url(*, checkpoint_id: int) -> str:
+    return reverse("admin:console-checkpoint", kwargs={"checkpoint_id": checkpoint_id})
+
+
+def deployments_url() -> str:
+    return reverse("admin:console-deployments")
+
+
+@page("admin/console/checkpoint.html")
+def checkpoint_page(request: HttpRequest, *, checkpoint_id: int) -> dict[str, Any]:
+    line = ancestry(checkpoint_id)
+    if not line:
+        raise NotFound("There is no such checkpoint.")
+    checkpoint, run = line[0].checkpoint, line[0].run
+    serving = deployments.serving()
+    is_serving = serving is not None and serving.checkpoint_id == checkpoint.pk
+    return {
+        "title": checkpoint.name,
+        "section": "deployments",
+        "checkpoint": checkpoint,
+        "run": run,
+        "ancestors": line,
+        "children": checkpoint.children.order_by("-id")[:20],
+        "offspring": offspring(checkpoint_id),
+        "report": read_report(checkpoint.evaluation),
+        "deployments": deployments.history().filter(checkpoint=checkpoint),
+        "serving": serving,
+        "is_serving": is_serving,
+        "may_deploy": checkpoint.status == CheckpointStatus.VERIFIED and not is_serving,
+        "may_drive": reach_of(request).may(MAY_DRIVE),
+    }
+
+
+@action(back=checkpoint_url)
+def deploy(request: HttpRequest, *, checkpoint_id: int) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    deployment = checkpoints.deploy(checkpoint_id=checkpoint_id, actor=actor_of(request))
+    return Done(
+        message=(
+            f"{deployment.checkpoint.name} serves as generation {deployment.generation}. "
+            "Workers swap at their next job; work in flight ends on the old one."
+        ),
+        url=deployments_url(),
+    )
+
+
+@page("admin/console/deployments.html")
+def deployments_page(request: HttpRequest) -> dict[str, Any]:
+    serving = deployments.serving()
+    return {
+        "title": "Deployments",
+        "section": "deployments",
+        "serving": serving,
+        "previous": deployments.previously_serving(),
+        "history": deployments.history()[:30],
+        "checkpoints": Checkpoint.objects.select_related("parent").order_by("-id")[:30],
+        "VERIFIED": CheckpointStatus.VERIFIED,
+        "RETIRED": DeploymentStatus.RETIRED,
+        "may_drive": reach_of(request).may(MAY_DRIVE),
+    }
+
+
+@action(back=deployments_url)
+def rollback(request: HttpRequest) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    deployment = checkpoints.rollback(actor=actor_of(request))
+    return Done(
+        message=f"Rolled back: {deployment.checkpoint.name} serves again, as generation {deployment.generation}.",
+        url=deployments_url(),
+    )

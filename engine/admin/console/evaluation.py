@@ -1,0 +1,96 @@
+"""Reads a checkpoint's evaluation report into rows and one plain sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRow:
+    """A metric beside the parent's, with the 95 % interval of their difference."""
+
+    name: str
+    value: float | None
+    parent: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    higher_is_better: bool
+
+    @property
+    def finding(self) -> str:
+        """better, worse, or unclear when the interval holds zero."""
+        if self.low is None or self.high is None or self.low <= 0 <= self.high:
+            return "unclear"
+        return "better" if (self.low > 0) == self.higher_is_better else "worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The report for people; ``facts`` are its conditions, ``rest`` is what has no other place, as JSON text."""
+
+    rows: tuple[MetricRow, ...]
+    verdict: str
+    facts: tuple[tuple[str, str], ...]
+    rest: str
+
+
+def read_report(evaluation: dict[str, Any] | None) -> Report | None:
+    """The report, or None before there is one."""
+    if not evaluation:
+        return None
+    metrics = evaluation.get("metrics")
+    rows = (
+        tuple(_row(name, each) for name, each in metrics.items() if isinstance(each, dict))
+        if isinstance(metrics, dict)
+        else ()
+    )
+    said = evaluation.get("verdict")
+    others = {key: value for key, value in evaluation.items() if key != "verdict"}
+    if rows:
+        others.pop("metrics")
+    facts = {key: value for key, value in others.items() if isinstance(value, str | int | float)}
+    rest = {key: value for key, value in others.items() if key not in facts}
+    return Report(
+        rows=rows,
+        verdict=said[:1].upper() + said[1:].rstrip(".") + "." if isinstance(said, str) and said else _verdict(rows),
+        facts=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
+        rest=json.dumps(rest, indent=2, sort_keys=True) if rest else "",
+    )
+
+
+def _row(name: str, each: dict[str, Any]) -> MetricRow:
+    return MetricRow(
+        name=name,
+        value=_number(each.get("value")),
+        parent=_number(each.get("parent")),
+        difference=_number(each.get("difference")),
+        low=_number(each.get("low")),
+        high=_number(each.get("high")),
+        higher_is_better=bool(each.get("higher_is_better", True)),
+    )
+
+
+def _number(value: object) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if is_number else None  # type: ignore[arg-type]  # it is a number by now
+
+
+def _verdict(rows: tuple[MetricRow, ...]) -> str:
+    if not rows:
+        return "The report holds no comparison with a parent."
+    named = {
+        finding: ", ".join(row.name for row in rows if row.finding == finding)
+        for finding in ("better", "worse", "unclear")
+    }
+    if named["better"] and not named["worse"]:
+        end = f"; no clear difference in {named['unclear']}" if named["unclear"] else ""
+        return f"Better than its parent in {named['better']}{end}."
+    if named["worse"] and not named["better"]:
+        return f"Worse than its parent in {named['worse']}. Think twice before deploying it."
+    if named["worse"]:
+        return f"Mixed: better than its parent in {named['better']}, worse in {named['worse']}."
+    return "No clear difference from its parent: every interval holds zero."

@@ -1,0 +1,70 @@
+"""The console's forms: their limits and defaults come from the services they call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+
+from engine.errors import BadInput
+from engine.models import Checkpoint, Project
+from engine.services.runs import SETTINGS
+
+ALPHA_HELP = "A winner's rating must reach it: (mean of the two marks, less 1) / 4. Marks 3 and 3 give 0.5."
+
+
+class OpenRoundForm(forms.Form):
+    """Alpha and N of the next round."""
+
+    alpha = forms.FloatField(min_value=0, max_value=1, help_text=ALPHA_HELP)
+    num_candidates = forms.IntegerField(
+        min_value=2, max_value=64, label="Candidates per target", help_text="N of best-of-N; 8 by default."
+    )
+
+    @classmethod
+    def of(cls, project: Project) -> OpenRoundForm:
+        return cls(initial={"alpha": project.alpha, "num_candidates": project.num_candidates})
+
+
+class FreezeForm(forms.Form):
+    """The bar of the version to be frozen."""
+
+    alpha = forms.FloatField(min_value=0, max_value=1, help_text="Raise it from round to round.")
+
+
+class StartRunForm(forms.Form):
+    """Base, seed and the settings of one objective."""
+
+    base_checkpoint = forms.TypedChoiceField(
+        coerce=int, label="Base checkpoint", help_text="Where the run starts; DPO holds on to it."
+    )
+    seed = forms.IntegerField(min_value=0, max_value=2**53, initial=0, help_text="Same data, same seed: same result.")
+
+    def __init__(self, *args: Any, objective: str, bases: Iterable[Checkpoint], **kwargs: Any) -> None:
+        super().__init__(*args, auto_id=f"{objective}-%s", **kwargs)
+        choice = self.fields["base_checkpoint"]
+        assert isinstance(choice, forms.TypedChoiceField)
+        choice.choices = [(base.pk, f"{base.name} ({base.status.lower()})") for base in bases]
+        for setting in SETTINGS[objective]:
+            field_type = forms.IntegerField if setting.kind is int else forms.FloatField
+            self.fields[setting.name] = field_type(
+                label=setting.label,
+                initial=setting.default,
+                min_value=setting.low,
+                max_value=setting.high,
+                help_text=setting.help,
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """What was chosen for the objective."""
+        return {name: value for name, value in self.cleaned_data.items() if name not in {"base_checkpoint", "seed"}}
+
+
+def require_valid(form: forms.Form) -> dict[str, Any]:
+    """The form's clean values; raises BadInput that names the first field at fault."""
+    if form.is_valid():
+        return form.cleaned_data
+    name, errors = next(iter(form.errors.items()))
+    label = form[name].label if name in form.fields else "The form"
+    raise BadInput(f"{label}: {errors[0]}")

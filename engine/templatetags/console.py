@@ -1,0 +1,46 @@
+"""How the console writes states, shares and small numbers."""
+
+from __future__ import annotations
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+TONES = {
+    "success": {"SUCCEEDED", "SERVING", "VERIFIED", "FROZEN", "READY", "DONE", "ACCEPTED", "better"},
+    "danger": {"FAILED", "REFUSED", "worse"},
+    "accent": {"RUNNING", "OPEN", "LEASED", "SENT", "GENERATING"},
+    "warning": {"QUEUED", "PENDING", "REGISTERED", "STAGED", "ESCALATED", "REWORK"},
+}
+
+
+@register.filter
+def badge(status: object) -> SafeString:
+    """The status as a badge whose colour repeats what its word says."""
+    tone = next((tone for tone, statuses in TONES.items() if str(status) in statuses), "")
+    return format_html('<span class="badge {}">{}</span>', tone, status)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    """0.8333 as "83 %"; a dash when there is none."""
+    return "–" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def number(value: float | None) -> str:
+    """Four significant digits; a dash when there is none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+@register.filter
+def signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.4f}".replace("-", "−")
+
+
+@register.filter
+def short(sha256: str | None) -> str:
+    """The first ten digits of a hash."""
+    return (sha256 or "–")[:10]
