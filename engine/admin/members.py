@@ -31,7 +31,9 @@ class Reach:
         return self.all_projects or bool(self.projects_for(wanted))
 
     def may_in(self, project_id: int | None, wanted: frozenset[Role]) -> bool:
-        return self.all_projects or (project_id is not None and bool(self.roles.get(project_id, frozenset()) & wanted))
+        return self.all_projects or (
+            project_id is not None and bool(self.roles.get(project_id, frozenset()) & wanted)
+        )
 
 
 NOWHERE = Reach(all_projects=False, roles={})

@@ -39,7 +39,9 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         ).order_by("name")
     )
     ids = [project.pk for project in projects]
-    rounds = {each.project_id: each for each in Round.objects.filter(project_id__in=ids, status=RoundStatus.OPEN)}
+    rounds = {
+        each.project_id: each for each in Round.objects.filter(project_id__in=ids, status=RoundStatus.OPEN)
+    }
     picks = yields(*ids)
     return {
         "cards": [_card(project, rounds.get(project.pk), picks) for project in projects],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
-from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
 from engine.admin.members import may_look
@@ -30,7 +30,9 @@ class ConsoleSite(admin.AdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.user.is_authenticated:
-            raise PermissionDenied("The console is for ML engineers, reviewers, leads and admins of a project.")
+            raise PermissionDenied(
+                "The console is for ML engineers, reviewers, leads and admins of a project."
+            )
         target = request.GET.get("next") or resolve_url("admin:index")
         return redirect_to_login(target, login_url=settings.LOGIN_URL)
 

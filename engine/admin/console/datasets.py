@@ -9,7 +9,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from engine import blobs
@@ -85,7 +85,7 @@ def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
         "project": version.project,
         "version": version,
         "counts": [
-            (name, bars(version.counts.get(key, {})))
+            (name, bars(version.counts.get(key, {}), by_name=key == "ratings"))
             for name, key in (
                 ("By class", "labels"),
                 ("By source", "sources"),
@@ -142,10 +142,10 @@ def start_run(request: HttpRequest, *, version_id: int) -> Done:
     )
 
 
-def bars(counts: dict[str, int]) -> list[Bar]:
-    """The largest first, the rest in one line."""
+def bars(counts: dict[str, int], *, by_name: bool) -> list[Bar]:
+    """The largest first, or by name where names are numbers; the rest in one line."""
     total = sum(counts.values()) or 1
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    ordered = sorted(counts.items(), key=lambda item: (0 if by_name else -item[1], item[0]))
     shown = [Bar(name=name, number=number, share=number / total) for name, number in ordered[:12]]
     rest = sum(number for _, number in ordered[12:])
     return [*shown, Bar(name=f"{len(ordered) - 12} more", number=rest, share=rest / total)] if rest else shown

@@ -44,7 +44,11 @@ def read_report(evaluation: dict[str, Any] | None) -> Report | None:
         return None
     metrics = evaluation.get("metrics")
     rows = (
-        tuple(_row(name, each) for name, each in metrics.items() if isinstance(each, dict))
+        tuple(
+            _row(name, metrics[name])
+            for name in sorted(metrics, key=_rank)
+            if isinstance(metrics[name], dict)
+        )
         if isinstance(metrics, dict)
         else ()
     )
@@ -56,15 +60,22 @@ def read_report(evaluation: dict[str, Any] | None) -> Report | None:
     rest = {key: value for key, value in others.items() if key not in facts}
     return Report(
         rows=rows,
-        verdict=said[:1].upper() + said[1:].rstrip(".") + "." if isinstance(said, str) and said else _verdict(rows),
+        verdict=said[:1].upper() + said[1:].rstrip(".") + "."
+        if isinstance(said, str) and said
+        else _verdict(rows),
         facts=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
         rest=json.dumps(rest, indent=2, sort_keys=True) if rest else "",
     )
 
 
+def _rank(name: str) -> tuple[bool, str]:
+    """Overlap first, which decides; the store does not keep the report's order."""
+    return ("iou" not in name, name)
+
+
 def _row(name: str, each: dict[str, Any]) -> MetricRow:
     return MetricRow(
-        name=name,
+        name=name.replace("_", " "),
         value=_number(each.get("value")),
         parent=_number(each.get("parent")),
         difference=_number(each.get("difference")),

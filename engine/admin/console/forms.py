@@ -39,7 +39,9 @@ class StartRunForm(forms.Form):
     base_checkpoint = forms.TypedChoiceField(
         coerce=int, label="Base checkpoint", help_text="Where the run starts; DPO holds on to it."
     )
-    seed = forms.IntegerField(min_value=0, max_value=2**53, initial=0, help_text="Same data, same seed: same result.")
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**53, initial=0, help_text="Same data, same seed: same result."
+    )
 
     def __init__(self, *args: Any, objective: str, bases: Iterable[Checkpoint], **kwargs: Any) -> None:
         super().__init__(*args, auto_id=f"{objective}-%s", **kwargs)
@@ -58,7 +60,11 @@ class StartRunForm(forms.Form):
 
     def settings(self) -> dict[str, Any]:
         """What was chosen for the objective."""
-        return {name: value for name, value in self.cleaned_data.items() if name not in {"base_checkpoint", "seed"}}
+        return {
+            name: value
+            for name, value in self.cleaned_data.items()
+            if name not in {"base_checkpoint", "seed"}
+        }
 
 
 def require_valid(form: forms.Form) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def run_curves(request: HttpRequest, *, run_id: int) -> HttpResponse:
 def cancel_run(request: HttpRequest, *, run_id: int) -> Done:
     _run(request, run_id, MAY_DRIVE)
     runs.cancel_run(run_id=run_id, actor=actor_of(request))
-    return Done(message=f"Run {run_id} is cancelled; its worker stops at its next step.", url=run_url(run_id=run_id))
+    return Done(
+        message=f"Run {run_id} is cancelled; its worker stops at its next step.", url=run_url(run_id=run_id)
+    )
 
 
 @action(back=run_url)

@@ -37,7 +37,9 @@ def _cells(lineage: TargetLineage) -> list[dict[str, str]]:
             notes.setdefault(pick.winner_id, []).append(f"picked, {pick.rating:g}")
     return [
         {
-            "label": f"{candidate.id}" if candidate.source == "candid8" else f"{candidate.id} ({candidate.source})",
+            "label": f"{candidate.id}"
+            if candidate.source == "candid8"
+            else f"{candidate.id} ({candidate.source})",
             "mesh_url": candidate.mesh_url,
             "preview_url": candidate.preview_url,
             "note": "; ".join(notes.get(candidate.id, [])),
