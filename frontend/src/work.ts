@@ -126,11 +126,12 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     event: (event) => {
       if (event.type === "queue.changed") {
         refreshSoon();
-        if (!event.stage || event.stage === stage) session.wake();
+        if (event.stage === stage) session.wake();
       }
     },
     refetch: () => { refreshSoon(); session.wake(); },
-    online: (online) => session.setOnline(online),
+    // Without the socket only live news are missing; work is offline when the server does not answer either.
+    online: (online) => (online ? session.setOnline(true) : void refreshQueues().catch(() => session.setOnline(false))),
   });
   await session.next();
 }

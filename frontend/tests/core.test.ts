@@ -26,7 +26,7 @@ describe("keys", () => {
   });
 
   it("writes keys for people and for assistive technology", () => {
-    expect(keyLabel("Shift+ArrowLeft")).toBe("Shift+←");
+    expect(keyLabel("Shift+ArrowLeft")).toBe("Shift+Left");
     expect(keyLabel("+")).toBe("+");
     expect(ariaKeys(["Ctrl+Z", "U"])).toBe("Control+Z U");
   });

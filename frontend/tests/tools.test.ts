@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { PoseJson } from "../src/net/contract";
 import { fillHoles, fillPolygon, fillRect, invert, iou, isEdge, Mask, resize, stroke, workingSize } from "../src/tools/mask";
 import { bytesFromBase64, maskPng, maskPngBase64, packedRows } from "../src/tools/mask_png";
-import { clampScale, degreesOf, nudge, uniformScale, withDegrees } from "../src/tools/pose_edit";
+import { clampScale, degreesOf, dragScale, nudge, uniformScale, withDegrees } from "../src/tools/pose_edit";
 import { judge, numComparisons, startTournament } from "../src/tools/tournament";
 import { angleBetween } from "../src/viewer/frames";
 import { parsePointCloud } from "../src/viewer/point_cloud_file";
@@ -128,6 +128,11 @@ describe("pose edits", () => {
     expect(uniformScale([0.4, 0.4 * 6e6, 0.4], 0.4, 0.4)).toBe(8);
     expect(uniformScale([-3, 0, Infinity], 1, 1)).toBe(1);
     expect(uniformScale([1, 1.1, 1], 1, 1)).toBeCloseTo(1.1);
+  });
+
+  it("double with a drag of a hundred pixels, and stay in bounds for a wild one", () => {
+    expect(dragScale(0.38, 100, 0.38) / 0.38).toBeCloseTo(2, 1);
+    expect(dragScale(0.38, 9000, 0.38)).toBeCloseTo(7.6);
   });
 
   it("nudge along the camera's axes: right is +x, up is -y, away is +z", () => {

@@ -12,6 +12,9 @@ export interface Command {
   /** For keys that act while they are held down. */
   release?: () => void;
   enabled?: () => boolean;
+  /** One of a row of alike commands speaks for all of them in the help. */
+  inHelp?: boolean;
+  helpKeys?: string;
   /** Held keys repeat only where that is meant. */
   repeats?: boolean;
 }

@@ -30,7 +30,7 @@ function baseKey(event: Stroke): string {
 }
 
 const SHOWN: Record<string, string> = {
-  ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Backspace: "⌫", PageUp: "PgUp", PageDown: "PgDn", Escape: "Esc", Delete: "Del",
+  ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up", ArrowDown: "Down", Backspace: "Bksp", PageUp: "PgUp", PageDown: "PgDn", Escape: "Esc", Delete: "Del",
 };
 
 /** How a key is written on a button. */

@@ -1,8 +1,9 @@
 /** Stage 1: mark an object in the photo, name it, and add more if there are more. */
 import { h, replace } from "../core/dom";
 import { Problem } from "../net/api";
-import type { Claim, Job, ObjectTarget, ObjectTask } from "../net/contract";
+import type { Claim, Job, JobStarted, ObjectTarget, ObjectTask } from "../net/contract";
 import { fillHoles, invert, Mask, resize, workingSize } from "../tools/mask";
+import type { Rect } from "../tools/mask";
 import { bytesFromBase64, maskPngBase64 } from "../tools/mask_png";
 import { MaskEditor } from "../tools/mask_editor";
 import type { Suggestion, Tool } from "../tools/mask_editor";
@@ -63,6 +64,7 @@ class ObjectStage implements StageView<ObjectTask> {
     this.editor.suggestions = proposals.map((mask) => this.suggestion(mask));
     this.editor.taken = taken.map((mask) => this.editor.layerFor(mask, "taken"));
     await this.restore(draft as Draft | null);
+    this.editor.redraw();
     this.showTargets();
     this.showStatus();
     requestAnimationFrame(() => requestAnimationFrame(() => this.host.ready()));
@@ -108,7 +110,7 @@ class ObjectStage implements StageView<ObjectTask> {
     if (this.editor.mask.count() === 0) {
       return this.editor.suggestions.length ? "Take a suggestion with its number, or drag a box around the object." : "Drag a box around one object, then press R.";
     }
-    if (this.editor.box && this.editor.hints.length === 0) return "R finds the object's edge inside the box. Then mend it with D and X.";
+    if (this.isBareBox()) return "R finds the object's edge inside the box. Then mend it with D and X.";
     if (!this.naming.value().label) return "L: name the object. N: add another one. V shows the photo bare.";
     return "Enter submits. N adds another object of this photo.";
   }
@@ -143,6 +145,7 @@ class ObjectStage implements StageView<ObjectTask> {
       { id: "discard", label: "Nothing usable here", keys: ["Delete"], scope: "object", enabled: isFree, run: () => void this.discard() },
       ...["occluded", "truncated", "transparent", "reflective"].map((flag, i) => ({ id: `flag.${flag}`, label: `Flag: ${flag}`, keys: [`Alt+${i + 1}`], scope: "object", run: () => this.naming.toggleFlag(i) })),
       ...Array.from({ length: 9 }, (_, i) => ({
+        inHelp: i === 0, helpKeys: "1 … 9",
         id: `suggestion.${i + 1}`, label: `Take suggestion ${i + 1}`, keys: [`${i + 1}`], scope: "object", enabled: () => isFree() && i < this.editor.suggestions.length, run: () => this.takeSuggestion(i),
       })),
       { id: "polygon.close", label: "Close the polygon", keys: ["Enter"], scope: "polygon", run: () => this.editor.closePolygon() },
@@ -237,11 +240,10 @@ class ObjectStage implements StageView<ObjectTask> {
     const encode = (mask: Mask | null) => (mask ? maskPngBase64(resize(mask, small.width, small.height)) : null);
     const toPhoto = task.photo.width / width;
     const around = editor.box ?? editor.mask.box();
-    const isBareBox = editor.box !== null && editor.hints.length === 0 && editor.mask.count() === editor.box.width * editor.box.height;
-    const { job } = await host.api.post<{ job: string }>(`/assignments/${claim.assignment}/refine`, {
+    const { job } = await host.api.post<JobStarted>(`/assignments/${claim.assignment}/refine`, {
       lease_token: claim.lease_token,
-      box: around ? [around.x, around.y, around.x + around.width, around.y + around.height].map((v) => Math.round(v * toPhoto)) : null,
-      mask_png: isBareBox ? null : await encode(editor.mask),
+      box: around && this.inPhoto(around, toPhoto),
+      mask_png: this.isBareBox() ? null : await encode(editor.mask),
       foreground_png: await encode(editor.hintMask(1)),
       background_png: await encode(editor.hintMask(0)),
     });
@@ -249,6 +251,16 @@ class ObjectStage implements StageView<ObjectTask> {
     const bytes = bytesFromBase64(String(answer["mask_png"]));
     const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
     return maskOfCanvas(canvasOf(picture, width, height));
+  }
+
+  /** The mask is nothing but the box that was dragged, so it says nothing more than the box. */
+  private isBareBox(): boolean {
+    const { box, hints, mask } = this.editor;
+    return box !== null && hints.length === 0 && mask.count() === box.width * box.height;
+  }
+
+  private inPhoto(rect: Rect, factor: number): number[] {
+    return [rect.x, rect.y, rect.x + rect.width, rect.y + rect.height].map((v) => Math.round(v * factor));
   }
 
   private async waitFor(job: string): Promise<Record<string, unknown>> {

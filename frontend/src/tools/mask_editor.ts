@@ -19,6 +19,7 @@ export interface Suggestion { mask: Mask; layer: MaskLayer; at: Point }
 export const WORKING_PX = 2048;
 const OUTLINE_PX = 2;
 const CLOSE_PX = 9;
+const RAIL_PX = 144;
 
 export interface EditorListener { edited: (edit: Edit) => void; changed: () => void }
 
@@ -143,12 +144,12 @@ export class MaskEditor {
   }
 
   zoomBy(factor: number, at: Point = [this.element.clientWidth / 2, this.element.clientHeight / 2]): void {
-    this.view = zoom(this.view, factor, at, fit(this.mask, this.screen()).scale);
+    this.view = zoom(this.view, factor, at, fit(this.mask, this.screen(), RAIL_PX).scale);
     this.paintMask(this.mask.bounds);
   }
 
   zoomToFit(): void {
-    this.view = fit(this.mask, this.screen());
+    this.view = fit(this.mask, this.screen(), RAIL_PX);
     this.paintMask(this.mask.bounds);
   }
 

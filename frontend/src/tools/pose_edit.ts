@@ -25,6 +25,11 @@ export function uniformScale(scaled: Vec3, before: number, start: number): numbe
   return clampScale(before * factor, start);
 }
 
+/** One scale from a drag of so many pixels: a hundred pixels are a factor of about two. */
+export function dragScale(before: number, pixels: number, start: number): number {
+  return clampScale(before * Math.exp(pixels * 0.007), start);
+}
+
 // A gizmo's factor may be zero, negative or not a number; such an axis changed, but tells no size.
 const change = (factor: number): number => (factor > 0 && Number.isFinite(factor) ? Math.abs(Math.log(factor)) : 0);
 

@@ -6,10 +6,10 @@ export interface Size { width: number; height: number }
 const LARGEST_SCALE = 24;
 const MARGIN_PX = 16;
 
-/** The whole picture, as large as fits. */
-export function fit(picture: Size, screen: Size): ViewWindow {
-  const scale = Math.max(1e-3, Math.min((screen.width - 2 * MARGIN_PX) / picture.width, (screen.height - 2 * MARGIN_PX) / picture.height));
-  return { scale, x: (screen.width - picture.width * scale) / 2, y: (screen.height - picture.height * scale) / 2 };
+/** The whole picture, as large as fits to the right of ``left`` pixels that belong to the tools. */
+export function fit(picture: Size, screen: Size, left = 0): ViewWindow {
+  const scale = Math.max(1e-3, Math.min((screen.width - left - 2 * MARGIN_PX) / picture.width, (screen.height - 2 * MARGIN_PX) / picture.height));
+  return { scale, x: left + (screen.width - left - picture.width * scale) / 2, y: (screen.height - picture.height * scale) / 2 };
 }
 
 /** Zooms so that the picture's point under ``at`` stays there; never out beyond half of the fitting size. */

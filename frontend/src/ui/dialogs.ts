@@ -46,8 +46,8 @@ export function ask(root: Element, question: Question): Promise<{ reason: string
 
 /** Every command that can be reached now, grouped by scope, with a switch for single-character keys. */
 export function showHelp(root: Element, commands: Commands, scopeNames: Record<string, string>): void {
-  const groups = Map.groupBy(commands.reachable(), (command) => command.scope);
-  const list = (items: Command[]) => items.flatMap((command) => [h("dt", { text: command.label }), h("dd", {}, ...command.keys.map((key) => h("kbd", { text: keyLabel(key) })))]);
+  const groups = Map.groupBy(commands.reachable().filter((command) => command.inHelp !== false), (command) => command.scope);
+  const list = (items: Command[]) => items.flatMap((command) => [h("dt", { text: command.label }), h("dd", {}, ...(command.helpKeys ? [command.helpKeys] : command.keys.map(keyLabel)).map((text) => h("kbd", { text })))]);
   const single = h("input", { type: "checkbox", checked: commands.singleKeys, on: { change: () => setSingleKeys(commands, single.checked) } });
   const dialog = h(
     "dialog", { "aria-label": "Keys", class: "stack" },

@@ -92,3 +92,16 @@ export function towardsPhotoCamera(pose: PoseJson): Vector3 {
   const eye = new Vector3().setFromMatrixPosition(matrixFromPose(pose).invert());
   return eye.lengthSq() > 1e-12 ? eye.normalize() : OBJECT_FRONT.clone();
 }
+
+/** Upright and with its front towards the photo's camera: where a shape stands when nobody has proposed anything. */
+export const uprightFacingCamera = (): Wxyz => [Math.SQRT1_2, Math.SQRT1_2, 0, 0];
+
+/** A direction in the object frame lifted into a pleasant height above the floor; its azimuth stays. */
+export function aboveFloor(direction: Vector3, lowest_deg: number, highest_deg: number): Vector3 {
+  const level = Math.hypot(direction.x, direction.y);
+  const height = Math.atan2(direction.z, level);
+  const radians = (degrees: number) => (degrees * Math.PI) / 180;
+  const lifted = Math.min(radians(highest_deg), Math.max(radians(lowest_deg), height));
+  const [x, y] = level > 1e-6 ? [direction.x / level, direction.y / level] : [OBJECT_FRONT.x, OBJECT_FRONT.y];
+  return new Vector3(x * Math.cos(lifted), y * Math.cos(lifted), Math.sin(lifted));
+}

@@ -1,0 +1,73 @@
+/** Loads GLB files into the object frame, and shows them in colour, as clay or by their normals. */
+import { BufferAttribute, Color, DoubleSide, FrontSide, Group, Mesh, MeshLambertMaterial, MeshNormalMaterial } from "three";
+import type { BufferGeometry, Material, MeshStandardMaterial } from "three";
+import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+import { token } from "../ui/theme";
+import { disposeTree } from "./dispose";
+import { objectFromGlb } from "./frames";
+
+export type Look = "colour" | "clay" | "normals";
+
+const LOAD_TIMEOUT_MS = 30_000;
+
+export class Model {
+  private readonly colours = new Map<Mesh, Material>();
+  private readonly clay = new MeshLambertMaterial();
+  private readonly normals = new MeshNormalMaterial();
+
+  /** ``root`` is in the object frame (Z-up). */
+  constructor(readonly root: Group) {
+    for (const mesh of this.meshes()) {
+      mesh.geometry.computeBoundingSphere();
+      if (!mesh.geometry.hasAttribute("normal")) mesh.geometry.computeVertexNormals();
+      const lambert = lambertOf(mesh);
+      this.colours.set(mesh, lambert);
+      mesh.material = lambert;
+    }
+  }
+
+  meshes(): Mesh[] {
+    const meshes: Mesh[] = [];
+    this.root.traverse((node) => { if ((node as Mesh).isMesh) meshes.push(node as Mesh); });
+    return meshes;
+  }
+
+  get numFaces(): number {
+    return this.meshes().reduce((sum, { geometry }) => sum + (geometry.index ?? geometry.attributes["position"] ?? new BufferAttribute(new Float32Array(), 3)).count / 3, 0);
+  }
+
+  setLook(look: Look): void {
+    this.clay.color = new Color(token("--scene-clay"));
+    for (const [mesh, colour] of this.colours) mesh.material = look === "clay" ? this.clay : look === "normals" ? this.normals : colour;
+  }
+
+  dispose(): void {
+    disposeTree(this.root);
+    for (const material of this.colours.values()) material.dispose();
+    this.clay.dispose();
+    this.normals.dispose();
+    this.root.removeFromParent();
+  }
+}
+
+/** Raises an Error fit for people when the file cannot be had or read in time. */
+export async function loadModel(url: string): Promise<Model> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) });
+  if (!response.ok) throw new Error(`A 3D file could not be loaded (HTTP ${response.status}).`);
+  const gltf = await new GLTFLoader().parseAsync(await response.arrayBuffer(), "");
+  const root = new Group();
+  root.applyMatrix4(objectFromGlb());
+  root.add(gltf.scene);
+  return new Model(root);
+}
+
+function lambertOf(mesh: Mesh): Material {
+  const given = mesh.material as MeshStandardMaterial;
+  const geometry: BufferGeometry = mesh.geometry;
+  const material = new MeshLambertMaterial({
+    color: given.color ?? new Color(1, 1, 1), map: given.map ?? null, vertexColors: geometry.hasAttribute("color"), side: given.side === DoubleSide ? DoubleSide : FrontSide,
+  });
+  given.map = null;
+  given.dispose();
+  return material;
+}
