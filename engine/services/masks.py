@@ -84,6 +84,8 @@ def read_png(png: bytes, *, what: str, code: str, max_pixels: int) -> Pillow.Ima
             if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
                 return _on_black(image)
             return image.convert("L")
+    except Pillow.DecompressionBombError as error:
+        raise BadInput(f"The {what} must not be larger than the photograph.", code=code) from error
     except BROKEN_FILE as error:
         raise BadInput(f"The {what} is not a readable PNG: send an 8-bit or 1-bit PNG.", code=code) from error
 

@@ -132,7 +132,7 @@ def _confirm(held: Assignment, stored: Sequence[_Stored], *, by: Actor) -> Judge
         twin = known.get(one.mask.sha256)
         if twin is not None:  # a proposal, confirmed as it stands; _check_choices refused every other twin
             row.pk, row.status = twin["id"], TargetStatus.PROPOSED
-            fields = {"label": row.label, "taxonomy_entry": row.taxonomy_entry_id, "flags": row.flags}
+            fields = {"label": row.label, "taxonomy_entry_id": row.taxonomy_entry_id, "flags": row.flags}
             moves.append(Move(row=row, to=TargetStatus.CONFIRMED, changes=fields))
         rows.append(row)
     redrawn = {one.choice.proposal_id for one in stored} - {None} - {row.pk for row in rows}

@@ -1,0 +1,309 @@
+"""Stage 2 submits: selections, comparisons and escalations, and what follows from them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from engine.errors import BadInput, IdempotencyConflict, LeaseLost
+from engine.models import (
+    AnnotationTask,
+    ArtistCase,
+    Assignment,
+    Candidate,
+    Comparison,
+    Job,
+    Project,
+    Round,
+    Selection,
+    StateChange,
+)
+from engine.selectors.tasks import PickTask, task_payload
+from engine.services import leases
+from engine.services.rounds import close_round, current_round
+from engine.services.stage2 import PairJudged, PickResult, escalate_pick, rating_of, submit_pick
+from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TaskStatus
+from tests.factories import NOW, TESTER, claim, make_pick_task, make_project
+from tests.listening import Heard
+from tests.people import People
+
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.fixture
+def held(project: Project, people: People) -> Assignment:
+    make_pick_task(project)
+    return claim(people.ana.pk, project, Stage.PICK)
+
+
+def shown(held: Assignment) -> list[int]:
+    payload = task_payload(held)
+    assert isinstance(payload, PickTask)
+    return [candidate.id for candidate in payload.candidates]
+
+
+def submit(held: Assignment, *, result: PickResult | None = None, **options: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "user_id": held.annotator_id,
+        "assignment": held.uuid,
+        "lease_token": held.lease_token,
+        "key": "key-1",
+        "seconds": 20.0,
+        "result": result or pick(held),
+        "now": NOW,
+    }
+    return submit_pick(**{**values, **options})
+
+
+def pick(held: Assignment, **changes: Any) -> PickResult:
+    values = {"winner": shown(held)[0], "mode": "grid", "shape_rating": 4, "texture_rating": 4}
+    return PickResult(**{**values, **changes})
+
+
+def escalate(
+    held: Assignment, reason: str = "none_good", note: str = "a handle is missing", **options: Any
+) -> Assignment:
+    values: dict[str, Any] = {
+        "user_id": held.annotator_id,
+        "assignment": held.uuid,
+        "lease_token": held.lease_token,
+        "now": NOW,
+    }
+    return escalate_pick(reason=reason, note=note, **{**values, **options})
+
+
+def test_the_order_is_this_persons_own_and_stays(project: Project, people: People) -> None:
+    task = make_pick_task(make_project("wide", num_candidates=12))
+    everybody = [
+        Assignment.objects.create(
+            project_id=task.project_id,
+            task=task,
+            annotator=user,
+            stage="pick",
+            status="RELEASED",
+            expires_at=NOW,
+        )
+        for user in (people.ana, people.bob)
+    ]
+    ana, bob = everybody
+    assert shown(ana) == shown(ana) and sorted(shown(ana)) == sorted(shown(bob))
+    assert shown(ana) != shown(bob), "one chance in 12! to be equal"
+
+
+def test_a_task_tells_nothing_of_who_made_the_candidates(held: Assignment) -> None:
+    payload = task_payload(held)
+    assert isinstance(payload, PickTask)
+    assert set(vars(payload.candidates[0])) == {
+        "id",
+        "mesh_url",
+        "preview_url",
+        "splat_url",
+        "num_faces",
+        "num_splats",
+        "pose",
+    }
+
+
+def test_a_good_winner_gets_a_layout_next(
+    held: Assignment, heard: Heard, django_capture_on_commit_callbacks: Any
+) -> None:
+    order = shown(held)
+    with django_capture_on_commit_callbacks(execute=True):
+        answer = submit(held, result=pick(held, shape_rating=5, texture_rating=4, inspected={order[1]: 900}))
+    selection = Selection.objects.get()
+    assert answer == {
+        "assignment": str(held.uuid),
+        "status": "SUBMITTED",
+        "winner": order[0],
+        "rating": 0.875,
+        "layout_requested": True,
+    }
+    assert (selection.winner_id, selection.rating, selection.shown_order) == (order[0], 0.875, order)
+    assert (selection.inspected, selection.mode) == ({str(order[1]): 900}, "grid")
+    assert selection.batch_id == held.task.batch_id and selection.round == current_round(held.project_id)
+    job = Job.objects.get(kind="propose_layout")
+    assert (job.key, job.payload, job.status) == (f"layout-{order[0]}", {"candidate_id": order[0]}, "SENT")
+    held.refresh_from_db()
+    assert (held.status, held.task.status) == (AssignmentStatus.SUBMITTED, TaskStatus.DONE)
+    assert not AnnotationTask.objects.filter(stage=Stage.POSE).exists(), "not before the proposal"
+    assert {"type": "assignment.changed", "id": str(held.uuid), "status": "SUBMITTED"} in heard.all()
+
+
+@pytest.mark.parametrize(("marks", "wanted"), [((3, 3), True), ((3, 2), False), ((1, 1), False)])
+def test_the_bar_is_alpha_of_the_open_round(held: Assignment, marks: tuple[int, int], wanted: bool) -> None:
+    Round.objects.update(alpha=0.5)
+    answer = submit(held, result=pick(held, shape_rating=marks[0], texture_rating=marks[1]))
+    assert answer["layout_requested"] is wanted
+    assert Job.objects.filter(kind="propose_layout").exists() is wanted
+    assert Selection.objects.get().rating == rating_of(shape_rating=marks[0], texture_rating=marks[1])
+
+
+def test_between_rounds_the_projects_bar_holds(held: Assignment) -> None:
+    round_now = current_round(held.project_id)
+    assert round_now is not None
+    close_round(round_id=round_now.pk, actor=TESTER)
+    assert submit(held)["layout_requested"] is True
+    assert Selection.objects.get().round is None
+
+
+def test_a_repeat_gives_the_first_answer_and_another_key_a_conflict(held: Assignment) -> None:
+    first = submit(held)
+    assert submit(held, now=LATER) == first
+    with pytest.raises(IdempotencyConflict):
+        submit(held, key="key-2")
+    assert Selection.objects.count() == 1 and Job.objects.filter(kind="propose_layout").count() == 1
+
+
+def test_a_late_pick_is_kept_as_a_draft(held: Assignment) -> None:
+    result = pick(held)
+    with pytest.raises(LeaseLost):
+        submit(held, result=result, now=LATER)
+    held.refresh_from_db()
+    assert held.draft["unsent_result"]["winner"] == result.winner
+    assert not Selection.objects.exists() and held.task.status == TaskStatus.OPEN
+
+
+class TestKingOfTheHill:
+    """Sequential comparisons: the loser is replaced, N - 1 pairs, the last winner wins."""
+
+    def test_a_chain_with_a_tie_is_written_as_shown(self, held: Assignment) -> None:
+        a, b, c = shown(held)
+        pairs = (
+            PairJudged(left=a, right=b, outcome="equal", milliseconds=1500),
+            PairJudged(left=b, right=c, outcome="left", milliseconds=700),
+        )
+        submit(held, result=pick(held, winner=b, mode="king", comparisons=pairs))
+        assert list(
+            Comparison.objects.order_by("order").values_list("left", "right", "outcome", "milliseconds")
+        ) == [(a, b, "equal", 1500), (b, c, "left", 700)]
+        assert Selection.objects.get().mode == "king"
+
+    @pytest.mark.parametrize(
+        ("pairs", "winner", "words"),
+        [
+            ([], 0, "takes 2 comparisons, not 0"),
+            ([(0, 1, "left")], 0, "takes 2 comparisons, not 1"),
+            ([(0, 1, "left"), (1, 2, "left")], 1, "winner of the one before"),
+            ([(0, 1, "left"), (0, 1, "left")], 0, "not seen yet"),
+            ([(0, 1, "left"), (0, 2, "right")], 0, "did not win the last"),
+            ([(0, 0, "left"), (0, 2, "right")], 2, "two different"),
+            ([(0, 1, "best"), (0, 2, "right")], 2, "left, right, equal"),
+            ([(0, 9, "left"), (0, 2, "right")], 2, "two different candidates of"),
+        ],
+    )
+    def test_an_impossible_chain_is_refused(
+        self, held: Assignment, pairs: list[tuple[int, int, str]], winner: int, words: str
+    ) -> None:
+        ids = [*shown(held), *([999] * 7)]
+        comparisons = [
+            PairJudged(left=ids[left], right=ids[right], outcome=outcome) for left, right, outcome in pairs
+        ]
+        with pytest.raises(BadInput, match=words):
+            submit(held, result=pick(held, winner=ids[winner], mode="king", comparisons=comparisons))
+        assert not Selection.objects.exists() and not Comparison.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"winner": 999_999}, "one of the candidates shown"),
+        ({"shape_rating": 0}, "shape_rating"),
+        ({"texture_rating": 6}, "texture_rating"),
+        ({"mode": "coin"}, "grid, king"),
+        ({"inspected": {999_999: 5}}, "inspected"),
+    ],
+)
+def test_what_does_not_fit_is_refused(held: Assignment, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        submit(held, result=pick(held, **changes))
+    held.refresh_from_db()
+    assert held.status == AssignmentStatus.LEASED and not Selection.objects.exists()
+
+
+def test_a_grid_pick_brings_no_pairs(held: Assignment) -> None:
+    a, b, _ = shown(held)
+    with pytest.raises(BadInput, match="leave comparisons empty"):
+        submit(held, result=pick(held, comparisons=[PairJudged(left=a, right=b, outcome="left")]))
+
+
+def test_the_winner_must_be_of_this_batch(project: Project, held: Assignment) -> None:
+    other = make_pick_task(project)
+    stranger = Candidate.objects.filter(batch=other.batch).first()
+    assert stranger is not None
+    with pytest.raises(BadInput, match="one of the candidates shown"):
+        submit(held, result=pick(held, winner=stranger.pk))
+
+
+class TestEscalation:
+    """None is good enough."""
+
+    @pytest.mark.parametrize("reason", ["none_good", "ambiguous"])
+    def test_the_target_becomes_an_artists_case(
+        self, held: Assignment, reason: str, heard: Heard, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        with django_capture_on_commit_callbacks(execute=True):
+            ended = escalate(held, reason)
+        case, selection = ArtistCase.objects.get(), Selection.objects.get()
+        assert (ended.status, ended.task.status) == (AssignmentStatus.ESCALATED, TaskStatus.ESCALATED)
+        assert (case.status, case.target_id, case.assignment_id) == (
+            ArtistCaseStatus.OPEN,
+            held.task.target_id,
+            held.pk,
+        )
+        assert (case.reason, case.note) == (reason, "a handle is missing")
+        assert (selection.winner, selection.none_because, selection.note) == (
+            None,
+            reason,
+            "a handle is missing",
+        )
+        assert selection.shown_order == shown(held)
+        moved = set(StateChange.objects.values_list("model", "old", "new"))
+        assert {("assignment", "LEASED", "ESCALATED"), ("annotationtask", "OPEN", "ESCALATED")} <= moved
+        assert ("artistcase", "", "OPEN") in moved
+        assert {"type": "artist_case.changed", "id": str(case.pk), "status": "OPEN"} in heard.all()
+
+    def test_a_wrong_mask_brings_the_photograph_back_first(self, project: Project, held: Assignment) -> None:
+        make_pick_task(project)
+        escalate(held, "mask_wrong", "two objects in one mask")
+        assert not ArtistCase.objects.exists()
+        again = AnnotationTask.objects.filter(image=held.task.image, stage=Stage.OBJECT).order_by("-id")[0]
+        assert (again.status, again.priority) == (TaskStatus.OPEN, 10)
+        assert claim(held.annotator_id, project, Stage.OBJECT).task_id == again.pk
+        assert Selection.objects.get().note == "two objects in one mask"
+
+    def test_twice_is_once(self, held: Assignment) -> None:
+        assert escalate(held).pk == escalate(held, now=LATER).pk
+        assert ArtistCase.objects.count() == Selection.objects.count() == 1
+
+    def test_a_target_has_one_open_case(self, project: Project, people: People) -> None:
+        task = make_pick_task(project)
+        AnnotationTask.objects.filter(pk=task.pk).update(overlap=2, open_slots=2)
+        one, two = claim(people.ana.pk, project, Stage.PICK), claim(people.bob.pk, project, Stage.PICK)
+        escalate(one)
+        escalate(two)
+        task.refresh_from_db()
+        assert ArtistCase.objects.count() == 1 and Selection.objects.count() == 2
+        assert (task.status, task.num_judgements) == (TaskStatus.ESCALATED, 2)
+
+    def test_a_pick_beside_an_escalation_still_counts(self, project: Project, people: People) -> None:
+        task = make_pick_task(project)
+        AnnotationTask.objects.filter(pk=task.pk).update(overlap=2, open_slots=2)
+        one, two = claim(people.ana.pk, project, Stage.PICK), claim(people.bob.pk, project, Stage.PICK)
+        escalate(one)
+        assert submit(two)["layout_requested"] is True
+        task.refresh_from_db()
+        assert (task.status, task.num_judgements) == (TaskStatus.ESCALATED, 2)
+
+    def test_it_needs_the_live_lease_and_a_known_reason(self, held: Assignment) -> None:
+        with pytest.raises(BadInput, match="none_good"):
+            escalate(held, "bored")
+        with pytest.raises(BadInput, match="note"):
+            escalate(held, note="x" * 2001)
+        leases.expire_leases(now=LATER)
+        with pytest.raises(LeaseLost):
+            escalate(held, now=LATER)
+        held.refresh_from_db()
+        assert held.draft["unsent_result"]["escalate"]["reason"] == "none_good"
+        assert not ArtistCase.objects.exists()
