@@ -45,7 +45,7 @@ from modelzoo.checkpoint import (
 from modelzoo.serving import ModelSlot
 from training.configs import RunConfig, default_config
 from training.evaluate import compare_to_parent
-from training.runs import run_training
+from training.runs import RunStopped, run_training
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ REPORT_EVERY_S = 0.3
 LOG_LINES = 200
 
 
-class RunStopped(Exception):  # noqa: N818  # not an error: somebody cancelled the run
+class RunCancelled(Exception):  # noqa: N818  # not an error: somebody cancelled the run
     """The run is no longer RUNNING, so nobody waits for its result."""
 
 
@@ -72,7 +72,7 @@ def execute(run_id: int) -> None:
     folder = Path(settings.HOME) / "runs" / str(run_id)
     try:
         _carry_out(run, folder)
-    except RunStopped:
+    except RunCancelled:
         log.info("run %s was cancelled", run_id)
     except EngineError as error:
         if not error.permanent:
@@ -174,7 +174,7 @@ def _registered(run: TrainingRun, output: Path) -> Checkpoint:
 
 
 class _Reporter:
-    """Tells the engine how far the run is, not more often than anybody can look; raises RunStopped when it should end."""
+    """Tells the engine how far the run is, not more often than anybody can look; raises RunCancelled when it should end."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._run_id = run.pk
@@ -206,8 +206,12 @@ class _Reporter:
             log_tail="\n".join(self._lines),
         )
         if not still_wanted:
-            raise RunStopped
+            raise RunCancelled
 
 
 if __name__ == "__main__":
-    execute(int(sys.argv[1]))
+    try:
+        execute(int(sys.argv[1]))
+    except RunStopped as stopped:
+        log.warning("%s", stopped)
+        sys.exit(os.EX_TEMPFAIL)

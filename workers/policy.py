@@ -28,6 +28,7 @@ Body = Callable[[Hold], Result]
 Abandon = Callable[[dict[str, Any], str], None]
 
 LONGEST_DELAY_S = 60
+LONGEST_REASON = 300  # of a journal row
 
 #: What becomes of a kind's own row when its job has failed for good: ``abandon(payload, error)``, harmless if repeated.
 _abandons: dict[str, Abandon] = {}
@@ -107,7 +108,8 @@ def _abandon(row: Job) -> bool:
     if abandon is None or Job.objects.filter(kind=row.kind, payload=row.payload, pk__gt=row.pk).exists():
         return False
     try:
-        abandon(row.payload, row.error or f"Its worker died or was too slow {row.attempts} times.")
+        error = row.error or f"Its worker died or was too slow {row.attempts} times."
+        abandon(row.payload, error[:LONGEST_REASON])
     except EngineError as error:
         log.info("nothing to fail for job %s (%s): %s", row.pk, row.kind, error.message)
         return False

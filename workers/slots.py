@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 SWAP_ERRORS = (CheckpointRefused, EngineError, OSError, RuntimeError)
 EARLIER_TO_TRY = 3
 
-#: Generations that this process could not load; each is tried once.
-_refused: set[int] = set()
+#: Deployments (generation, sha256) that this process could not load; each is tried once.
+_refused: set[tuple[int, str]] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ def ensure_current() -> Loaded:
     if wanted is None:
         raise EngineError("No checkpoint serves yet: deploy one.", code="nothing_serves", permanent=False)
     slot = _slot()
-    if slot.current is None or slot.current.generation != wanted.generation:
+    if slot.current is None or (slot.current.generation, slot.current.sha256) != _identity(wanted):
         loaded = _try(slot, wanted)
         if not loaded and slot.current is None:
             earlier = deployments.history().filter(generation__lt=wanted.generation)
@@ -95,7 +95,7 @@ def _slot() -> ModelSlot:
 
 
 def _try(slot: ModelSlot, deployment: Deployment) -> bool:
-    if deployment.generation in _refused:
+    if _identity(deployment) in _refused:
         return False
     try:
         slot.swap(
@@ -110,8 +110,12 @@ def _try(slot: ModelSlot, deployment: Deployment) -> bool:
         )
         checkpoints.record_swap_error(deployment_id=deployment.pk, detail=str(error))
         if not isinstance(error, EngineError) or error.permanent:
-            _refused.add(deployment.generation)
+            _refused.add(_identity(deployment))
         return False
     log.info("generation %s serves in this process", deployment.generation)
     checkpoints.record_swap_error(deployment_id=deployment.pk, detail="")
     return True
+
+
+def _identity(deployment: Deployment) -> tuple[int, str]:
+    return deployment.generation, deployment.checkpoint.sha256

@@ -22,7 +22,6 @@ from workers.mesh_files import Shape
 from workers.model_inputs import model_input
 
 NUM_DRAWS = 4  # the one whose silhouette meets the mask best is proposed
-RESOLUTION = 64
 
 
 def _open_without_proposal(payload: dict[str, Any], error: str) -> None:
@@ -42,12 +41,14 @@ def propose_layout(hold: Hold) -> dict[str, Any]:
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
     request = model_input(candidate.target, seeds=seeds, may_wait=may_wait)
     shape = mesh_files.shape_from_glb(blobs.get(candidate.preview_key))
-    poses = loaded.serving.pipeline.propose_layout(request, latents=_latents(candidate, shape))
+    pipeline = loaded.serving.pipeline
+    latents = _latents(candidate, shape, resolution=pipeline.models.preset.geometry.resolution)
+    poses = pipeline.propose_layout(request, latents=latents)
     pose, iou = _best(poses, shape, request=request, camera=_camera(candidate, request))
     stage3.record_layout_proposal(
         candidate_id=candidate.pk,
         checkpoint_id=loaded.checkpoint_id,
-        source=loaded.serving.pipeline.name,
+        source=pipeline.name,
         pose=pose,
         mask_iou=iou,
         fallbacks=() if candidate.latents_key else ("shape_encoded_from_mesh",),
@@ -55,12 +56,12 @@ def propose_layout(hold: Hold) -> dict[str, Any]:
     return {"mask_iou": iou}
 
 
-def _latents(candidate: Candidate, shape: Shape) -> bytes:
+def _latents(candidate: Candidate, shape: Shape, *, resolution: int) -> bytes:
     """What generation stored; for a shape that no model of ours made, its solid voxels."""
     if candidate.latents_key:
         return blobs.get(candidate.latents_key)
     nothing = CandidateLatents(
-        occupancy=mesh_files.occupancy(shape, resolution=RESOLUTION),
+        occupancy=mesh_files.occupancy(shape, resolution=resolution),
         slat_coords=np.zeros((0, 3), np.uint8),
         slat_feats=np.zeros((0, 8), np.float16),
     )

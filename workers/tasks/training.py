@@ -47,7 +47,7 @@ def train_run(hold: Hold) -> dict[str, Any]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGKILL),  # its state on disk is whole at any moment
+            preexec_fn=die_with_parent(signal.SIGTERM),  # it then saves its state
         )
         try:
             code = _watch(child, hold)
