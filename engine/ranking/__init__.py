@@ -1,0 +1,1 @@
+"""Ranks what people compared: pure functions on arrays, no rows."""
