@@ -44,7 +44,9 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             name="learning_rate", label="Learning rate", kind=float, low=1e-8, high=0.1, default=3e-4,
             help="A tiny model takes 1e-4 to 6e-4; a large one 1e-5.",
         ),
-        Setting(name="batch_size", label="Batch size", kind=int, low=1, high=4096, default=16, help="Examples per step."),
+        Setting(
+            name="batch_size", label="Batch size", kind=int, low=1, high=4096, default=16, help="Examples per step."
+        ),
         Setting(
             name="replay_share", label="Replay share", kind=float, low=0.0, high=0.95, default=0.5,
             help="Part of each batch that is synthetic, so that little data is not learnt by heart.",
@@ -56,7 +58,9 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             name="learning_rate", label="Learning rate", kind=float, low=1e-8, high=0.1, default=1e-4,
             help="Above 1e-4 a tiny model was seen to collapse.",
         ),
-        Setting(name="batch_size", label="Batch size", kind=int, low=1, high=4096, default=16, help="Pairs per step."),
+        Setting(
+            name="batch_size", label="Batch size", kind=int, low=1, high=4096, default=16, help="Pairs per step."
+        ),
         Setting(
             name="beta", label="Beta", kind=float, low=1e-3, high=1e5, default=100.0,
             help="How strongly the policy is held to the reference.",
