@@ -208,14 +208,13 @@ def _render(  # type: ignore[no-untyped-def]
     total = np.zeros(3)
     shade = np.zeros(3)
     normal = np.zeros(3)
-    middle = supersample // 2
     for row in range(height):
         for col in range(width):
             total[:] = 0.0
             for sub in range(supersample * supersample):
-                su, sv = sub % supersample, sub // supersample
-                dx = (col + (su + 0.5) / supersample - cx) / fx
-                dy = (row + (sv + 0.5) / supersample - cy) / fy
+                # A low-discrepancy pattern whose first ray is the pixel's centre: the one that gives depth and mask.
+                dx = (col + (0.5 + sub * 0.7548776662) % 1.0 - cx) / fx
+                dy = (row + (0.5 + sub * 0.5698402910) % 1.0 - cy) / fy
                 norm = 1.0 / np.sqrt(dx * dx + dy * dy + 1.0)
                 dx, dy, dz = dx * norm, dy * norm, norm
                 best, owner, carved = _nearest(
@@ -228,7 +227,7 @@ def _render(  # type: ignore[no-untyped-def]
                         at = plane_offset[p] / facing
                         if 0.0 < at < best:
                             best, plane = at, p
-                is_sample = su == middle and sv == middle
+                is_sample = sub == 0
                 if owner < 0 and plane < 0:
                     level = sky_noise[1] * value_noise(dx * sky_noise[0], dy * sky_noise[0], 0.5, int(sky_noise[2]))
                     blend = min(1.0, max(0.0, 0.5 + 0.9 * dy))
