@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, HTTPStatus.BAD_REQUEST, "bad_request", "The browser sent a request that makes no sense here.")
+    return _answer(
+        request, HTTPStatus.BAD_REQUEST, "bad_request", "The browser sent a request that makes no sense here."
+    )
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -23,11 +25,15 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address, or you may not see it.")
+    return _answer(
+        request, HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address, or you may not see it."
+    )
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    message = "The page was too old, or cookies are switched off. Load the page again and repeat what you did."
+    message = (
+        "The page was too old, or cookies are switched off. Load the page again and repeat what you did."
+    )
     return _answer(request, HTTPStatus.FORBIDDEN, "csrf_failed", message)
 
 

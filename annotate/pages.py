@@ -19,11 +19,22 @@ from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
 from annotate.people import display_name
-from engine.access import MAY_LOOK, MAY_MODEL, MAY_REVIEW, access_artist_case, access_project_by_slug
+from engine.access import (
+    ALWAYS,
+    MAY_LOOK,
+    MAY_MODEL,
+    MAY_REVIEW,
+    MAY_TRAIN,
+    access_artist_case,
+    access_project_by_slug,
+)
 from engine.errors import NoAccess, NotFound
 from engine.models import Project
 from engine.selectors.projects import projects_of
 from engine.states import Role, Stage
+
+#: Who sees the way to /admin/.
+MAY_CONSOLE = MAY_TRAIN | MAY_REVIEW | ALWAYS
 
 P = ParamSpec("P")
 Page = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -62,7 +73,11 @@ def _page(view: Page[P]) -> Page[P]:
 
 @_page
 def projects(request: HttpRequest) -> HttpResponse:
-    return render(request, "annotate/projects.html", {"projects": projects_of(user_id=_user_id(request))})
+    mine = projects_of(user_id=_user_id(request))
+    may_console = (
+        any(MAY_CONSOLE.intersection(project.roles) for project in mine) or request.user.is_superuser
+    )
+    return render(request, "annotate/projects.html", {"projects": mine, "may_console": may_console})
 
 
 @_page
@@ -79,7 +94,9 @@ def work(request: HttpRequest, *, slug: str, stage: Stage) -> HttpResponse:
 
 @_page
 def artists(request: HttpRequest, *, slug: str) -> HttpResponse:
-    project, roles = access_project_by_slug(user_id=_user_id(request), slug=slug, any_of=MAY_MODEL | MAY_REVIEW)
+    project, roles = access_project_by_slug(
+        user_id=_user_id(request), slug=slug, any_of=MAY_MODEL | MAY_REVIEW
+    )
     return _shell(request, project, roles, entry="artists", page="artists")
 
 

@@ -46,7 +46,9 @@ class Browser:
     def put(self, path: str, body: Any, **headers: str) -> Reply:
         return self.send("PUT", path, json.dumps(body), **headers)
 
-    def send(self, method: str, path: str, text: str | bytes, *, kind: str = "application/json", **headers: str) -> Reply:
+    def send(
+        self, method: str, path: str, text: str | bytes, *, kind: str = "application/json", **headers: str
+    ) -> Reply:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         return self._reply(
             self.client.generic(method, f"/api/v1{path}", text, content_type=kind, headers=names)
@@ -64,13 +66,17 @@ class Browser:
 
     def submit(self, claim: Any, result: Any, *, key: str | None = None, **changes: Any) -> Reply:
         body = {"lease_token": claim["lease_token"], "seconds": 12.5, "result": result, **changes}
-        return self.post(f"/assignments/{claim['assignment']}/submit", body, Idempotency_Key=key or str(uuid4()))
+        return self.post(
+            f"/assignments/{claim['assignment']}/submit", body, Idempotency_Key=key or str(uuid4())
+        )
 
     def _reply(self, response: Any) -> Reply:
         text = b"".join(response) if response.streaming else response.content
         is_json = "json" in response.headers.get("Content-Type", "")
         return Reply(
-            status=response.status_code, body=json.loads(text) if is_json else text, headers=dict(response.headers)
+            status=response.status_code,
+            body=json.loads(text) if is_json else text,
+            headers=dict(response.headers),
         )
 
 
@@ -79,7 +85,13 @@ def mask_base64(**how: Any) -> str:
 
 
 def object_result(**changes: Any) -> dict[str, Any]:
-    target = {"mask_png": mask_base64(), "label": "blue mug", "taxonomy_key": "mug", "flags": [], "proposal_id": None}
+    target = {
+        "mask_png": mask_base64(),
+        "label": "blue mug",
+        "taxonomy_key": "mug",
+        "flags": [],
+        "proposal_id": None,
+    }
     return {"targets": [{**target, **changes}]}
 
 

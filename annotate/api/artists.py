@@ -17,7 +17,9 @@ from engine.selectors.artist_cases import case_rows, case_view
 from engine.services import artists
 from engine.states import ArtistCaseStatus
 
-STATUS = OpenApiParameter("status", str, enum=ArtistCaseStatus.values, description="Only cases of this status.")
+STATUS = OpenApiParameter(
+    "status", str, enum=ArtistCaseStatus.values, description="Only cases of this status."
+)
 
 
 class CasesView(ApiView):

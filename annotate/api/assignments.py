@@ -25,7 +25,7 @@ from annotate.api.shapes.claims import (
     LeaseRequest,
     SkipRequest,
 )
-from annotate.api.shapes.results import Discarded, ObjectChoices, Submitted, SubmitRequest
+from annotate.api.shapes.results import Discarded, ObjectChoices, SubmitRequest, Submitted
 from annotate.api.view import ApiView, operation, present, read
 from engine.errors import BadInput
 from engine.models import Assignment
@@ -39,7 +39,11 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     description="Chosen by the sender, once per result; a repeat with the same key gets the first answer.",
 )  # fmt: skip
 IF_MATCH = OpenApiParameter(
-    "If-Match", str, OpenApiParameter.HEADER, required=True, description='The draft_version one has, as in "3".'
+    "If-Match",
+    str,
+    OpenApiParameter.HEADER,
+    required=True,
+    description='The draft_version one has, as in "3".',
 )
 NOTHING = OpenApiResponse(
     description="There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: "
@@ -80,7 +84,7 @@ class SubmitView(ApiView):
 
     @operation("assignments.submit", body=SubmitRequest, answer=Submitted, headers=(IDEMPOTENCY_KEY,))
     def post(self, request: Request, assignment: UUID) -> Response:
-        """Hands in the result of a live lease. Without one the answer is 409, and what was sent is kept as the draft."""
+        """Hands in the result of a live lease. Without one: 409, and what was sent is kept as the draft."""
         key = _idempotency_key(request)
         body = read(request, SubmitRequest)
         result = body.pop("result")
@@ -159,13 +163,18 @@ def _idempotency_key(request: Request) -> str:
     try:
         return str(UUID(text))
     except ValueError as error:
-        raise BadInput("The header Idempotency-Key must be a UUID that you choose once for this result.") from error
+        raise BadInput(
+            "The header Idempotency-Key must be a UUID that you choose once for this result."
+        ) from error
 
 
 def _expected_version(request: Request) -> int:
     text = header_text(request, "If-Match")
     if not text:
-        raise BadInput('The header If-Match must give the draft_version you have, as in "3".', code="draft_version_missing")
+        raise BadInput(
+            'The header If-Match must give the draft_version you have, as in "3".',
+            code="draft_version_missing",
+        )
     found = VERSION.fullmatch(text)
     if found is None:
         raise BadInput(f'The header If-Match must look like "3", not {text[:40]}.')

@@ -21,7 +21,9 @@ from engine.states import Role
 #: Who may hand in photographs: everybody who works in the project except pure onlookers.
 MAY_UPLOAD = MAY_REVIEW | MAY_TRAIN | {Role.ANNOTATOR, Role.ARTIST}
 NUMBERS = ("depth_scale", "fx", "fy", "cx", "cy")
-BEFORE = OpenApiParameter("before", int, description="The next of the page before; without it, the newest page.")
+BEFORE = OpenApiParameter(
+    "before", int, description="The next of the page before; without it, the newest page."
+)
 
 
 class ImagesView(ApiView):
@@ -35,7 +37,13 @@ class ImagesView(ApiView):
         before = row_id_parameter(request, "before")
         return present(ImagePage, image_page(project_id=project_id, before=before))
 
-    @operation("images.upload", body={"multipart/form-data": UploadRequest}, answer=Image, status=201, also={200: Image})
+    @operation(
+        "images.upload",
+        body={"multipart/form-data": UploadRequest},
+        answer=Image,
+        status=201,
+        also={200: Image},
+    )
     def post(self, request: Request, project_id: int) -> Response:
         """Takes a photograph; the same one again is answered by 200 and the image that is there."""
         require(user_id=self.user_id, project_id=project_id, any_of=MAY_UPLOAD)
@@ -43,9 +51,7 @@ class ImagesView(ApiView):
         file = form["file"]
         image, is_new = ingest_image(
             project_id=project_id,
-            data=read_file(
-                file, limit=settings.MAX_IMAGE_BYTES, what="A photograph", code="image_too_large"
-            ),
+            data=read_file(file, limit=settings.MAX_IMAGE_BYTES, what="A photograph", code="image_too_large"),
             name=file.name,
             attribution=form.get("attribution", ""),
             licence=form.get("licence", ""),

@@ -55,7 +55,12 @@ def problem(
     *, status: HTTPStatus, code: str, detail: str, errors: Mapping[str, list[str]] | None = None
 ) -> HttpResponse:
     """The answer to a request that failed; ``code`` is stable, ``detail`` is for the person."""
-    body = {"type": f"urn:candid8:problem:{code}", "title": status.phrase, "status": int(status), "detail": detail}
+    body = {
+        "type": f"urn:candid8:problem:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+    }
     body["code"] = code
     if errors:
         body["errors"] = dict(errors)
@@ -85,7 +90,9 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
             detail = f"{error.detail} Send the CSRF token of the page as the header X-CSRFToken."
             return problem(status=HTTPStatus.FORBIDDEN, code="csrf_failed", detail=detail)
         case exceptions.MethodNotAllowed():
-            answer = problem(status=HTTPStatus.METHOD_NOT_ALLOWED, code="method_not_allowed", detail=str(error.detail))
+            answer = problem(
+                status=HTTPStatus.METHOD_NOT_ALLOWED, code="method_not_allowed", detail=str(error.detail)
+            )
             answer["Allow"] = ", ".join(context["view"].allowed_methods)
             return answer
         case exceptions.ParseError():
@@ -94,12 +101,16 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
             code = str(error.default_code)
             return problem(status=HTTPStatus(error.status_code), code=code, detail=str(error.detail))
         case Http404():
-            return problem(status=HTTPStatus.NOT_FOUND, code="not_found", detail="There is nothing at this address.")
+            return problem(
+                status=HTTPStatus.NOT_FOUND, code="not_found", detail="There is nothing at this address."
+            )
         case PermissionDenied():
             detail = str(error) or "You may not do this."
             return problem(status=HTTPStatus.FORBIDDEN, code="no_access", detail=detail)
         case RequestDataTooBig() | TooManyFieldsSent():
-            return problem(status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, code="body_too_large", detail=str(error))
+            return problem(
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE, code="body_too_large", detail=str(error)
+            )
         case _:
             return _unexpected(error, context)
 

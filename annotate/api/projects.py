@@ -16,8 +16,7 @@ class MeView(ApiView):
     @operation("people.me", answer=Me)
     def get(self, request: Request) -> Response:
         """The person of the session and their projects."""
-        user = request.user
-        person = {"id": self.user_id, "username": user.get_username(), "name": display_name(user)}
+        person = {"id": self.user_id, "username": self.user.get_username(), "name": display_name(self.user)}
         return present(Me, {"user": person, "projects": projects_of(user_id=self.user_id)})
 
 

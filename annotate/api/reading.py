@@ -26,7 +26,9 @@ MAX_PNG_BYTES = 8 * MEBIBYTE
 def refuse_larger_body(*, length: int, limit: int) -> None:
     """Raises body_too_large when the declared ``length`` is over the ``limit``."""
     if length > limit:
-        raise BadInput(f"The body is {length} bytes long; at most {limit} are taken here.", code="body_too_large")
+        raise BadInput(
+            f"The body is {length} bytes long; at most {limit} are taken here.", code="body_too_large"
+        )
 
 
 class LimitedJSONParser(JSONParser):
@@ -49,7 +51,9 @@ class Body(serializers.Serializer[Any]):
             unknown = sorted(set(data) - set(self.fields))
             if unknown:
                 known = ", ".join(self.fields) or "none"
-                raise serializers.ValidationError({name: [f"Unknown field; known are: {known}."] for name in unknown})
+                raise serializers.ValidationError(
+                    {name: [f"Unknown field; known are: {known}."] for name in unknown}
+                )
         return super().to_internal_value(data)
 
 
@@ -97,11 +101,15 @@ class PngField(serializers.Field[bytes, str, str, Any]):
         if not isinstance(data, str):
             raise self._refusal("must be text, the base64 of a PNG file")
         if len(data) > MAX_PNG_BYTES * 4 // 3 + 4:
-            raise BadInput(f"{self.field_name}: a mask file has at most {MAX_PNG_BYTES} bytes.", code="body_too_large")
+            raise BadInput(
+                f"{self.field_name}: a mask file has at most {MAX_PNG_BYTES} bytes.", code="body_too_large"
+            )
         try:
             png = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise self._refusal("must be plain base64 of a PNG file, without a data: prefix or line breaks") from error
+            raise self._refusal(
+                "must be plain base64 of a PNG file, without a data: prefix or line breaks"
+            ) from error
         if not png.startswith(PNG_MAGIC):
             raise self._refusal("is base64, but not of a PNG file")
         return png
@@ -125,12 +133,7 @@ class JsonObject(serializers.Field[dict[str, Any], Any, Any, Any]):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, dict):
             self.fail("not_an_object")
-        try:
-            text = json.dumps(data, allow_nan=False, ensure_ascii=False)
-            text.encode("utf-8")
-        except (ValueError, RecursionError):
-            self.fail("not_storable")
-        if "\\u0000" in text:
+        if not is_storable(data):
             self.fail("not_storable")
         return data
 
@@ -138,11 +141,19 @@ class JsonObject(serializers.Field[dict[str, Any], Any, Any, Any]):
         return value
 
 
+def is_storable(value: Any) -> bool:
+    """Whether the database takes the JSON ``value``: it takes no NUL, no half surrogate pair, no infinite number."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text.encode("utf-8")
+    except (ValueError, RecursionError):
+        return False
+    return "\\u0000" not in text
+
+
 def header_text(request: Any, name: str) -> str:
     """The header's value without white space around it, or an empty text."""
     return str(request.headers.get(name, "")).strip()
-
-
 
 
 def row_id_parameter(request: Any, name: str) -> int | None:

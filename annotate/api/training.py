@@ -7,7 +7,6 @@ from rest_framework.response import Response
 
 from annotate.api.shapes.training import (
     CheckpointList,
-    DatasetVersion,
     DatasetVersionDetail,
     DatasetVersionList,
     Deployment,
@@ -20,7 +19,13 @@ from annotate.api.shapes.training import (
     RunRequest,
 )
 from annotate.api.view import ApiView, operation, present, read
-from engine.access import MAY_TRAIN, access_dataset_version, access_run, require, require_ml_engineer_somewhere
+from engine.access import (
+    MAY_TRAIN,
+    access_dataset_version,
+    access_run,
+    require,
+    require_ml_engineer_somewhere,
+)
 from engine.models import Checkpoint
 from engine.selectors import deployments
 from engine.selectors.datasets import versions_of
@@ -108,7 +113,7 @@ class CheckpointsView(ApiView):
     @operation("checkpoints.list", answer=CheckpointList)
     def get(self, request: Request) -> Response:
         """All checkpoints, newest first; they belong to no project."""
-        require_ml_engineer_somewhere(request.user)
+        require_ml_engineer_somewhere(self.user)
         return present(CheckpointList, {"results": Checkpoint.objects.order_by("-pk")[:PAGE]})
 
 

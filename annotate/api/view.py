@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,13 +26,18 @@ class ApiView(APIView):
     max_body_bytes = 256 * KIBIBYTE
 
     @property
+    def user(self) -> AbstractBaseUser:
+        """The person of the session."""
+        assert isinstance(self.request.user, AbstractBaseUser), "IsAuthenticated stands before every view"
+        return self.request.user
+
+    @property
     def user_id(self) -> int:
-        assert self.request.user.pk is not None, "IsAuthenticated stands before every view"
-        return self.request.user.pk
+        return int(self.user.pk)
 
     @property
     def actor(self) -> Actor:
-        return Actor(user_id=self.user_id, name=self.request.user.get_username())
+        return Actor(user_id=self.user_id, name=self.user.get_username())
 
 
 def read(request: Request, body: type[BaseSerializer[Any]]) -> dict[str, Any]:

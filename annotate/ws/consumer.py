@@ -21,7 +21,7 @@ NO_SUCH_PROJECT = 4404
 LONGEST_MESSAGE = 1024
 
 
-class ProjectEvents(AsyncWebsocketConsumer):
+class ProjectEvents(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels ships no types
     """One page's connection: numbered messages, so that the page sees when it missed one."""
 
     seq = 0
@@ -63,12 +63,15 @@ class ProjectEvents(AsyncWebsocketConsumer):
     async def _send(self, body: dict[str, Any]) -> None:
         message = message_of(body, seq=self.seq + 1)
         if message is None:
-            log.warning("an event of a kind that annotate/ws/messages.py does not list", extra={"kind": body.get("type")})
+            log.warning(
+                "an event of a kind that annotate/ws/messages.py does not list",
+                extra={"kind": body.get("type")},
+            )
             return
         self.seq += 1
         await self.send(text_data=json.dumps(message, separators=(",", ":")))
 
 
-@database_sync_to_async
+@database_sync_to_async  # type: ignore[untyped-decorator]
 def _is_member(*, user_id: int, project_id: int) -> bool:
     return 0 < project_id <= BIGGEST_ID and bool(roles_in(user_id=user_id, project_id=project_id))

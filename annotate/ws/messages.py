@@ -84,7 +84,9 @@ def kinds_of(message: type) -> tuple[str, ...]:
 
 #: kind > the fields that a message of it carries, of those the engine publishes.
 FIELDS: Mapping[str, frozenset[str]] = {
-    kind: frozenset(get_type_hints(message)) - {"type", "seq"} for message in MESSAGES for kind in kinds_of(message)
+    kind: frozenset(get_type_hints(message)) - {"type", "seq"}
+    for message in MESSAGES
+    for kind in kinds_of(message)
 }
 
 
@@ -98,7 +100,9 @@ def message_of(body: Mapping[str, Any], *, seq: int) -> dict[str, Any] | None:
 
 def typescript() -> str:
     """The messages as TypeScript."""
-    parts = ["/** What the server says over the WebSocket. Written by `manage.py write_event_types`; do not edit. */"]
+    parts = [
+        "/** What the server says over the WebSocket. Written by `manage.py write_event_types`; do not edit. */"
+    ]
     parts += [_interface(message) for message in MESSAGES]
     parts.append(f"export type ServerMessage = {' | '.join(message.__name__ for message in MESSAGES)};")
     return "\n\n".join(parts) + "\n"

@@ -42,7 +42,9 @@ def people(desk: Project) -> People:
 
 
 def expire(claim: Any) -> None:
-    Assignment.objects.filter(uuid=claim["assignment"]).update(expires_at=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.filter(uuid=claim["assignment"]).update(
+        expires_at=timezone.now() - timedelta(seconds=1)
+    )
 
 
 def test_a_claim_gives_the_task_under_a_lease_and_the_same_again(desk: Project, people: People) -> None:
@@ -50,7 +52,11 @@ def test_a_claim_gives_the_task_under_a_lease_and_the_same_again(desk: Project, 
     ana = Browser(people.ana)
     claim = ana.claim(desk.pk, "object")
     assert claim["stage"] == claim["task"]["kind"] == "object"
-    assert claim["draft"] is None and claim["draft_version"] == 0 and claim["lease_seconds"] == desk.lease_seconds
+    assert (
+        claim["draft"] is None
+        and claim["draft_version"] == 0
+        and claim["lease_seconds"] == desk.lease_seconds
+    )
     photo = claim["task"]["photo"]
     assert (photo["id"], photo["width"], photo["height"]) == (image.pk, factories.WIDTH, factories.HEIGHT)
     assert photo["url"].startswith("http") and "Signature=" in photo["url"]
@@ -100,7 +106,9 @@ def test_a_discard_ends_the_task_without_a_target(desk: Project, people: People)
     assert not TargetObject.objects.exists()
 
 
-def test_a_pick_shows_the_candidates_without_their_makers_and_is_recorded(desk: Project, people: People) -> None:
+def test_a_pick_shows_the_candidates_without_their_makers_and_is_recorded(
+    desk: Project, people: People
+) -> None:
     factories.make_pick_task(desk)
     ana = Browser(people.ana)
     claim = ana.claim(desk.pk, "pick")
@@ -149,7 +157,11 @@ def test_a_pose_is_recorded_with_the_unit_of_the_scene(desk: Project, people: Pe
     ana = Browser(people.ana)
     claim = ana.claim(desk.pk, "pose")
     task = claim["task"]
-    assert task["proposal"]["scale"] == 0.5 and task["point_cloud"]["unit"] == "m" and task["intrinsics"]["fx"] == 60
+    assert (
+        task["proposal"]["scale"] == 0.5
+        and task["point_cloud"]["unit"] == "m"
+        and task["intrinsics"]["fx"] == 60
+    )
     assert ana.submit(claim, web.pose_result()).status == 200
     alignment = Alignment.objects.get()
     assert alignment.pose["translation"] == [0.1, 0, 2] and alignment.pose["unit"] == "m"
@@ -253,7 +265,11 @@ def test_another_persons_assignment_is_not_there(desk: Project, people: People) 
     assert Assignment.objects.get().status == "LEASED"
 
 
-MAKERS = {Stage.OBJECT: factories.make_image, Stage.PICK: factories.make_pick_task, Stage.POSE: factories.make_pose_task}
+MAKERS = {
+    Stage.OBJECT: factories.make_image,
+    Stage.PICK: factories.make_pick_task,
+    Stage.POSE: factories.make_pose_task,
+}
 
 
 @pytest.mark.django_db(transaction=True)

@@ -30,7 +30,9 @@ class ArtistCaseRow(serializers.Serializer[Any]):
     reason = serializers.CharField()
     photo = PhotoRef()
     target = TargetRef()
-    claimed_by = serializers.CharField(allow_null=True, help_text="The user name of the artist who works on it.")
+    claimed_by = serializers.CharField(
+        allow_null=True, help_text="The user name of the artist who works on it."
+    )
     created_at = serializers.DateTimeField()
 
 

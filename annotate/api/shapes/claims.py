@@ -18,7 +18,9 @@ class ClaimRequest(Body):
     """Which stage one wants work of."""
 
     stage = serializers.ChoiceField(choices=Stage.choices)
-    prefetch = serializers.BooleanField(default=False, help_text="A second task, for the time after the present one.")
+    prefetch = serializers.BooleanField(
+        default=False, help_text="A second task, for the time after the present one."
+    )
 
 
 class MaskProposal(serializers.Serializer[Any]):
@@ -82,7 +84,11 @@ class PoseTask(serializers.Serializer[Any]):
     proposal = PoseJson(allow_null=True)
 
 
-TASKS = {"object": ObjectTask, "pick": PickTask, "pose": PoseTask}
+TASKS: dict[str, serializers.Serializer[Any] | type[serializers.Serializer[Any]]] = {
+    "object": ObjectTask,
+    "pick": PickTask,
+    "pose": PoseTask,
+}
 
 
 @extend_schema_field(
@@ -90,7 +96,9 @@ TASKS = {"object": ObjectTask, "pick": PickTask, "pose": PoseTask}
 )
 class TaskField(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: Any) -> Any:
-        return TASKS[value.kind](value).data
+        shape = TASKS[value.kind]
+        assert isinstance(shape, type)
+        return shape(value).data
 
 
 class Claim(serializers.Serializer[Any]):
@@ -101,7 +109,9 @@ class Claim(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(source="held.expires_at")
     lease_seconds = serializers.IntegerField()
     stage = serializers.ChoiceField(choices=Stage.choices, source="held.stage")
-    draft = JsonObject(allow_null=True, source="held.draft", help_text="What this person last saved of this task.")
+    draft = JsonObject(
+        allow_null=True, source="held.draft", help_text="What this person last saved of this task."
+    )
     draft_version = serializers.IntegerField(source="held.draft_version")
     task = TaskField()
 

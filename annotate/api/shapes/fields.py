@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -29,7 +28,7 @@ class _Given(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-def Literal(*values: str, **more: Any) -> serializers.Field[Any, Any, Any, Any]:  # noqa: N802 (reads like a type)
+def Literal(*values: str, **more: Any) -> serializers.Field[Any, Any, Any, Any]:
     """A text that is one of ``values``, without a component of its own."""
 
     @extend_schema_field({"type": "string", "enum": list(values)})
@@ -63,7 +62,7 @@ def exactly(length: int, help_text: str, **more: Any) -> serializers.Field[Any, 
     return Exactly(min_length=length, max_length=length, help_text=help_text, **more)
 
 
-def _tuple_of_numbers(length: int) -> Mapping[str, Any]:
+def _tuple_of_numbers(length: int) -> dict[str, Any]:
     return {
         "type": "array",
         "prefixItems": [{"type": "number"}] * length,

@@ -61,5 +61,7 @@ class UploadRequest(serializers.Serializer[Any]):
         unknown = sorted(set(data) - set(self.fields))
         if unknown:
             known = ", ".join(self.fields)
-            raise serializers.ValidationError({name: [f"Unknown field; known are: {known}."] for name in unknown})
+            raise serializers.ValidationError(
+                {name: [f"Unknown field; known are: {known}."] for name in unknown}
+            )
         return super().to_internal_value(data)

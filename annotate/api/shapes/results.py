@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
-from annotate.api.reading import Body, Count, FiniteFloat, PngField, RowIdField
+from annotate.api.reading import Body, Count, FiniteFloat, PngField, RowIdField, is_storable
 from annotate.api.shapes.claims import LeaseRequest
 from annotate.api.shapes.fields import ANY_ROW_ID, FARTHEST, exactly
 from engine.models import Comparison, Project
@@ -41,7 +41,7 @@ class Discard(Body):
 class ObjectResult(Body):
     """Stage 1: the targets, or why there are none."""
 
-    targets = ObjectTarget(many=True, required=False, allow_empty=False, max_length=MAX_TARGETS)
+    targets = ObjectTarget(many=True, required=False, allow_empty=False, max_length=MAX_TARGETS)  # type: ignore[call-arg]  # many=True makes a list
     discard = Discard(required=False)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class PickResult(Body):
     mode = serializers.ChoiceField(choices=Project.Stage2Mode.values)
     shape_rating = Count(min_value=1, max_value=5)
     texture_rating = Count(min_value=1, max_value=5)
-    comparisons = PairOutcome(many=True, default=list, max_length=MAX_COMPARISONS)
+    comparisons = PairOutcome(many=True, default=list, max_length=MAX_COMPARISONS)  # type: ignore[call-arg]
     inspected = serializers.DictField(
         child=Count(), default=dict, help_text="Milliseconds each candidate was looked at large, by its id."
     )
@@ -95,8 +95,10 @@ class PoseResult(Body):
         return tuple(part / norm for part in rotation)
 
     def validate_actions(self, actions: dict[str, int]) -> dict[str, int]:
-        if len(actions) > MAX_NAMES or any(len(name) > 60 or "\0" in name for name in actions):
-            raise serializers.ValidationError(f"At most {MAX_NAMES} names of at most 60 characters.")
+        if len(actions) > MAX_NAMES or any(len(name) > 60 for name in actions) or not is_storable(actions):
+            raise serializers.ValidationError(
+                f"At most {MAX_NAMES} names of at most 60 characters, none of them NUL."
+            )
         return actions
 
 
@@ -118,7 +120,9 @@ class Discarded(str):
 
 @extend_schema_field(
     PolymorphicProxySerializer(
-        component_name="Result", serializers=[ObjectResult, PickResult, PoseResult], resource_type_field_name=None
+        component_name="Result",
+        serializers=[ObjectResult, PickResult, PoseResult],
+        resource_type_field_name=None,
     )
 )
 class ResultField(serializers.Field[Any, Any, Any, Any]):
@@ -139,7 +143,9 @@ class ResultField(serializers.Field[Any, Any, Any, Any]):
         return _engine_type(serializer, bound.validated_data)
 
 
-def _engine_type(serializer: type[Body], read: dict[str, Any]) -> ObjectChoices | Discarded | Pick | Placement:
+def _engine_type(
+    serializer: type[Body], read: dict[str, Any]
+) -> ObjectChoices | Discarded | Pick | Placement:
     if serializer is PickResult:
         return Pick(**{**read, "comparisons": tuple(PairJudged(**pair) for pair in read["comparisons"])})
     if serializer is PoseResult:

@@ -71,7 +71,7 @@ class Curve(serializers.Serializer[Any]):
 
     name = serializers.CharField()
     steps = serializers.ListField(child=serializers.IntegerField())
-    values = serializers.ListField(child=serializers.FloatField())  # type: ignore[assignment]  # hides a dict-like method
+    values = serializers.ListField(child=serializers.FloatField())
 
 
 class Run(serializers.Serializer[Any]):
