@@ -10,6 +10,8 @@ export interface Config {
   stage?: "object" | "pick" | "pose";
   caseId?: number;
   testHandle: boolean;
+  /** The largest uploads that the server takes. */
+  limits?: { imageBytes: number; pointMapBytes: number; meshBytes: number };
 }
 
 export function readConfig(): Config {

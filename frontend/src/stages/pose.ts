@@ -150,16 +150,18 @@ class PoseStage implements StageView<PoseTask> {
 
   private build(): void {
     const { commands, shell } = this.host;
-    const mode = (id: Mode, name: "move" | "rotate" | "scale") => commandButton(commands, `mode.${id}`, { icon: name, pressed: () => this.mode === id });
+    const mode = (id: Mode) => commandButton(commands, `mode.${id}`, { pressed: () => this.mode === id });
+    const undo = commandButton(commands, "undo");
+    undo.querySelector("kbd")?.remove();
     replace(shell.work, this.scene.element, h("div", { class: "pane-divider" }), this.leftLabel, this.rightLabel);
     replace(shell.tools,
       h("section", {}, this.panel.readouts),
-      h("section", {}, h("div", { class: "view-buttons thirds" }, mode("translate", "move"), mode("rotate", "rotate"), mode("scale", "scale")), this.panel.fields),
-      h("section", {}, h("div", { class: "view-buttons" },
-        commandButton(commands, "axes", { pressed: () => this.isInObjectAxes }), commandButton(commands, "hide", { pressed: () => this.isHidden, label: "Hide shape" }),
-        commandButton(commands, "undo"), commandButton(commands, "redo"))),
-      h("section", {}, h("div", { class: "view-buttons thirds" }, ...PRESETS.map((preset) => commandButton(commands, `view.${preset}`)))),
-      h("section", {}, h("label", { class: "field" }, h("span", { text: "Shape over the photo   [  ]" }), this.opacity), commandButton(commands, "reset", { icon: "undo" })));
+      h("section", {}, h("div", { class: "view-buttons thirds" }, mode("translate"), mode("rotate"), mode("scale")), this.panel.fields),
+      h("section", {}, h("div", { class: "view-buttons thirds" },
+        commandButton(commands, "axes", { pressed: () => this.isInObjectAxes, label: "Own axes" }), commandButton(commands, "hide", { pressed: () => this.isHidden, label: "Hide" }),
+        commandButton(commands, "reset", { label: "Reset" }),
+        ...PRESETS.map((preset) => commandButton(commands, `view.${preset}`)), undo)),
+      h("section", {}, h("label", { class: "field" }, h("span", { class: "row spread" }, "Shape over the photo", h("span", {}, h("kbd", { text: "[" }), " ", h("kbd", { text: "]" }))), this.opacity)));
   }
 
   private describe(task: PoseTask): void {

@@ -10,7 +10,7 @@ const LARGE_PX = 1600;
 
 export class PhotoCard {
   readonly element: HTMLElement;
-  private readonly canvas = h("canvas", { width: 624, height: 416, role: "img", "aria-label": "The photo with the object's outline" });
+  private readonly canvas = h("canvas", { width: 624, height: 368, role: "img", "aria-label": "The photo with the object's outline" });
   private readonly caption = h("div", { class: "caption" });
   private photo: HTMLImageElement | null = null;
   private mask: Mask | null = null;

@@ -1,0 +1,58 @@
+/** A few candidates side by side for pages that only look: labels, one camera for all, M C N on buttons. */
+import { h, replace } from "../core/dom";
+import { gridCells } from "../tools/cell_layout";
+import type { Rect } from "../tools/mask";
+import { CellGrid } from "./cell_grid";
+import type { CellLook } from "./cell";
+
+export interface ViewedCell { id?: number; label: string; note?: string; mesh_url: string; preview_url?: string }
+
+const LOOKS: readonly [CellLook, string][] = [["colour", "Mesh"], ["clay", "Clay"], ["normals", "Normals"]];
+
+export class GridViewer {
+  private readonly grid: CellGrid;
+  private readonly frames = h("div");
+  private cells: readonly (ViewedCell & { key: number })[] = [];
+
+  /** Raises NoWebGl. ``box`` must have a size and a position. */
+  constructor(box: HTMLElement) {
+    this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
+    const looks = h("div", { class: "row look-buttons" }, ...LOOKS.map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
+    box.append(this.grid.element, this.frames, looks);
+  }
+
+  async show(cells: readonly ViewedCell[]): Promise<void> {
+    this.cells = cells.map((cell, key) => ({ ...cell, key }));
+    await this.grid.load(this.cells.map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null);
+    this.layout();
+  }
+
+  dispose(): void {
+    this.grid.dispose();
+    this.frames.remove();
+  }
+
+  private layout(): void {
+    const { clientWidth, clientHeight } = this.grid.element;
+    if (clientWidth === 0) return;
+    const rects = gridCells(this.cells.length, clientWidth, clientHeight);
+    this.grid.place(this.cells.map((cell, i) => ({ id: cell.key, rect: rects[i] as Rect, isLarge: false })));
+    replace(this.frames, ...this.cells.map((cell, i) => {
+      const rect = rects[i] as Rect;
+      const frame = h("div", { class: "cell", data: { key: String(cell.key) } }, h("span", { class: "number", text: cell.label }), h("span", { class: "state caption" }));
+      Object.assign(frame.style, { left: `${rect.x}px`, top: `${rect.y}px`, width: `${rect.width}px`, height: `${rect.height}px` });
+      return frame;
+    }));
+    this.describe();
+  }
+
+  private describe(): void {
+    for (const frame of this.frames.children) {
+      const cell = this.cells[Number((frame as HTMLElement).dataset.key)];
+      const text = (cell && this.grid.cell(cell.key)?.state) || cell?.note || "";
+      const label = frame.querySelector(".state") as HTMLElement;
+      label.textContent = text;
+      label.hidden = text === "";
+    }
+  }
+}
