@@ -76,7 +76,7 @@ def submit_pick(
     )
 
     def prepare(held: Assignment) -> Callable[[], Judged]:
-        _check_pick(result, ids=held.batch_candidates)  # type: ignore[attr-defined]  # annotated by read_own
+        check_pick(result, ids=held.batch_candidates)  # type: ignore[attr-defined]  # annotated by read_own
         return partial(_record_pick, held, result)
 
     return submissions.settle(submission, stage=Stage.PICK, unsent=_as_sent(result), prepare=prepare)
@@ -108,6 +108,32 @@ def escalate_pick(
             if attempt == submissions.ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
+    """Raises BadInput unless ``result`` is a possible judgement of the candidates ``ids``."""
+    if result.winner not in ids:
+        raise BadInput(
+            f"The winner must be one of the candidates shown, {_listed(ids)}, not {result.winner}."
+        )
+    if result.mode not in Selection.Mode.values:
+        raise BadInput(f"The mode must be one of {', '.join(Selection.Mode.values)}, not {result.mode!r}.")
+    for name, mark in (("shape_rating", result.shape_rating), ("texture_rating", result.texture_rating)):
+        if mark not in range(1, 6):
+            raise BadInput(f"{name} must be a whole number from 1 to 5, not {mark}.")
+    for one, milliseconds in (result.inspected or {}).items():
+        if one not in ids or not 0 <= milliseconds <= MAX_MILLISECONDS:
+            raise BadInput(
+                f"inspected must map candidates of {_listed(ids)} to milliseconds, not {one} to {milliseconds}."
+            )
+    for pair in result.comparisons:
+        _check_pair(pair, ids=ids)
+    if result.mode == Selection.Mode.KING:
+        _check_chain(result, num_candidates=len(ids))
+    elif result.comparisons:
+        raise BadInput(
+            "A direct pick from the grid compares no pairs: leave comparisons empty, or send mode king."
+        )
 
 
 def _record_pick(held: Assignment, result: PickResult) -> Judged:
@@ -193,31 +219,6 @@ def _common(held: Assignment) -> dict[str, Any]:
         "round_id": round_now.id if round_now else None,
         "shown_order": shown_order(held.uuid, candidates),
     }
-
-
-def _check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
-    if result.winner not in ids:
-        raise BadInput(
-            f"The winner must be one of the candidates shown, {_listed(ids)}, not {result.winner}."
-        )
-    if result.mode not in Selection.Mode.values:
-        raise BadInput(f"The mode must be one of {', '.join(Selection.Mode.values)}, not {result.mode!r}.")
-    for name, mark in (("shape_rating", result.shape_rating), ("texture_rating", result.texture_rating)):
-        if mark not in range(1, 6):
-            raise BadInput(f"{name} must be a whole number from 1 to 5, not {mark}.")
-    for one, milliseconds in (result.inspected or {}).items():
-        if one not in ids or not 0 <= milliseconds <= MAX_MILLISECONDS:
-            raise BadInput(
-                f"inspected must map candidates of {_listed(ids)} to milliseconds, not {one} to {milliseconds}."
-            )
-    for pair in result.comparisons:
-        _check_pair(pair, ids=ids)
-    if result.mode == Selection.Mode.KING:
-        _check_chain(result, num_candidates=len(ids))
-    elif result.comparisons:
-        raise BadInput(
-            "A direct pick from the grid compares no pairs: leave comparisons empty, or send mode king."
-        )
 
 
 def _check_pair(pair: PairJudged, *, ids: Sequence[int]) -> None:
