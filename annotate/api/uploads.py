@@ -26,7 +26,7 @@ class LimitedMultiPartParser(MultiPartParser):
             raise ParseError(f"The form is malformed: {error}") from error
 
 
-def read_file(file: UploadedFile, *, limit: int, what: str, code: str) -> bytes:
+def read_file(file: UploadedFile[bytes], *, limit: int, what: str, code: str) -> bytes:
     """The file's bytes; raises BadInput with ``code`` when there are more than ``limit``."""
     if file.size is None or file.size > limit:
         raise BadInput(f"{what} may have at most {limit // MEBIBYTE} MiB; {file.name} is larger.", code=code)
