@@ -47,7 +47,7 @@ def overview(request: HttpRequest) -> dict[str, Any]:
         "cards": [_card(project, rounds.get(project.pk), picks) for project in projects],
         "serving": deployments.serving(),
         "runs": TrainingRun.objects.filter(project_id__in=ids)
-        .select_related("dataset_version", "output_checkpoint", "project")
+        .select_related("dataset_version", "base_checkpoint", "output_checkpoint")
         .order_by("-id")[:6],
         "jobs": Job.objects.filter(Q(project_id__in=ids) | Q(project__isnull=True)).aggregate(
             waiting=Count("pk", filter=Q(status__in=[JobStatus.PENDING, JobStatus.SENT])),
