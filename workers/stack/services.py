@@ -53,6 +53,7 @@ def database_service(home: Home, *, throwaway: bool = False) -> Service:
         folder=Path("/"),
         is_ready=lambda: accepts_sql(home.sockets),
         stop_signal=signal.SIGINT,
+        death_signal=signal.SIGINT,
         grace_s=20,
         is_quiet=True,
     )
@@ -79,6 +80,7 @@ def broker_service(home: Home) -> Service:
         environment={},
         folder=home.broker,
         is_ready=lambda: answers_ping(path),
+        death_signal=signal.SIGTERM,
         is_quiet=True,
     )
 
@@ -132,6 +134,7 @@ def object_store_service(home: Home, *, base_port: int, throwaway: bool = False)
         folder=home.object_store,
         is_ready=lambda: accepts_tcp(base_port + ports["s3.port"]),
         stop_signal=signal.SIGKILL if throwaway else signal.SIGTERM,
+        death_signal=signal.SIGTERM,
         is_quiet=True,
     )
 

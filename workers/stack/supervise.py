@@ -43,6 +43,9 @@ class Service:
     is_ready: Callable[[], bool] | None = None
     ready_line: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    # What the kernel sends it when the supervisor itself is killed. Data is safe with either: a worker that closed
+    # politely would wait for a broker that has gone as well.
+    death_signal: signal.Signals = signal.SIGKILL
     grace_s: float = 10
     is_quiet: bool = False  # its lines go to its log file alone
 
@@ -66,18 +69,18 @@ class Supervisor:
     def __init__(self, journal: Journal, *, environment: Mapping[str, str]) -> None:
         self._journal = journal
         self._environment = environment
-        self._groups: list[list[_Running]] = []
+        self._groups: dict[str, list[_Running]] = {}
         self._step: _Running | None = None
         self._stop_signals = 0
         adopt_orphans()
         for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(stop, self._on_signal)
 
-    def start(self, services: Sequence[Service]) -> None:
-        """Start the services as one group, beside each other; returns at once."""
-        group = [_Running(service=service) for service in services]
-        self._groups.append(group)
-        for running in group:
+    def start(self, group: str, services: Sequence[Service]) -> None:
+        """Start services beside each other and return at once; what is in one group will be stopped together."""
+        started = [_Running(service=service) for service in services]
+        self._groups.setdefault(group, []).extend(started)
+        for running in started:
             self._launch(running)
 
     def wait_ready(self, names: Sequence[str], *, timeout_s: float) -> None:
@@ -125,7 +128,8 @@ class Supervisor:
         started_at = time.monotonic()
         self._stop_signals = min(self._stop_signals, 1)
         while self._groups:
-            self._halt(self._groups.pop())
+            _, group = self._groups.popitem()
+            self._halt(group)
         strays = end_strays(known=set())
         note = f", {strays} stray processes killed" if strays else ""
         self._journal.say(f"stopped in {time.monotonic() - started_at:.1f} s{note}")
@@ -174,7 +178,7 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             # Safe beside threads: it makes two system calls and takes no lock.
-            preexec_fn=die_with_parent(service.stop_signal),  # noqa: PLW1509
+            preexec_fn=die_with_parent(service.death_signal),  # noqa: PLW1509
             env={**self._environment, **service.environment},
             cwd=service.folder,
         )
@@ -220,7 +224,7 @@ class Supervisor:
             _kill_session(process.pid)
 
     def _services(self) -> list[_Running]:
-        return [running for group in self._groups for running in group]
+        return [running for group in self._groups.values() for running in group]
 
     def _all(self) -> list[_Running]:
         return self._services() + ([self._step] if self._step is not None else [])

@@ -1,4 +1,4 @@
-"""Brings one machine's Candid8 up in order: servers, migrations, static files, demo project, processes; then waits."""
+"""Brings one machine's Candid8 up in order: servers, pages, migrations, demo project, processes; then waits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from workers.stack.addresses import FILE_NAME, format_addresses, write_addresses
-from workers.stack.frontend_build import build_frontend, tree_digest
+from workers.stack.frontend_build import build_frontend
 from workers.stack.home import Home, HomeLock, open_home
 from workers.stack.journal import Journal
 from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, WEB, AppProcess
@@ -18,6 +18,7 @@ from workers.stack.services import create_database, embedded_services
 from workers.stack.supervise import Service, StackFailed, StopRequested, Supervisor
 
 PROJECT = Path(__file__).resolve().parents[2]
+START_LIMIT_S = 300.0
 
 
 def run_services(root: Path, *, environment_file: Path | None, throwaway: bool) -> int:
@@ -61,10 +62,13 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
         _start_servers(supervisor, home, services)
         write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
-        _prepare(supervisor, home)
-        supervisor.start([_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES])
-        supervisor.wait_ready([WEB.name], timeout_s=120)
+        _prepare(supervisor)
+        processes = [_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES]
+        # The page first: the workers' imports would only keep it waiting.
+        supervisor.start("application", [service for service in processes if service.name == WEB.name])
+        supervisor.wait_ready([WEB.name], timeout_s=START_LIMIT_S)
         _announce(journal, home, host, port)
+        supervisor.start("application", [service for service in processes if service.name != WEB.name])
         supervisor.run_until_stopped()
     except StopRequested:
         pass
@@ -88,7 +92,7 @@ def run_frontend_step(root: Path, step: Callable[[Supervisor, Path], None]) -> i
 
 
 def _start_servers(supervisor: Supervisor, home: Home, services: list[Service]) -> None:
-    supervisor.start(services)
+    supervisor.start("servers", services)
     supervisor.wait_ready([service.name for service in services], timeout_s=60)
     if any(service.name == "postgres" for service in services):
         create_database(home)
@@ -103,22 +107,9 @@ def _application_environment(host: str) -> dict[str, str]:
     }
 
 
-def _prepare(supervisor: Supervisor, home: Home) -> None:
-    _manage(supervisor, "migrate", "migrate", "--noinput")
-    _collect_static(supervisor, home)
-    _manage(supervisor, "seed", "seed_demo")
-
-
-def _collect_static(supervisor: Supervisor, home: Home) -> None:
-    """Gather and compress the static files when any of them, or any installed package, has changed."""
-    stamp = home.root / "static.stamp"
-    roots = [PROJECT / name / "static" for name in ("annotate", "engine", "frontend")]
-    files = [path for root in roots for path in root.rglob("*") if path.is_file()]
-    wanted = tree_digest(PROJECT, sorted([*files, PROJECT / "requirements.lock"]))
-    if stamp.exists() and stamp.read_text() == wanted:
-        return
-    _manage(supervisor, "static", "collectstatic", "--noinput", "--clear", "--verbosity", "0")
-    stamp.write_text(wanted)
+def _prepare(supervisor: Supervisor) -> None:
+    _manage(supervisor, "migrate", "migrate", "--noinput", "--skip-checks")
+    _manage(supervisor, "seed", "seed_demo", "--skip-checks")
 
 
 def _manage(supervisor: Supervisor, step: str, *arguments: str) -> None:
