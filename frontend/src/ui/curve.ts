@@ -9,6 +9,8 @@ export interface CurveData {
   x_label?: string;
   y_label?: string;
   status: string;
+  phase?: string;
+  log_tail?: string;
   progress?: { step: number; total: number } | null;
 }
 
@@ -34,6 +36,9 @@ export function mountCurve(box: HTMLElement): void {
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       const data = (await response.json()) as CurveData;
       wait = interval;
+      // Its buttons and badges are the server's: a run that moved on is asked for again.
+      if (box.dataset.status && box.dataset.status !== data.status) return location.reload();
+      showLive(data);
       status.textContent = data.status.toLowerCase();
       status.className = `badge ${data.status.toUpperCase() === "SUCCEEDED" ? "success" : data.status.toUpperCase() === "FAILED" ? "danger" : "accent"}`;
       progress.textContent = data.progress ? `${data.x_label ?? "step"} ${data.progress.step} of ${data.progress.total}` : "";
@@ -55,6 +60,23 @@ export function mountCurve(box: HTMLElement): void {
   };
   void poll();
   new ResizeObserver(() => plot?.setSize({ width: place.clientWidth, height: HEIGHT_PX })).observe(place);
+}
+
+/** The rest of the page that follows the run: its phase, its bar, its log. */
+function showLive({ phase, progress, log_tail }: CurveData): void {
+  const write = (name: string, text: string | undefined) => {
+    const place = document.querySelector<HTMLElement>(`[data-candid8-${name}]`);
+    if (!place || !text || place.textContent === text) return;
+    const isAtEnd = place.scrollTop + place.clientHeight >= place.scrollHeight - 8;
+    place.textContent = text;
+    if (isAtEnd) place.scrollTop = place.scrollHeight;
+  };
+  write("phase", phase);
+  write("log", log_tail);
+  if (!progress) return;
+  write("steps", `${progress.step} / ${progress.total}`);
+  const bar = document.querySelector<HTMLProgressElement>("progress[data-candid8-progress]");
+  if (bar) Object.assign(bar, { max: progress.total, value: progress.step });
 }
 
 /** uPlot wants one x for all series; where a series has no value it gets null. */
