@@ -34,6 +34,10 @@ class HomeBusy(RuntimeError):
     """Another supervisor already runs on this home."""
 
 
+class PortBusy(RuntimeError):
+    """Another program listens where the page should be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Home:
     """The folder's layout; nothing is created until `open_home` is called."""
@@ -134,17 +138,18 @@ def object_store_base_port(home: Home) -> int:
     start = 20_000 + int.from_bytes(hashlib.sha256(os.fsencode(home.root)).digest()[:2]) % 1000 * 20
     candidates = ([remembered] if remembered else []) + list(range(start, 45_000, 20))
     for base in candidates:
-        if all(_is_free(base + offset) for offset in OBJECT_STORE_PORT_OFFSETS):
+        if all(is_free(base + offset) for offset in OBJECT_STORE_PORT_OFFSETS):
             path.write_text(json.dumps({"object_store": base}))
             return base
     raise RuntimeError("no block of free ports on 127.0.0.1 for the object store")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
+    """True when a server of ours could listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True

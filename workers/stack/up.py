@@ -10,7 +10,7 @@ from pathlib import Path
 
 from workers.stack.addresses import FILE_NAME, format_addresses, write_addresses
 from workers.stack.frontend_build import build_frontend
-from workers.stack.home import Home, HomeLock, open_home
+from workers.stack.home import Home, HomeLock, PortBusy, is_free, open_home
 from workers.stack.journal import Journal
 from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, WEB, AppProcess
 from workers.stack.readiness import answers_http
@@ -54,6 +54,10 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
     """Run the whole stack until stopped; returns the exit status."""
     home = open_home(root)
     HomeLock(home).acquire()
+    if not is_free(port, host=host):
+        raise PortBusy(
+            f"port {port} of {host} is taken by another program: choose one with `make up PORT=8001`"
+        )
     journal = Journal(home.logs)
     services, environment = embedded_services(home, given=os.environ)
     inherited = os.environ | environment | _application_environment(host)
@@ -62,7 +66,7 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
         _start_servers(supervisor, home, services)
         write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
-        _prepare(supervisor)
+        _prepare(supervisor, port=port)
         processes = [_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES]
         # The page first: the workers' imports would only keep it waiting.
         supervisor.start("application", [service for service in processes if service.name == WEB.name])
@@ -107,14 +111,14 @@ def _application_environment(host: str) -> dict[str, str]:
     }
 
 
-def _prepare(supervisor: Supervisor) -> None:
+def _prepare(supervisor: Supervisor, *, port: int) -> None:
     _manage(supervisor, "migrate", "migrate", "--noinput", "--skip-checks")
     _manage(supervisor, "seed", "seed_demo", "--skip-checks")
 
 
 def _manage(supervisor: Supervisor, step: str, *arguments: str) -> None:
     command = (sys.executable, str(PROJECT / "manage.py"), *arguments)
-    supervisor.run_step(step, command, environment={}, folder=PROJECT)
+    supervisor.run_step(step, command, environment={"PORT": str(port)}, folder=PROJECT)
 
 
 def _as_service(process: AppProcess, *, home: Home, host: str, port: int) -> Service:
