@@ -1,7 +1,7 @@
 """From a photograph, its mask and its point map to what the geometry model sees: crop and full view, box, normaliser.
 
-The normalised point map frame is (P - shift) / scale with shift = per-axis median of the masked points and scale = twice
-the median, over masked points, of the largest absolute coordinate after the shift. Layouts live in that frame.
+The normalised point map frame is (P - shift) / scale with shift = per-axis median of the masked points and scale =
+twice the median, over masked points, of the largest absolute coordinate after the shift. Layouts live in that frame.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Condition:
 def condition(
     image: NDArray[np.uint8], mask: NDArray[np.bool_], points: NDArray[np.floating] | None, *, size: int = 64
 ) -> Condition:
-    """Prepare one target. Without points the layout is that of a flat cut-out at distance one, and the model is told so.
+    """Prepare one target. Without points the layout is that of a flat cut-out at distance one; the model is told.
 
     Raises ValueError when the mask is empty or the shapes disagree.
     """
@@ -72,7 +72,10 @@ def condition(
         for window in (crop_window, full_window)
     ]
     return Condition(
-        crop=views[0], full=views[1], box=box_values(crop_window, full_window, known=known), normaliser=normaliser
+        crop=views[0],
+        full=views[1],
+        box=box_values(crop_window, full_window, known=known),
+        normaliser=normaliser,
     )
 
 
@@ -154,7 +157,9 @@ def encode_layout(
     if rotation.shape != (3, 3) or scale <= 0:
         raise ValueError("a layout needs a 3 x 3 rotation and a positive scale")
     offset = (np.asarray(translation) - normaliser.shift) / normaliser.scale
-    return np.concatenate([rotation[:, 0], rotation[:, 1], offset, [np.log(scale / normaliser.scale)]]).astype(np.float32)
+    return np.concatenate(
+        [rotation[:, 0], rotation[:, 1], offset, [np.log(scale / normaliser.scale)]]
+    ).astype(np.float32)
 
 
 def decode_layout(
@@ -168,12 +173,16 @@ def decode_layout(
     second = values[3:6] - first * float(first @ values[3:6])
     second = second / max(float(np.linalg.norm(second)), 1e-9)
     rotation = np.stack([first, second, np.cross(first, second)], axis=1)
-    return rotation, values[6:9] * normaliser.scale + normaliser.shift, float(np.exp(values[9]) * normaliser.scale)
+    return (
+        rotation,
+        values[6:9] * normaliser.scale + normaliser.shift,
+        float(np.exp(values[9]) * normaliser.scale),
+    )
 
 
 def _cut(image: Image.Image, window: Square) -> Image.Image:
     left, top = int(np.floor(window.left)), int(np.floor(window.top))
-    side = max(1, int(round(window.side)))
+    side = max(1, round(window.side))
     return image.crop((left, top, left + side, top + side))
 
 

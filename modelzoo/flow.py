@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def precondition(t: Tensor, dims: int) -> tuple[Tensor, Tensor, Tensor]:
     """Scales (input, skip, output) for unit-variance noise and data, shaped to broadcast over ``dims`` dimensions.
 
     velocity = skip * x_t + output * net(input * x_t) has a net target of unit variance at every t, and at t = 0 the
-    target is the data itself: the network need not learn to copy the noise (Karras et al. 2022, section 5, for this path).
+    target is the data itself: the network need not learn to copy the noise (Karras et al. 2022, section 5, adapted).
     """
     spread = t**2 + (1.0 - t) ** 2
     shape = (-1, *[1] * (dims - 1))
@@ -58,7 +59,7 @@ def euler_sample(
     """Integrate from noise to data. Guidance is (1 + w) cond - w uncond while t <= ``cfg_until``."""
     times = time_grid(steps, rescale_t=rescale_t)
     x_t = noise
-    for start, stop in zip(times[:-1], times[1:], strict=True):
+    for start, stop in pairwise(times):
         guided = velocity(x_t, start, True)
         if cfg_strength > 0.0 and start <= cfg_until:
             guided = (1.0 + cfg_strength) * guided - cfg_strength * velocity(x_t, start, False)

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import time
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -22,10 +23,12 @@ from training.first_model_report import NUM_OBJECTS, first_model_report
 from training.pretraining import export, generate_forever, make_autoencoder, pretrain
 from training.provenance import provenance
 from training.runs import run_training
+from training.simulated_round import write_simulated_dataset
 
 PRETRAIN_COMMANDS = (
     "python -m training.cli autoencoder --workdir W; python -m training.cli generate --workdir W &"
-    " python -m training.cli pretrain --workdir W --until TIME; python -m training.cli export --workdir W --checkpoint C"
+    " python -m training.cli pretrain --workdir W --until TIME;"
+    " python -m training.cli export --workdir W --checkpoint C"
 )
 
 
@@ -67,8 +70,18 @@ def _export(options: argparse.Namespace) -> int:
         options.checkpoint,
         config=default_config("pretrain", seed=options.seed),
         command=PRETRAIN_COMMANDS,
+        slat_vae_file=options.slat_vae,
+        texture_file=options.texture,
     )
     _say({"checkpoint": manifest.sha256, "steps": manifest.lineage.steps})
+    return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    summary = write_simulated_dataset(
+        options.checkpoint, options.out, num_targets=options.targets, alpha=options.alpha, seed=options.seed
+    )
+    _say({"simulated": True, **asdict(summary)})
     return 0
 
 
@@ -142,10 +155,19 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("pretrain", _pretrain, "train the geometry flow on generated examples; SIGTERM saves")
     sub.add_argument("--workdir", type=Path, required=True)
     sub.add_argument("--steps", type=int, default=None)
-    sub.add_argument("--until", default=None, help="ISO time with zone at which the learning rate reaches its floor")
+    sub.add_argument(
+        "--until", default=None, help="ISO time with zone at which the learning rate reaches its floor"
+    )
     sub = command("export", _export, "write the pre-training's moving average into a checkpoint folder")
     sub.add_argument("--workdir", type=Path, required=True)
     sub.add_argument("--checkpoint", type=Path, required=True)
+    sub.add_argument("--slat-vae", type=Path, default=None, help="newer weights of the structured latent VAE")
+    sub.add_argument("--texture", type=Path, default=None, help="newer weights of the texture flow")
+    sub = command("simulate", _simulate, "write the dataset of a simulated annotation round")
+    sub.add_argument("--checkpoint", type=Path, required=True)
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--targets", type=int, default=60)
+    sub.add_argument("--alpha", type=float, default=0.25)
     sub = command("train", _train, "fine-tune (sft) or prefer (dpo) from a checkpoint on a frozen dataset")
     sub.add_argument("--stage", choices=("sft", "dpo"), required=True)
     sub.add_argument("--steps", type=int, default=None)

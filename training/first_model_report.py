@@ -31,7 +31,9 @@ def first_model_report(
     """Measure a checkpoint on held-out procedural objects; ``passed`` says whether the photograph is really used."""
     manifest, models = load_models(checkpoint)
     preset = models.geometry.preset
-    examples = held_out_examples(count=num_objects, seed=seed, size=preset.image_size, resolution=preset.resolution)
+    examples = held_out_examples(
+        count=num_objects, seed=seed, size=preset.image_size, resolution=preset.resolution
+    )
     plan = SamplerPlan(num_samples=8, seed=seed)
     shipped = score(models.geometry, models.ss_vae, examples, plan)
     untrained_model = _untrained(models.geometry, seed)
@@ -70,7 +72,9 @@ def first_model_report(
 
 
 def _scores(scores: ObjectScores, seed: int) -> dict[str, dict[str, float]]:
-    return {name: bootstrap_mean(values.numpy(), seed=seed).as_dict() for name, values in scores.columns().items()}
+    return {
+        name: bootstrap_mean(values.numpy(), seed=seed).as_dict() for name, values in scores.columns().items()
+    }
 
 
 def _by_world(scores: ObjectScores, examples: list[Example], seed: int) -> dict[str, object]:
@@ -107,5 +111,7 @@ def _chance_layouts(model: GeometryModel, examples: list[Example]) -> Tensor:
 
 def _f_score_floor(grid: NDArray[np.bool_]) -> float:
     """What two samplings of the same surface score."""
-    points = [surface_points(grid, count=SURFACE_POINTS, rng=np.random.default_rng(side)) for side in range(2)]
+    points = [
+        surface_points(grid, count=SURFACE_POINTS, rng=np.random.default_rng(side)) for side in range(2)
+    ]
     return round(f_score(points[0], points[1], threshold=F_THRESHOLD), 4)

@@ -53,8 +53,12 @@ def held_out_examples(
 def condition_batch(examples: list[Example]) -> ConditionBatch:
     """The examples' views as one batch."""
     return ConditionBatch(
-        crop=views_tensor(*(np.stack([getattr(e, n) for e in examples]) for n in ("crop_rgb", "crop_mask", "crop_points"))),
-        full=views_tensor(*(np.stack([getattr(e, n) for e in examples]) for n in ("full_rgb", "full_mask", "full_points"))),
+        crop=views_tensor(
+            *(np.stack([getattr(e, n) for e in examples]) for n in ("crop_rgb", "crop_mask", "crop_points"))
+        ),
+        full=views_tensor(
+            *(np.stack([getattr(e, n) for e in examples]) for n in ("full_rgb", "full_mask", "full_points"))
+        ),
         box=torch.from_numpy(np.stack([e.box for e in examples])),
     )
 
@@ -105,7 +109,7 @@ class PoseErrors:
 
 
 def pose_errors(layouts: Tensor, examples: list[Example]) -> PoseErrors:
-    """Median errors of N x K layouts against the examples'; the translation is relative to the object's longest side."""
+    """Median errors of N x K layouts against the examples'; translation relative to the object's longest side."""
     rows = []
     for index, example in enumerate(examples):
         rotation, translation, scale = decode_layout(example.layout, _IDENTITY)

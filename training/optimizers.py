@@ -20,7 +20,11 @@ def make_optimizers(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
     rest = [parameter for _, parameter in trained if id(parameter) not in chosen]
     made: list[torch.optim.Optimizer] = []
     if rest:
-        made.append(torch.optim.AdamW(rest, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)))
+        made.append(
+            torch.optim.AdamW(
+                rest, lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+            )
+        )
     if matrices:
         made.append(
             torch.optim.Muon(

@@ -33,7 +33,9 @@ RING_CAPACITY = 12_288
 RING_LEAST = 1_024
 
 
-def make_autoencoder(workdir: Path, config: AutoencoderConfig, *, on_progress: Progress | None = None) -> dict[str, float]:
+def make_autoencoder(
+    workdir: Path, config: AutoencoderConfig, *, on_progress: Progress | None = None
+) -> dict[str, float]:
     """Train the occupancy autoencoder and store it with the latents' mean and deviation; returns held-out IoU."""
     workdir.mkdir(parents=True, exist_ok=True)
     model = train_autoencoder(config, on_progress=on_progress)
@@ -109,7 +111,16 @@ def load_average(workdir: Path, preset: GeometryPreset) -> tuple[GeometryModel, 
     return _read_average(workdir / "flow", preset)
 
 
-def export(workdir: Path, preset: GeometryPreset, checkpoint: Path, *, config: RunConfig, command: str) -> Manifest:
+def export(
+    workdir: Path,
+    preset: GeometryPreset,
+    checkpoint: Path,
+    *,
+    config: RunConfig,
+    command: str,
+    slat_vae_file: Path | None = None,
+    texture_file: Path | None = None,
+) -> Manifest:
     """Write the moving average and the autoencoder into a checkpoint folder, keeping its other components.
 
     A folder that holds no checkpoint yet gets untrained texture weights, and its manifest's golden outputs say what
@@ -120,6 +131,9 @@ def export(workdir: Path, preset: GeometryPreset, checkpoint: Path, *, config: R
     known = (checkpoint / "manifest.json").exists()
     components = load(checkpoint)[1] if known else build(preset.name, seed=config.seed).components()
     components |= {"geometry": model.state_dict(), "ss_vae": vae.state_dict()}
+    for name, file in (("slat_vae", slat_vae_file), ("texture", texture_file)):
+        if file is not None:
+            components[name] = load_file(file)
     draft = checkpoint.with_name(checkpoint.name + ".new")
     manifest = assemble(
         components,

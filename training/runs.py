@@ -94,10 +94,17 @@ def _loop(
         replay = None
         if config.replay_share > 0:
             replay = procedural_set(
-                models.ss_vae, count=config.num_replay, stream=REPLAY_STREAM + config.seed, mixture=REPLAY_MIXTURE
+                models.ss_vae,
+                count=config.num_replay,
+                stream=REPLAY_STREAM + config.seed,
+                mixture=REPLAY_MIXTURE,
             )
         mixed = MixedSource(
-            demonstrations, replay, batch_size=config.batch_size, replay_share=config.replay_share, seed=config.seed
+            demonstrations,
+            replay,
+            batch_size=config.batch_size,
+            replay_share=config.replay_share,
+            seed=config.seed,
         )
         return TrainingLoop(
             config=config,

@@ -6,7 +6,6 @@ import copy
 import json
 import logging
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -128,7 +127,7 @@ class TrainingLoop:
         save_file({name: value.contiguous() for name, value in tensors.items()}, self.folder / names)
         head = self.folder / "state.json.new"
         head.write_text(json.dumps({"step": self.step, "file": names, "config": self.config.as_dict()}))
-        os.replace(head, self.folder / "state.json")
+        head.replace(self.folder / "state.json")
         for old in self.folder.glob("state-*.safetensors"):
             if old.name != names:
                 old.unlink()
@@ -146,7 +145,9 @@ class TrainingLoop:
             for name, value in _under(tensors, f"optimizer.{number}.").items():
                 index, key = name.split(".", 1)
                 state.setdefault(int(index), {})[key] = value
-            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+            optimizer.load_state_dict(
+                {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+            )
 
     def _progress(self) -> float:
         return self.clock_progress() if self.clock_progress is not None else self.step / self.config.steps
@@ -170,7 +171,12 @@ class TrainingLoop:
             optimizer.step()
         update_average(self.average, self.model, decay=settings.ema_decay, step=self.step)
         self.step += 1
-        return {"loss": loss.item(), **metrics, "gradient_norm": norm, "learning_rate": settings.learning_rate * share}
+        return {
+            "loss": loss.item(),
+            **metrics,
+            "gradient_norm": norm,
+            "learning_rate": settings.learning_rate * share,
+        }
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         logger.info("asked to stop; saving after this step", extra={"signal": number})

@@ -10,7 +10,7 @@ VIEW_CHANNELS = 8  # RGB, mask, normalised xyz, point validity
 
 
 class ViewEncoder(nn.Module):
-    """A shared convolutional stem, then transformer blocks over crop tokens (8 x 8), full-view tokens (4 x 4) and the box."""
+    """A shared convolutional stem, then transformer blocks over crop tokens (8 x 8), full-view tokens (4 x 4), box."""
 
     def __init__(self, *, image_size: int, width: int, depth: int, heads: int) -> None:
         super().__init__()
@@ -73,7 +73,9 @@ class _Block(nn.Module):
         self.heads = heads
         self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         batch, count, width = x.shape

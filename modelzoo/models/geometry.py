@@ -46,7 +46,9 @@ class GeometryModel(nn.Module):
         self.layout_position = nn.Parameter(torch.randn(1, len(LAYOUT_SIZES), width) * 0.02)
         self.time = StepEmbedding(width, zero=False)
         self.step = StepEmbedding(width, zero=True)
-        self.blocks = nn.ModuleList([MixtureBlock(width, preset.heads, preset.mlp_ratio) for _ in range(preset.depth)])
+        self.blocks = nn.ModuleList(
+            [MixtureBlock(width, preset.heads, preset.mlp_ratio) for _ in range(preset.depth)]
+        )
         self.shape_norm, self.layout_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.shape_out = nn.Linear(width, token)
         self.layout_out = nn.ModuleList([nn.Linear(width, size) for size in LAYOUT_SIZES])
@@ -92,14 +94,18 @@ class GeometryModel(nn.Module):
         scale_in, skip, scale_out = precondition(t, 2)
         shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
         pieces = (layout * scale_in).split(LAYOUT_SIZES, dim=1)
-        layout_tokens = torch.stack([net(piece) for net, piece in zip(self.layout_in, pieces, strict=True)], dim=1)
+        layout_tokens = torch.stack(
+            [net(piece) for net, piece in zip(self.layout_in, pieces, strict=True)], dim=1
+        )
         layout_tokens = layout_tokens + self.layout_position
         step = self.time(t) + self.step(torch.zeros_like(t) if step_size is None else step_size)
         for block in self.blocks:
             shape_tokens, layout_tokens = block(shape_tokens, layout_tokens, step, condition)
         shape_net = self._unpatch(self.shape_out(self.shape_norm(shape_tokens)))
         tokens = self.layout_norm(layout_tokens).unbind(dim=1)
-        layout_net = torch.cat([net(token) for net, token in zip(self.layout_out, tokens, strict=True)], dim=1)
+        layout_net = torch.cat(
+            [net(token) for net, token in zip(self.layout_out, tokens, strict=True)], dim=1
+        )
         grid = (batch, 1, 1, 1, 1)
         return (
             skip.view(grid) * shape + scale_out.view(grid) * shape_net,
@@ -122,10 +128,14 @@ class GeometryModel(nn.Module):
         batch, cells = noise_shape.shape[0], noise_shape[0].numel()
 
         def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
-            times = torch.full((batch,), t)
+            times = torch.full((batch,), t, device=x_t.device)
             given = condition if conditioned else torch.zeros_like(condition)
             shape, layout = self(
-                x_t[:, :cells].reshape(noise_shape.shape), x_t[:, cells:], times, given, torch.full((batch,), step_size)
+                x_t[:, :cells].reshape(noise_shape.shape),
+                x_t[:, cells:],
+                times,
+                given,
+                torch.full_like(times, step_size),
             )
             return torch.cat([shape.flatten(1), layout], dim=1)
 
@@ -152,7 +162,7 @@ class GeometryModel(nn.Module):
         batch = data.shape[0]
 
         def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
-            times = torch.full((batch,), t)
+            times = torch.full((batch,), t, device=x_t.device)
             _, layout = self(interpolate(noise_shape, data, times), x_t, times, condition)
             return layout
 

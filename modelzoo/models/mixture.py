@@ -18,7 +18,9 @@ class StepEmbedding(nn.Module):
         if zero:
             nn.init.zeros_(self.net[2].weight)
             nn.init.zeros_(self.net[2].bias)
-        self.register_buffer("frequencies", torch.exp(-math.log(1e4) * torch.arange(64) / 64), persistent=False)
+        self.register_buffer(
+            "frequencies", torch.exp(-math.log(1e4) * torch.arange(64) / 64), persistent=False
+        )
 
     def forward(self, value: Tensor) -> Tensor:
         angles = 1000.0 * value[:, None] * self.frequencies
@@ -41,18 +43,26 @@ class Stream(nn.Module):
         nn.init.zeros_(self.cross_out.weight)
         nn.init.zeros_(self.cross_out.bias)
         hidden = mlp_ratio * width
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width)
+        )
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values (B x heads x N x d), queries and keys RMS-normalised."""
         batch, count, width = x.shape
         query, key, value = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         size = (width // self.heads,)
-        return F.rms_norm(query, size, self.query_gain, 1e-6), F.rms_norm(key, size, self.key_gain, 1e-6), value
+        return (
+            F.rms_norm(query, size, self.query_gain, 1e-6),
+            F.rms_norm(key, size, self.key_gain, 1e-6),
+            value,
+        )
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         batch, _, count, _ = query.shape
-        out: Tensor = self.out(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(batch, count, -1))
+        out: Tensor = self.out(
+            F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(batch, count, -1)
+        )
         return out
 
     def cross(self, x: Tensor, condition: Tensor) -> Tensor:
@@ -76,7 +86,9 @@ class MixtureBlock(nn.Module):
         nn.init.zeros_(self.modulation.bias)
         self.shape, self.layout = Stream(width, heads, mlp_ratio), Stream(width, heads, mlp_ratio)
 
-    def forward(self, shape: Tensor, layout: Tensor, step: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, shape: Tensor, layout: Tensor, step: Tensor, condition: Tensor
+    ) -> tuple[Tensor, Tensor]:
         parts = self.modulation(F.silu(step))[:, None].chunk(6, dim=-1)
         shift, scale, gate = parts[0], parts[1], parts[2]
         query, key, value = self.shape.project(self._modulated(shape, shift, scale))

@@ -46,7 +46,9 @@ class SparseStructureVAE(nn.Module):
 def occupancy_loss(logits: Tensor, occupancy: Tensor) -> Tensor:
     """3 x binary cross-entropy (solid weighted 2) + Dice, averaged over the batch."""
     target = occupancy.float()
-    cross = F.binary_cross_entropy_with_logits(logits, target, pos_weight=torch.tensor(2.0, device=logits.device))
+    cross = F.binary_cross_entropy_with_logits(
+        logits, target, pos_weight=torch.tensor(2.0, device=logits.device)
+    )
     guess = logits.sigmoid().flatten(1)
     overlap = (guess * target.flatten(1)).sum(1)
     dice = 1.0 - (2.0 * overlap + 1.0) / (guess.sum(1) + target.flatten(1).sum(1) + 1.0)

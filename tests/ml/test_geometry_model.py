@@ -28,8 +28,12 @@ def _inputs() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(5)
     side = NANO.image_size
     crop, full = torch.randn(2, 2, 8, side, side, generator=generator)
-    return crop, full, torch.randn(2, 4, generator=generator), torch.randn(2, *NANO.latent_shape, generator=generator), (
-        torch.randn(2, LAYOUT_DIM, generator=generator)
+    return (
+        crop,
+        full,
+        torch.randn(2, 4, generator=generator),
+        torch.randn(2, *NANO.latent_shape, generator=generator),
+        (torch.randn(2, LAYOUT_DIM, generator=generator)),
     )
 
 
@@ -72,7 +76,9 @@ def test_eight_samples_in_one_batch_equal_eight_single_ones(model: GeometryModel
     crop, full, box, _, _ = _inputs()
     tokens = model.encode(crop[:1], full[:1], box[:1])
     noise, layout = torch.randn(8, *NANO.latent_shape), torch.randn(8, LAYOUT_DIM)
-    together = model.sample(tokens.expand(8, -1, -1), noise_shape=noise, noise_layout=layout, steps=3, rescale_t=4.0)
+    together = model.sample(
+        tokens.expand(8, -1, -1), noise_shape=noise, noise_layout=layout, steps=3, rescale_t=4.0
+    )
     for k in range(8):
         alone = model.sample(
             tokens, noise_shape=noise[k, None], noise_layout=layout[k, None], steps=3, rescale_t=4.0

@@ -27,7 +27,9 @@ def test_iou_broadcasts_candidates_against_their_truth() -> None:
 
 def test_chamfer_of_two_points_one_apart() -> None:
     assert chamfer_distance(np.zeros((1, 3)), np.array([[1.0, 0.0, 0.0]])) == 1.0
-    assert chamfer_distance(np.zeros((1, 3)), np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])) == pytest.approx(0.5)
+    assert chamfer_distance(np.zeros((1, 3)), np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0]])) == pytest.approx(
+        0.5
+    )
 
 
 def test_f_score_is_the_harmonic_mean_of_precision_and_recall() -> None:

@@ -73,11 +73,15 @@ def _fixed_loss(loop: TrainingLoop, examples: DemonstrationSet) -> float:
         return sum(objective.loss(loop.model, batch, generator)[1]["shape"] for _ in range(8))
 
 
-def test_ten_steps_equal_five_then_resume_then_five_bit_for_bit(examples: DemonstrationSet, tmp_path: Path) -> None:
+def test_ten_steps_equal_five_then_resume_then_five_bit_for_bit(
+    examples: DemonstrationSet, tmp_path: Path
+) -> None:
     whole = _loop(examples, tmp_path / "whole", steps=10)
     whole.run()
     first = _loop(examples, tmp_path / "parts", steps=10)
-    first.on_progress = lambda step, total, metrics: os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None
+    first.on_progress = lambda step, total, metrics: (
+        os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None
+    )
     assert first.run().reason == "stopped"
     second = _loop(examples, tmp_path / "parts", steps=10)
     assert second.step == 5
@@ -87,7 +91,9 @@ def test_ten_steps_equal_five_then_resume_then_five_bit_for_bit(examples: Demons
             assert torch.equal(a, b), name
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_optimizer_moves(examples: DemonstrationSet, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_before_the_optimizer_moves(
+    examples: DemonstrationSet, tmp_path: Path
+) -> None:
     broken = copy.deepcopy(examples)
     broken.shape.fill_(math.nan)
     loop = _loop(broken, tmp_path, steps=5)
@@ -109,7 +115,9 @@ def test_frozen_parameters_stay_as_they_are(examples: DemonstrationSet, tmp_path
     )
     before = copy.deepcopy(loop.model.state_dict())
     loop.run()
-    changed = {name for name, value in loop.model.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name for name, value in loop.model.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert changed and not any(name.startswith(("encoder.", "time.")) for name in changed)
 
 
@@ -125,17 +133,21 @@ def test_examples_without_a_pose_train_no_layout(examples: DemonstrationSet) -> 
 
 
 def _pairs(examples: DemonstrationSet) -> PreferenceSource:
-    return PreferenceSource(
-        examples.condition, examples.shape, examples.shape.flip(2), batch_size=8, seed=0
-    )
+    return PreferenceSource(examples.condition, examples.shape, examples.shape.flip(2), batch_size=8, seed=0)
 
 
-def test_dpo_starts_at_ln_2_and_learns_to_prefer_the_chosen(examples: DemonstrationSet, tmp_path: Path) -> None:
+def test_dpo_starts_at_ln_2_and_learns_to_prefer_the_chosen(
+    examples: DemonstrationSet, tmp_path: Path
+) -> None:
     reference = _model(examples).eval().requires_grad_(False)
     seen: list[dict[str, float]] = []
     loop = TrainingLoop(
         config=RunConfig(
-            stage="dpo", steps=25, batch_size=8, optimizer=OptimizerConfig(learning_rate=2e-3), max_chosen_rise=9.0
+            stage="dpo",
+            steps=25,
+            batch_size=8,
+            optimizer=OptimizerConfig(learning_rate=2e-3),
+            max_chosen_rise=9.0,
         ),
         model=copy.deepcopy(reference),
         objective=PreferenceObjective(reference=reference, beta=20.0),

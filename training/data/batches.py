@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modelzoo.conditioning import CLIP
 
-Made = TypeVar("Made", covariant=True)
+Made_co = TypeVar("Made_co", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +47,10 @@ class PreferenceBatch:
     rejected: Tensor
 
 
-class BatchSource(Protocol[Made]):
+class BatchSource(Protocol[Made_co]):
     """Gives the batch of a step, the same one whenever it is asked (streams say where they do not)."""
 
-    def batch(self, step: int) -> Made: ...
+    def batch(self, step: int) -> Made_co: ...
 
 
 def views_tensor(rgb: NDArray[np.uint8], mask: NDArray[np.generic], points: NDArray[np.floating]) -> Tensor:

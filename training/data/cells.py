@@ -51,7 +51,9 @@ def perturbed(field: Floats, rng: Generator, *, amplitude: float) -> Floats:
     return (field + amplitude * noise).astype(np.float32)
 
 
-def cells_of(item: ProceduralObject, coords: NDArray[np.int64], *, grid: int = 16, cell: int = 4) -> ObjectCells:
+def cells_of(
+    item: ProceduralObject, coords: NDArray[np.int64], *, grid: int = 16, cell: int = 4
+) -> ObjectCells:
     """The content of the object's cells ``coords`` (N, 3)."""
     assert coords.ndim == 2 and coords.shape[1] == 3, coords.shape
     inner = np.stack(np.meshgrid(*[np.arange(cell)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -78,7 +80,8 @@ def _outward(solids: Primitives, points: NDArray[np.float64]) -> NDArray[np.floa
     """Unit gradient of the distance by central differences."""
     step = 1e-3
     gradient = np.stack(
-        [_distances(solids, points + step * e) - _distances(solids, points - step * e) for e in np.eye(3)], axis=-1
+        [_distances(solids, points + step * e) - _distances(solids, points - step * e) for e in np.eye(3)],
+        axis=-1,
     )
     length = np.linalg.norm(gradient, axis=-1, keepdims=True)
     return gradient / np.maximum(length, 1e-9)

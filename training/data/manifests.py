@@ -124,8 +124,10 @@ def read_dataset(folder: Path) -> Dataset:
     )
 
 
-def prepare_demonstration(dataset: Dataset, item: Demonstration, vae: SparseStructureVAE, *, size: int) -> Prepared:
-    """Condition, re-encoded solid and layout of a demonstration, turned so that its nearest face looks at the camera."""
+def prepare_demonstration(
+    dataset: Dataset, item: Demonstration, vae: SparseStructureVAE, *, size: int
+) -> Prepared:
+    """Condition, re-encoded solid and layout of a demonstration, turned with its nearest face to the camera."""
     try:
         seen = _seen(dataset, item.image, item.mask, item.pointmap, size=size)
         grid, centre, shrink = _solid(dataset, item.latents, item.mesh, vae)
@@ -203,10 +205,17 @@ def _demonstration(row: _Row) -> Demonstration:
     if row.values.get("pose") is not None:
         inner = _Row(row.values["pose"])
         scale = inner.values.get("scale")
-        if isinstance(scale, bool) or not isinstance(scale, int | float) or not np.isfinite(scale) or scale <= 0:
+        if (
+            isinstance(scale, bool)
+            or not isinstance(scale, int | float)
+            or not np.isfinite(scale)
+            or scale <= 0
+        ):
             raise ManifestRefused(f"pose.scale must be positive, not {scale!r}")
         pose = ManifestPose(
-            rotation_wxyz=inner.numbers("rotation_wxyz", 4), translation=inner.numbers("translation", 3), scale=float(scale)
+            rotation_wxyz=inner.numbers("rotation_wxyz", 4),
+            translation=inner.numbers("translation", 3),
+            scale=float(scale),
         )
     item = Demonstration(
         id=row.text("id"),

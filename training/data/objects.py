@@ -137,7 +137,9 @@ class _Draft:
         for sx in (-1, 1):
             for sy in (-1, 1):
                 half = (radius, radius, (top - bottom) / 2)
-                self.add(kind, (sx * (x - radius), sy * (y - radius), (top + bottom) / 2), half, colour=colour)
+                self.add(
+                    kind, (sx * (x - radius), sy * (y - radius), (top + bottom) / 2), half, colour=colour
+                )
 
     def build(self) -> Primitives:
         columns = {name: np.stack([np.asarray(row[name]) for row in self.rows]) for name in self.rows[0]}
@@ -174,7 +176,12 @@ def _chair(d: _Draft) -> None:
         d.add(CYLINDER, (0, 0, seat / 2), (0.035, 0.035, seat / 2), colour=1)
         d.add(CYLINDER, (0, 0, 0.02), (x * 0.9, y * 0.9, 0.02), colour=1)
     if d.chance(0.85):
-        d.add(BOX, (0, y - 0.02, seat + back / 2), (x, d.between(0.015, 0.035), back / 2), colour=0 if d.chance(0.5) else 2)
+        d.add(
+            BOX,
+            (0, y - 0.02, seat + back / 2),
+            (x, d.between(0.015, 0.035), back / 2),
+            colour=0 if d.chance(0.5) else 2,
+        )
     if d.chance(0.4):
         for side in (-1, 1):
             d.add(BOX, (side * (x - 0.02), 0, seat + 0.2), (0.02, y, 0.02), colour=1)
@@ -258,7 +265,13 @@ def _vehicle(d: _Draft) -> None:
         d.add(BOX, (0, -y * 0.75, base + body * 0.9), (x * 0.8, y * 0.2, body * 0.7), colour=0)
     for sx in (-1, 1):
         for sy in (-1, 1):
-            d.add(CYLINDER, (sx * x, sy * y * 0.62, wheel), (wheel, wheel, 0.045), colour=1, turn=turn_y(np.pi / 2))
+            d.add(
+                CYLINDER,
+                (sx * x, sy * y * 0.62, wheel),
+                (wheel, wheel, 0.045),
+                colour=1,
+                turn=turn_y(np.pi / 2),
+            )
 
 
 def _sofa(d: _Draft) -> None:
@@ -301,19 +314,42 @@ def _animal(d: _Draft) -> None:
     radius = d.between(0.025, 0.06)
     for sx in (-1, 1):
         for sy in (-1, 1):
-            d.add(CYLINDER, (sx * girth * 0.6, sy * length * 0.6, body / 2), (radius, radius, body / 2), colour=0)
+            d.add(
+                CYLINDER,
+                (sx * girth * 0.6, sy * length * 0.6, body / 2),
+                (radius, radius, body / 2),
+                colour=0,
+            )
     head, lift = d.between(0.08, 0.18), d.between(0.0, 0.3)
     d.add(ELLIPSOID, (0, -length - head * 0.3, body + lift), (head * 0.8, head, head * 0.85), colour=0)
     if lift > 0.1:
-        d.add(CYLINDER, (0, -length * 0.9, body + lift / 2), (head * 0.45, head * 0.45, lift / 2 + 0.04), colour=0)
+        d.add(
+            CYLINDER,
+            (0, -length * 0.9, body + lift / 2),
+            (head * 0.45, head * 0.45, lift / 2 + 0.04),
+            colour=0,
+        )
     for side in (-1, 1):
         if d.chance(0.8):
             ear = (0.03, 0.025, d.between(0.05, 0.12))
-            d.add(ELLIPSOID, (side * head * 0.5, -length - head * 0.2, body + lift + head * 0.9), ear, colour=1)
+            d.add(
+                ELLIPSOID, (side * head * 0.5, -length - head * 0.2, body + lift + head * 0.9), ear, colour=1
+            )
     if d.chance(0.7):
-        d.add(CYLINDER, (0, length * 1.1, body + 0.05), (0.022, 0.022, 0.15), colour=1, turn=turn_x(float(d.rng.uniform(-1, 1))))
+        d.add(
+            CYLINDER,
+            (0, length * 1.1, body + 0.05),
+            (0.022, 0.022, 0.15),
+            colour=1,
+            turn=turn_x(float(d.rng.uniform(-1, 1))),
+        )
     if d.chance(0.6):
-        d.add(ELLIPSOID, (0, -length - head * 1.2, body + lift - 0.02), (head * 0.4, head * 0.5, head * 0.35), colour=2)
+        d.add(
+            ELLIPSOID,
+            (0, -length - head * 1.2, body + lift - 0.02),
+            (head * 0.4, head * 0.5, head * 0.35),
+            colour=2,
+        )
 
 
 def _plant(d: _Draft) -> None:
@@ -351,7 +387,13 @@ def _attach(d: _Draft, *, family: str, rate: float) -> None:
         spot[axis] = middle[axis] + sign * (half[axis] - 0.25 * size[axis])
         kind = int(d.rng.integers(0, 3))
         turn = turn_x(np.pi / 2) if kind == CYLINDER else None
-        d.add(kind, (spot[0], spot[1], spot[2]), (size[0], size[1], size[2]), colour=int(d.rng.integers(0, 3)), turn=turn)
+        d.add(
+            kind,
+            (spot[0], spot[1], spot[2]),
+            (size[0], size[1], size[2]),
+            colour=int(d.rng.integers(0, 3)),
+            turn=turn,
+        )
 
 
 FAMILIES: dict[str, Callable[[_Draft], None]] = {

@@ -1,8 +1,8 @@
-"""Primitive solids (box, ellipsoid, cylinder) with an optional carved-out part: occupancy, ray casting and colour, in numba.
+"""Primitive solids (box, ellipsoid, cylinder) with an optional carved-out part: occupancy, rays and colour, in numba.
 
 Each primitive is the unit solid of its kind under an affine map: ``local = inverse @ (point - centre)``, and a point is
-inside when its local coordinates lie in the unit box, ball or cylinder (axis = local z). The carved-out part is a second
-solid given in the same local coordinates. One representation therefore gives occupancy, exact ray hits and colour.
+inside when its local coordinates lie in the unit box, ball or cylinder (axis = local z). The carved-out part is a
+second solid given in the same local coordinates. One representation therefore gives occupancy, ray hits and colour.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def span_unit(  # type: ignore[no-untyped-def]
 ):
     """Entry and exit of a ray through a unit solid; (1, 0) when it misses."""
     enter, leave = -1e30, 1e30
-    if kind == ELLIPSOID or kind == CYLINDER:
+    if kind != BOX:
         a = dx * dx + dy * dy
         b = ox * dx + oy * dy
         c = ox * ox + oy * oy - 1.0
@@ -196,7 +196,11 @@ def pattern_mix(pattern: int, frequency: float, x: float, y: float, z: float, to
     if pattern == STRIPES:
         return 1.0 if np.sin(frequency * z) > 0.0 else 0.0
     if pattern == CHECKER:
-        cells = np.floor(frequency * x / np.pi) + np.floor(frequency * y / np.pi) + np.floor(frequency * z / np.pi)
+        cells = (
+            np.floor(frequency * x / np.pi)
+            + np.floor(frequency * y / np.pi)
+            + np.floor(frequency * z / np.pi)
+        )
         return 1.0 if int(cells) % 2 == 0 else 0.0
     if pattern == GRADIENT:
         return min(1.0, max(0.0, 0.5 + 0.5 * z / top))
@@ -212,7 +216,9 @@ def _occupancy(  # type: ignore[no-untyped-def]
     for n in range(kind.shape[0]):
         for axis in range(3):
             low[axis] = max(0, int(np.floor((centre[n, axis] - half[n, axis] + 0.5) * resolution - 0.5)))
-            high[axis] = min(resolution, int(np.ceil((centre[n, axis] + half[n, axis] + 0.5) * resolution + 0.5)))
+            high[axis] = min(
+                resolution, int(np.ceil((centre[n, axis] + half[n, axis] + 0.5) * resolution + 0.5))
+            )
         m = inverse[n]
         for i in range(low[0], high[0]):
             px = (i + 0.5) / resolution - 0.5 - centre[n, 0]

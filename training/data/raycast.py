@@ -1,4 +1,4 @@
-"""The camera of the procedural worlds: an exact numba ray caster from primitives and planes to colour, depth and mask."""
+"""The camera of the procedural worlds: an exact numba ray caster from primitives to colour, depth and mask."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Planes:
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """One directional light (direction towards it, camera frame), ambient share, colour, and whether it casts shadows."""
+    """One directional light (direction towards it, camera frame), ambient share, colour; may cast shadows."""
 
     direction: Floats  # 3
     ambient: float
@@ -105,7 +105,21 @@ def render(
 
 @numba.njit(cache=True)
 def _nearest(  # type: ignore[no-untyped-def]
-    kind, inverse, centre, radius_sq, carve_kind, carve_centre, carve_half, ox, oy, oz, dx, dy, dz, first, least
+    kind,
+    inverse,
+    centre,
+    radius_sq,
+    carve_kind,
+    carve_centre,
+    carve_half,
+    ox,
+    oy,
+    oz,
+    dx,
+    dy,
+    dz,
+    first,
+    least,
 ):
     """Nearest hit beyond ``least``: distance along the unit ray, owner (-1: none) and whether it is a carved face."""
     best, owner, carved = first, -1, False
@@ -218,7 +232,21 @@ def _render(  # type: ignore[no-untyped-def]
                 norm = 1.0 / np.sqrt(dx * dx + dy * dy + 1.0)
                 dx, dy, dz = dx * norm, dy * norm, norm
                 best, owner, carved = _nearest(
-                    kind, inverse, centre, radius_sq, carve_kind, carve_centre, carve_half, 0.0, 0.0, 0.0, dx, dy, dz, 1e29, 1e-6
+                    kind,
+                    inverse,
+                    centre,
+                    radius_sq,
+                    carve_kind,
+                    carve_centre,
+                    carve_half,
+                    0.0,
+                    0.0,
+                    0.0,
+                    dx,
+                    dy,
+                    dz,
+                    1e29,
+                    1e-6,
                 )
                 plane = -1
                 for p in range(plane_offset.shape[0]):
@@ -229,7 +257,9 @@ def _render(  # type: ignore[no-untyped-def]
                             best, plane = at, p
                 is_sample = sub == 0
                 if owner < 0 and plane < 0:
-                    level = sky_noise[1] * value_noise(dx * sky_noise[0], dy * sky_noise[0], 0.5, int(sky_noise[2]))
+                    level = sky_noise[1] * value_noise(
+                        dx * sky_noise[0], dy * sky_noise[0], 0.5, int(sky_noise[2])
+                    )
                     blend = min(1.0, max(0.0, 0.5 + 0.9 * dy))
                     for c in range(3):
                         base = (1 - blend) * sky[0, c] + blend * sky[1, c]
@@ -237,8 +267,16 @@ def _render(  # type: ignore[no-untyped-def]
                 else:
                     hx, hy, hz = best * dx, best * dy, best * dz
                     if plane >= 0:
-                        u = plane_axes[plane, 0, 0] * hx + plane_axes[plane, 0, 1] * hy + plane_axes[plane, 0, 2] * hz
-                        v = plane_axes[plane, 1, 0] * hx + plane_axes[plane, 1, 1] * hy + plane_axes[plane, 1, 2] * hz
+                        u = (
+                            plane_axes[plane, 0, 0] * hx
+                            + plane_axes[plane, 0, 1] * hy
+                            + plane_axes[plane, 0, 2] * hz
+                        )
+                        v = (
+                            plane_axes[plane, 1, 0] * hx
+                            + plane_axes[plane, 1, 1] * hy
+                            + plane_axes[plane, 1, 2] * hz
+                        )
                         scale = plane_frequency[plane]
                         mix = 0.65 * value_noise(u * scale, v * scale, 0.5, plane + 3)
                         mix += 0.35 * value_noise(u * scale * 3.7, v * scale * 3.7, 0.5, plane + 11)

@@ -1,7 +1,7 @@
 """A stream of fresh procedural examples between two processes: one writes a ring of files, the other draws batches.
 
-The ring keeps the newest examples; once it is full the writer keeps pace with half of what is drawn. Which examples share a
-batch depends on timing, so a streamed run is repeatable in its distribution, not bit for bit.
+The ring keeps the newest examples; once it is full the writer keeps pace with half of what is drawn. Which examples
+share a batch depends on timing, so a streamed run is repeatable in its distribution, not bit for bit.
 """
 
 from __future__ import annotations
@@ -116,7 +116,11 @@ def fill_ring(
         start = ring.num_written
         examples = [
             make_example(
-                stream=stream, index=start + i, mixture=mixture, size=preset.image_size, resolution=preset.resolution
+                stream=stream,
+                index=start + i,
+                mixture=mixture,
+                size=preset.image_size,
+                resolution=preset.resolution,
             )
             for i in range(chunk)
         ]

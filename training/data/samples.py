@@ -117,7 +117,7 @@ def _try_example(rng: Generator, mixture: Mixture, size: int, resolution: int) -
 
 
 class _DepthWarp:
-    """What a monocular estimator does to depth: wrong relief, low-frequency error, grain. The target stays where it is."""
+    """What a monocular estimator does to depth: wrong relief, slow error, grain. The target stays where it is."""
 
     def __init__(self, rng: Generator, middle: float) -> None:
         self.middle = middle

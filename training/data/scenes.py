@@ -1,4 +1,4 @@
-"""Procedural scenes: an object alone (isolated), among clutter and occluders (composited), or in a shifted "real" world."""
+"""Procedural scenes: an object alone (isolated), among clutter (composited), or in a shifted "real" world."""
 
 from __future__ import annotations
 
@@ -53,12 +53,16 @@ def make_scene(rng: Generator, kind: SceneKind) -> Scene:
     scale = float(np.exp(rng.uniform(np.log(0.1), np.log(2.0))))
     focal = float(np.exp(rng.uniform(np.log(1.0), np.log(2.2))))
     alone = kind == "isolated"
-    elevation = np.deg2rad(rng.uniform(8, 50) if alone else rng.uniform(0 if shifted else 2, 60 if shifted else 55))
+    elevation = np.deg2rad(
+        rng.uniform(8, 50) if alone else rng.uniform(0 if shifted else 2, 60 if shifted else 55)
+    )
     azimuth = np.deg2rad(rng.uniform(-45, 45)) - np.pi / 2
     share = rng.uniform(0.5, 0.92) if alone else rng.uniform(0.22, 0.85)
     distance = focal * scale * float(np.linalg.norm(high - low)) / share
     centre = np.array([0.0, 0.0, -low[2] * scale])
-    backward = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    backward = np.array(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+    )
     eye = centre + distance * backward
     spread = (1.0 - share) * (0.3 if alone else 0.45)
     offset = rng.uniform(-spread, spread, 2)
@@ -128,8 +132,14 @@ def _look(eye: Floats, at: Floats, *, roll: float, offset: Floats) -> Floats:
     return (np.eye(3) + k + k @ k / (1.0 + ray[2])) @ rolled
 
 
-def _surroundings(  # noqa: PLR0913 - one scene's numbers
-    rng: Generator, scale: float, distance: float, eye: Floats, centre: Floats, backward: Floats, shifted: bool
+def _surroundings(
+    rng: Generator,
+    scale: float,
+    distance: float,
+    eye: Floats,
+    centre: Floats,
+    backward: Floats,
+    shifted: bool,
 ) -> list[tuple[Primitives, int]]:
     parts = []
     for _ in range(int(rng.integers(2, 11 if shifted else 8))):
@@ -144,16 +154,18 @@ def _surroundings(  # noqa: PLR0913 - one scene's numbers
             turn = rng.uniform(0, 2 * np.pi)
             c, s = np.cos(turn), np.sin(turn)
             spin = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]]) * size
-            parts.append((other.mapped(spin, spot + [0, 0, -other.bounds()[0][2] * size]), CLUTTER))
+            parts.append((other.mapped(spin, spot + np.array([0, 0, -other.bounds()[0][2] * size])), CLUTTER))
         else:
             half = scale * rng.uniform(0.08, 0.4, 3)
-            parts.append((_single(rng, half, spot + [0, 0, half[2]]), CLUTTER))
+            parts.append((_single(rng, half, spot + np.array([0, 0, half[2]])), CLUTTER))
     if rng.random() < (0.7 if shifted else 0.55):
         along = rng.uniform(0.35, 0.75) * distance
         size = scale * along / distance * rng.uniform(0.1, 0.42)
         edge = centre + scale * rng.uniform(-0.5, 0.5, 3)
         toward = (eye - edge) / np.linalg.norm(eye - edge)
-        parts.append((_single(rng, size * rng.uniform(0.4, 1.2, 3), edge + toward * (distance - along)), OCCLUDER))
+        parts.append(
+            (_single(rng, size * rng.uniform(0.4, 1.2, 3), edge + toward * (distance - along)), OCCLUDER)
+        )
     return parts
 
 
@@ -207,7 +219,9 @@ def _planes(
 
 def _light(rng: Generator, rotation: Floats, *, alone: bool) -> Light:
     if alone:
-        return Light(direction=_unit(np.array([-0.4, -0.8, -0.5])), ambient=0.45, tint=np.ones(3), shadows=False)
+        return Light(
+            direction=_unit(np.array([-0.4, -0.8, -0.5])), ambient=0.45, tint=np.ones(3), shadows=False
+        )
     direction = rng.normal(size=3)
     direction[2] = abs(direction[2]) + 0.5
     return Light(
@@ -226,7 +240,12 @@ def _sky(rng: Generator, *, alone: bool) -> Sky:
     if rng.random() < 0.6:
         colours[:2] = 0.5 * colours[:2] + 0.45
     frequency = float(np.exp(rng.uniform(np.log(2.0), np.log(30.0))))
-    return Sky(colours=colours, frequency=frequency, amount=float(rng.uniform(0.0, 0.9)), seed=int(rng.integers(1, 999)))
+    return Sky(
+        colours=colours,
+        frequency=frequency,
+        amount=float(rng.uniform(0.0, 0.9)),
+        seed=int(rng.integers(1, 999)),
+    )
 
 
 def _unit(vector: Floats) -> Floats:

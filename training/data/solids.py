@@ -54,7 +54,9 @@ def solid_from_mesh(vertices: Floats, faces: NDArray[np.int64], *, resolution: i
         weights = np.stack([1 - u[inside] - v[inside], u[inside], v[inside]], axis=1)
         chosen = corners[divisions == count]
         for chunk in np.array_split(chosen, max(1, len(chosen) * len(weights) // 2_000_000)):
-            cells = np.floor((np.einsum("wc,fcx->fwx", weights, chunk).reshape(-1, 3) + 0.5) * resolution).astype(int)
+            cells = np.floor(
+                (np.einsum("wc,fcx->fwx", weights, chunk).reshape(-1, 3) + 0.5) * resolution
+            ).astype(int)
             kept = cells[((cells >= 0) & (cells < resolution)).all(axis=1)]
             grid[tuple(kept.T)] = True
     if not grid.any():

@@ -42,7 +42,13 @@ class MixedSource:
     """Part of each batch from the demonstrations, the rest replayed procedural examples."""
 
     def __init__(
-        self, demonstrations: DemonstrationSet, replay: DemonstrationSet | None, *, batch_size: int, replay_share: float, seed: int
+        self,
+        demonstrations: DemonstrationSet,
+        replay: DemonstrationSet | None,
+        *,
+        batch_size: int,
+        replay_share: float,
+        seed: int,
     ) -> None:
         if len(demonstrations) == 0:
             raise ValueError("there are no demonstrations to train on")
@@ -56,9 +62,15 @@ class MixedSource:
         count = self.batch_size - self.num_replayed
         parts = []
         if count:
-            parts.append(self.demonstrations.rows(torch.randint(len(self.demonstrations), (count,), generator=generator)))
+            parts.append(
+                self.demonstrations.rows(
+                    torch.randint(len(self.demonstrations), (count,), generator=generator)
+                )
+            )
         if self.replay is not None and self.num_replayed:
-            parts.append(self.replay.rows(torch.randint(len(self.replay), (self.num_replayed,), generator=generator)))
+            parts.append(
+                self.replay.rows(torch.randint(len(self.replay), (self.num_replayed,), generator=generator))
+            )
         return DemonstrationBatch(
             condition=joined([part.condition for part in parts]),
             shape=torch.cat([part.shape for part in parts]),
@@ -70,7 +82,9 @@ class MixedSource:
 class PreferenceSource:
     """Preference pairs, drawn with replacement by the step's own generator."""
 
-    def __init__(self, condition: ConditionBatch, chosen: Tensor, rejected: Tensor, *, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, condition: ConditionBatch, chosen: Tensor, rejected: Tensor, *, batch_size: int, seed: int
+    ) -> None:
         if len(condition) == 0:
             raise ValueError("there are no preference pairs to train on")
         self.condition, self.chosen, self.rejected = condition, chosen, rejected
@@ -125,18 +139,29 @@ def procedural_set(
     preset = vae.preset
     examples = [
         make_example(
-            stream=stream, index=start + i, mixture=mixture, size=preset.image_size, resolution=preset.resolution
+            stream=stream,
+            index=start + i,
+            mixture=mixture,
+            size=preset.image_size,
+            resolution=preset.resolution,
         )
         for i in range(count)
     ]
     grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
     views = [
-        views_tensor(*(np.stack([getattr(e, f"{view}_{part}") for e in examples]) for part in ("rgb", "mask", "points")))
+        views_tensor(
+            *(
+                np.stack([getattr(e, f"{view}_{part}") for e in examples])
+                for part in ("rgb", "mask", "points")
+            )
+        )
         for view in ("crop", "full")
     ]
     return DemonstrationSet(
         condition=ConditionBatch(
-            crop=views[0], full=views[1], box=torch.from_numpy(np.stack([example.box for example in examples]))
+            crop=views[0],
+            full=views[1],
+            box=torch.from_numpy(np.stack([example.box for example in examples])),
         ),
         shape=torch.cat([vae.encode(chunk)[0] for chunk in grids.split(16)]),
         layout=torch.from_numpy(np.stack([example.layout for example in examples])),

@@ -13,7 +13,10 @@ def depth_loss(
     predicted: DepthPrediction, *, log_depth: Tensor, known: Tensor, log_focal: Tensor
 ) -> dict[str, Tensor]:
     """``log_depth`` (B, H, W) is meant only where ``known``; every term is a mean and does not change with scale."""
-    assert predicted.log_depth.shape == log_depth.shape == known.shape, (predicted.log_depth.shape, log_depth.shape)
+    assert predicted.log_depth.shape == log_depth.shape == known.shape, (
+        predicted.log_depth.shape,
+        log_depth.shape,
+    )
     gap = (predicted.log_depth - log_depth) * known
     count = known.flatten(1).sum(dim=1).clamp(min=1)
     middle = _masked_median(gap, known)

@@ -7,7 +7,12 @@ from torch.nn import functional as F
 
 
 def flow_dpo_loss(
-    policy_chosen: Tensor, policy_rejected: Tensor, reference_chosen: Tensor, reference_rejected: Tensor, *, beta: float
+    policy_chosen: Tensor,
+    policy_rejected: Tensor,
+    reference_chosen: Tensor,
+    reference_rejected: Tensor,
+    *,
+    beta: float,
 ) -> Tensor:
     """B losses softplus(beta * [(policy - reference)(chosen) - (policy - reference)(rejected)]) of velocity errors.
 

@@ -19,7 +19,12 @@ class Estimate:
 
     def as_dict(self) -> dict[str, float]:
         """For reports, rounded to four digits."""
-        return {"mean": round(self.mean, 4), "low": round(self.low, 4), "high": round(self.high, 4), "n": self.count}
+        return {
+            "mean": round(self.mean, 4),
+            "low": round(self.low, 4),
+            "high": round(self.high, 4),
+            "n": self.count,
+        }
 
 
 def bootstrap_mean(values: ArrayLike, *, seed: int = 0, draws: int = 2000) -> Estimate:

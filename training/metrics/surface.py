@@ -16,14 +16,14 @@ def chamfer_distance(first: Points, second: Points) -> float:
 
 
 def f_score(first: Points, second: Points, *, threshold: float) -> float:
-    """Harmonic mean of the shares of points within ``threshold`` of the other set. Below 30 000 points it has a floor."""
+    """Harmonic mean of the shares of points within ``threshold`` of the other set; few points set it a floor."""
     there, back = _nearest(first, second)
     precision, recall = float((there <= threshold).mean()), float((back <= threshold).mean())
     return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
 
 
 def surface_points(grid: NDArray[np.bool_], *, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """``count`` points on the exposed voxel faces of a grid of the unit cube, uniform by area; ValueError when empty."""
+    """``count`` points on the exposed voxel faces of a unit cube's grid, uniform by area; ValueError when empty."""
     if not grid.any():
         raise ValueError("an empty grid has no surface")
     padded = np.pad(grid, 1)

@@ -1,8 +1,8 @@
-"""Flow matching of shape and layout: pre-training, mid-training and supervised fine-tuning differ only in their data."""
+"""Flow matching of shape and layout: pre-training and supervised fine-tuning differ only in their data."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -27,8 +27,8 @@ class TimeSampler:
 class FlowMatchingObjective:
     """Mean squared velocity error at sampled times, with condition dropout and point-map dropout."""
 
-    times: TimeSampler = TimeSampler()
-    weights: LayoutWeights = LayoutWeights()
+    times: TimeSampler = field(default_factory=TimeSampler)
+    weights: LayoutWeights = field(default_factory=LayoutWeights)
     condition_dropout: float = 0.1
     points_dropout: float = 0.1
 

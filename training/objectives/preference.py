@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ class PreferenceObjective:
 
     reference: GeometryModel
     beta: float = 100.0
-    times: TimeSampler = TimeSampler()
+    times: TimeSampler = field(default_factory=TimeSampler)
 
     def loss(
         self, model: GeometryModel, batch: PreferenceBatch, generator: torch.Generator
