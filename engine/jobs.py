@@ -15,7 +15,7 @@ from typing import Any
 from celery import Celery
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -41,8 +41,9 @@ QUEUES: Mapping[str, str] = {
     "train_run": "train",
 }
 
-#: How long a message may be under way before the sweep sends it again.
-LOST_AFTER = timedelta(seconds=60)
+#: How long a message may wait in its queue before the sweep takes it for lost. Longer than a queue is usually long:
+#: a message sent twice is harmless, but a long queue sent again each minute would never end.
+LOST_AFTER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +209,7 @@ def _send_again(job: Job, *, now: datetime) -> bool:
     return send(job)
 
 
-def _held(hold: Hold) -> Any:
+def _held(hold: Hold) -> QuerySet[Job]:
     return Job.objects.filter(
         pk=hold.job_id, attempts=hold.attempt, status__in=[JobStatus.PENDING, JobStatus.SENT]
     )

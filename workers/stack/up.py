@@ -112,13 +112,15 @@ def _application_environment(host: str) -> dict[str, str]:
 
 
 def _prepare(supervisor: Supervisor, *, port: int) -> None:
-    _manage(supervisor, "migrate", "migrate", "--noinput", "--skip-checks")
-    _manage(supervisor, "seed", "seed_demo", "--skip-checks")
+    # The port: the bucket lets pages of this address read it.
+    environment = {"PORT": str(port)}
+    _manage(supervisor, "migrate", "migrate", "--noinput", "--skip-checks", environment=environment)
+    _manage(supervisor, "seed", "seed_demo", "--skip-checks", environment=environment)
 
 
-def _manage(supervisor: Supervisor, step: str, *arguments: str) -> None:
+def _manage(supervisor: Supervisor, step: str, *arguments: str, environment: Mapping[str, str]) -> None:
     command = (sys.executable, str(PROJECT / "manage.py"), *arguments)
-    supervisor.run_step(step, command, environment={"PORT": str(port)}, folder=PROJECT)
+    supervisor.run_step(step, command, environment=environment, folder=PROJECT)
 
 
 def _as_service(process: AppProcess, *, home: Home, host: str, port: int) -> Service:
