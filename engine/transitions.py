@@ -89,13 +89,13 @@ def record_creations(rows: Iterable[models.Model], *, by: Actor, reason: str = "
     created = list(rows)
     StateChange.objects.bulk_create(
         StateChange(
-            model=row._meta.model_name,
+            model=row._meta.model_name or "",
             object_id=row.pk,
             old="",
             new=_status(row),
             actor_id=by.user_id,
             actor_name=by.name,
-            reason=reason,
+            reason=reason[:REASON_LENGTH],
         )
         for row in created
     )
@@ -131,11 +131,8 @@ def _move(moves: Sequence[Move], *, by: Actor) -> int:
     now = timezone.now()
     for number, move in enumerate(moves):
         old = _status(move.row)
-        update = (
-            type(move.row)
-            ._default_manager.filter(pk=move.row.pk, status=old, **move.guard)
-            .query.chain(sql.UpdateQuery)
-        )
+        rows = type(move.row)._default_manager.filter(pk=move.row.pk, status=old, **move.guard)
+        update: Any = rows.query.chain(sql.UpdateQuery)  # its stubs lack what Django's own update() calls
         update.add_update_values({"status": move.to.value, **move.changes})
         update_sql, params = update.get_compiler(connection=connection).as_sql()
         key = move.row._meta.pk.column

@@ -72,7 +72,7 @@ def upload_mesh(*, user_id: int, case_id: int, data: bytes, name: str) -> Artist
             case,
             ArtistCaseStatus.UPLOADED,
             by=Actor(user_id=user_id),
-            reason=f"uploaded {name}",
+            reason="uploaded " + name.replace("\x00", ""),
             changes={"upload_key": upload_key, "report": None},
         )
         jobs.enqueue(

@@ -28,13 +28,17 @@ log = logging.getLogger(__name__)
 WORKER = Actor(name="worker")
 JPEG = "image/jpeg"
 CAMERA = ("fx", "fy", "cx", "cy")
+#: What a form may say of a point-map file; modelzoo.depth_files reads it.
+NUMBERS = (*CAMERA, "depth_scale", "baseline", "doffs")
+MAY_BE_NEGATIVE = frozenset({"cx", "cy", "doffs"})
+ARRAYS = frozenset({"points", "depth", "disparity"})
 #: First bytes > suffix of the files that may bring a point map.
 POINT_MAP_MAGIC = {b"PK\x03\x04": ".npz", b"ply\n": ".ply", b"ply\r": ".ply", b"\x89PNG": ".png"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointMapUpload:
-    """A file that gives a photograph's depth, and the form beside it: depth_scale, fx, fy, cx, cy."""
+    """A file that gives a photograph's depth, and the form beside it: fx, fy, cx, cy, depth_scale, ..."""
 
     data: bytes
     filename: str
@@ -227,18 +231,21 @@ def _read_upload(upload: PointMapUpload | None) -> _Upload | None:
     form = _read_form(upload.form)
     if suffix == ".npz":
         _check_npz(upload.data)
-    if suffix == ".png" and not {"fx", "fy", "cx", "cy", "depth_scale"} <= form.keys():
+    if suffix == ".png" and not set(CAMERA) <= form.keys():
         raise BadInput(
-            "A depth .png needs the fields fx, fy, cx, cy (pixels) and depth_scale (units per metre, 1000 for mm).",
+            "A depth .png needs the camera's fields fx, fy, cx and cy in pixels (and depth_scale, units per metre, "
+            "unless it holds millimetres).",
             code="bad_point_map",
         )
     key = blobs.put(upload.data, suffix=suffix, content_type="application/octet-stream")
     return _Upload(key=key, form=form)
 
 
-def _read_form(form: dict[str, Any]) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for name in (*CAMERA, "depth_scale"):
+def _read_form(form: dict[str, Any]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    if str(form.get("metric", "true")).lower() == "false":
+        numbers["metric"] = "false"
+    for name in NUMBERS:
         value = form.get(name)
         if value in (None, ""):
             continue
@@ -246,7 +253,7 @@ def _read_form(form: dict[str, Any]) -> dict[str, float]:
             number = float(value)
         except (TypeError, ValueError) as error:
             raise BadInput(f"{name} must be a number, not {value!r}.", code="bad_point_map") from error
-        if not math.isfinite(number) or (number <= 0 and name in {"fx", "fy", "depth_scale"}):
+        if not math.isfinite(number) or (number <= 0 and name not in MAY_BE_NEGATIVE):
             raise BadInput(f"{name} must be a positive finite number, not {value!r}.", code="bad_point_map")
         numbers[name] = number
     if 0 < len(numbers.keys() & set(CAMERA)) < len(CAMERA):
@@ -260,9 +267,10 @@ def _check_npz(data: bytes) -> None:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
         raise BadInput("The .npz is damaged; save it anew with numpy.savez.", code="bad_point_map") from error
-    if not names & {"points", "depth"}:
+    if not names & ARRAYS:
         raise BadInput(
-            f"The .npz must hold an array named points (H x W x 3) or depth (H x W), not {sorted(names)}.",
+            f"The .npz must hold an array named points (H x W x 3), depth or disparity (H x W), "
+            f"not {', '.join(sorted(names)) or 'none'}.",
             code="bad_point_map",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
 SWEEP_BATCH = 200
+MAX_DRAFT_CHARS = 8_000_000
 BEAT = Actor(name="beat")
 
 __all__ = ["NothingToClaim", "claim", "expire_leases", "heartbeat", "release", "save_draft", "skip"]
@@ -81,6 +83,7 @@ def save_draft(
     Raises DraftConflict when another window saved a newer one. Raises LeaseLost when the lease is gone; the draft is
     kept even then, unless it is older than what is there or the work was submitted.
     """
+    _check_draft(draft)
     held = _own(user_id=user_id, assignment=assignment)
     live = _live(held, lease_token=lease_token, now=now)
     changes: dict[str, Any] = {"draft": draft, "draft_version": version + 1}
@@ -223,6 +226,18 @@ def _own(*, user_id: int, assignment: UUID) -> Assignment:
     if held is None:
         raise NotFound("There is no such assignment of yours.")
     return held
+
+
+def _check_draft(draft: dict[str, Any]) -> None:
+    """Raises BadInput for what PostgreSQL's JSON cannot hold, or nobody should send."""
+    try:
+        text = json.dumps(draft, allow_nan=False)
+    except ValueError as error:
+        raise BadInput("A draft must be plain JSON: its numbers must be finite.") from error
+    if "\\u0000" in text:
+        raise BadInput("A draft must not contain the character U+0000.")
+    if len(text) > MAX_DRAFT_CHARS:
+        raise BadInput(f"A draft may have {MAX_DRAFT_CHARS} characters of JSON at most, not {len(text)}.")
 
 
 def _live(held: Assignment, *, lease_token: UUID, now: datetime) -> Any:

@@ -19,6 +19,7 @@ from engine.models import Assignment, Image, Job, MaskEdit, TargetObject
 from engine.services import submissions
 from engine.services.candidates import add_batches
 from engine.services.masks import MaskStats, read_mask, read_png
+from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.states import Stage, TargetStatus
 from engine.transitions import Actor, Move, record_creations
@@ -80,11 +81,11 @@ def submit_object(
         user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
     )
 
-    def prepare(held: Assignment) -> Callable[[], Judged]:
-        _check_choices(held, targets, discard)
+    def prepare(work: OwnWork) -> Callable[[], Judged]:
+        _check_choices(work, targets, discard)
         if discard is not None:
-            return partial(_discard, held, because=discard.strip())
-        return partial(_confirm, held, _store(held, targets), by=Actor(user_id=user_id))
+            return partial(_discard, work.row, because=discard.strip())
+        return partial(_confirm, work, _store(work, targets), by=Actor(user_id=user_id))
 
     return submissions.settle(
         submission, stage=Stage.OBJECT, unsent=_as_sent(targets, discard), prepare=prepare
@@ -98,7 +99,7 @@ def request_refinement(
 
     Raises LeaseLost without a live lease and BadInput (bad_mask, bad_request) for drawings that will not do.
     """
-    held = submissions.read_own(user_id=user_id, assignment=assignment, stage=Stage.OBJECT)
+    held = read_own_work(user_id=user_id, assignment=assignment, stage=Stage.OBJECT).row
     submissions.require_live(held, lease_token=lease_token, now=now, unsent=None)
     image = held.task.image
     _check_box(request.box, image)
@@ -122,16 +123,16 @@ def request_refinement(
     return job
 
 
-def _confirm(held: Assignment, stored: Sequence[_Stored], *, by: Actor) -> Judged:
-    taxonomy = {row["key"]: row["id"] for row in held.taxonomy}  # type: ignore[attr-defined]
-    known = {row["mask_sha256"]: row for row in held.image_targets}  # type: ignore[attr-defined]
+def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
+    held = work.row
+    known = {target.mask_sha256: target for target in work.targets}
     rows: list[TargetObject] = []
     moves: list[Move] = []
     for one in stored:
-        row = _target_row(held, one, taxonomy_id=taxonomy.get(one.choice.taxonomy_key))
+        row = _target_row(held, one, taxonomy_id=work.taxonomy.get(one.choice.taxonomy_key or ""))
         twin = known.get(one.mask.sha256)
         if twin is not None:  # a proposal, confirmed as it stands; _check_choices refused every other twin
-            row.pk, row.status = twin["id"], TargetStatus.PROPOSED
+            row.pk, row.status = twin.id, TargetStatus.PROPOSED
             fields = {"label": row.label, "taxonomy_entry_id": row.taxonomy_entry_id, "flags": row.flags}
             moves.append(Move(row=row, to=TargetStatus.CONFIRMED, changes=fields))
         rows.append(row)
@@ -145,11 +146,10 @@ def _confirm(held: Assignment, stored: Sequence[_Stored], *, by: Actor) -> Judge
     MaskEdit.objects.bulk_create(
         MaskEdit(project_id=held.project_id, assignment=held, target_id=row.pk) for row in rows
     )
-    round_now = submissions.open_round_of(held)
     batches = add_batches(
         targets=rows,
-        round_id=round_now.id if round_now else None,
-        num_candidates=round_now.num_candidates if round_now else held.project.num_candidates,
+        round_id=work.round_id,
+        num_candidates=work.round.num_candidates if work.round else work.project.num_candidates,
     )
     record_creations([*new, *batches], by=by)
     answer = {"targets": [row.pk for row in rows], "batches": [batch.pk for batch in batches]}
@@ -183,25 +183,21 @@ def _proposal(held: Assignment, pk: int) -> TargetObject:
     )
 
 
-def _check_choices(held: Assignment, targets: Sequence[ObjectChoice], discard: str | None) -> None:
+def _check_choices(work: OwnWork, targets: Sequence[ObjectChoice], discard: str | None) -> None:
     if discard is not None and targets:
         raise BadInput("Send targets or a discard, not both.")
     if discard is not None and not 0 < len(discard.strip()) <= 200:
         raise BadInput("A discard needs a reason of 1 to 200 characters.")
     if discard is None and not 0 < len(targets) <= MAX_TARGETS:
         raise BadInput(f"Send 1 to {MAX_TARGETS} targets, or a discard with its reason.")
-    keys = {row["key"] for row in held.taxonomy}  # type: ignore[attr-defined]
-    proposed = {
-        row["id"]
-        for row in held.image_targets
-        if row["status"] == TargetStatus.PROPOSED  # type: ignore[attr-defined]
-    }
+    proposed = {target.id for target in work.targets if target.status == TargetStatus.PROPOSED}
     for choice in targets:
         if not 0 < len(choice.label.strip()) <= 120:
             raise BadInput("Each target needs a label of 1 to 120 characters: name the object.")
-        if choice.taxonomy_key is not None and choice.taxonomy_key not in keys:
+        if choice.taxonomy_key is not None and choice.taxonomy_key not in work.taxonomy:
             raise BadInput(
-                f"There is no taxonomy entry {choice.taxonomy_key!r}; send one of {', '.join(sorted(keys))}, or null."
+                f"There is no taxonomy entry {choice.taxonomy_key!r}; send one of "
+                f"{', '.join(sorted(work.taxonomy))}, or null."
             )
         if choice.proposal_id is not None and choice.proposal_id not in proposed:
             raise BadInput(
@@ -211,10 +207,10 @@ def _check_choices(held: Assignment, targets: Sequence[ObjectChoice], discard: s
             raise BadInput(f"A target has at most {MAX_FLAGS} flags of 1 to 40 characters each.")
 
 
-def _store(held: Assignment, choices: Sequence[ObjectChoice]) -> list[_Stored]:
+def _store(work: OwnWork, choices: Sequence[ObjectChoice]) -> list[_Stored]:
     """Reads all masks, refuses twins, then stores them; nothing is stored when one of them will not do."""
-    image = held.task.image
-    known = {row["mask_sha256"]: row for row in held.image_targets}  # type: ignore[attr-defined]
+    image = work.row.task.image
+    known = {target.mask_sha256: target for target in work.targets}
     masks = [read_mask(choice.mask_png, width=image.width, height=image.height) for choice in choices]
     if len({mask.sha256 for mask in masks}) < len(masks):
         raise BadInput(
@@ -222,9 +218,10 @@ def _store(held: Assignment, choices: Sequence[ObjectChoice]) -> list[_Stored]:
         )
     for mask in masks:
         twin = known.get(mask.sha256)
-        if twin is not None and twin["status"] != TargetStatus.PROPOSED:
+        if twin is not None and twin.status != TargetStatus.PROPOSED:
             raise BadInput(
-                "A target with exactly this mask was already taken from this photograph; choose another object.",
+                "A target with exactly this mask was already taken from this photograph, or set aside: "
+                "choose another object, or draw the mask anew.",
                 code="bad_mask",
             )
     return [

@@ -16,6 +16,7 @@ from engine.errors import BadInput, StaleTransition
 from engine.models import ArtistCase, Assignment, Comparison, Selection
 from engine.selectors.tasks import shown_order
 from engine.services import submissions
+from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
 from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TaskStatus
@@ -75,9 +76,9 @@ def submit_pick(
         user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
     )
 
-    def prepare(held: Assignment) -> Callable[[], Judged]:
-        check_pick(result, ids=held.batch_candidates)  # type: ignore[attr-defined]  # annotated by read_own
-        return partial(_record_pick, held, result)
+    def prepare(work: OwnWork) -> Callable[[], Judged]:
+        check_pick(result, ids=work.candidates)
+        return partial(_record_pick, work, result)
 
     return submissions.settle(submission, stage=Stage.PICK, unsent=_as_sent(result), prepare=prepare)
 
@@ -95,14 +96,15 @@ def escalate_pick(
     if len(note) > MAX_NOTE:
         raise BadInput(f"The note must be at most {MAX_NOTE} characters, not {len(note)}.")
     for attempt in range(submissions.ATTEMPTS):
-        held = submissions.read_own(user_id=user_id, assignment=assignment, stage=Stage.PICK)
+        work = read_own_work(user_id=user_id, assignment=assignment, stage=Stage.PICK)
+        held = work.row
         if held.status == AssignmentStatus.ESCALATED and held.lease_token == lease_token:
             return held
         unsent = {"escalate": {"reason": reason, "note": note}}
         submissions.require_live(held, lease_token=lease_token, now=now, unsent=unsent)
         try:
             with transaction.atomic():
-                _record_escalation(held, reason=reason, note=note, now=now)
+                _record_escalation(work, reason=reason, note=note, now=now)
             return held
         except (StaleTransition, IntegrityError):
             if attempt == submissions.ATTEMPTS - 1:
@@ -136,9 +138,9 @@ def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
         )
 
 
-def _record_pick(held: Assignment, result: PickResult) -> Judged:
-    round_now = submissions.open_round_of(held)
-    alpha = round_now.alpha if round_now else held.project.alpha
+def _record_pick(work: OwnWork, result: PickResult) -> Judged:
+    held = work.row
+    alpha = work.round.alpha if work.round else work.project.alpha
     rating = rating_of(shape_rating=result.shape_rating, texture_rating=result.texture_rating)
     Comparison.objects.bulk_create(
         Comparison(
@@ -153,7 +155,7 @@ def _record_pick(held: Assignment, result: PickResult) -> Judged:
         for order, pair in enumerate(result.comparisons)
     )
     Selection.objects.create(
-        **_common(held),
+        **_common(work),
         winner_id=result.winner,
         mode=result.mode,
         shape_rating=result.shape_rating,
@@ -172,9 +174,10 @@ def _record_pick(held: Assignment, result: PickResult) -> Judged:
     return Judged(answer={"winner": result.winner, "rating": rating, "layout_requested": wanted})
 
 
-def _record_escalation(held: Assignment, *, reason: str, note: str, now: datetime) -> None:
+def _record_escalation(work: OwnWork, *, reason: str, note: str, now: datetime) -> None:
+    held = work.row
     by = Actor(user_id=held.annotator_id)
-    Selection.objects.create(**_common(held), mode=held.project.stage2_mode, none_because=reason, note=note)
+    Selection.objects.create(**_common(work), mode=work.project.stage2_mode, none_because=reason, note=note)
     own = Move(
         row=held,
         to=AssignmentStatus.ESCALATED,
@@ -197,27 +200,23 @@ def _record_escalation(held: Assignment, *, reason: str, note: str, now: datetim
 
 def _open_case(held: Assignment, *, reason: str, note: str, by: Actor) -> None:
     """A case for the target, unless one is open already."""
-    if (
-        ArtistCase.objects.filter(target_id=held.task.target_id)
-        .exclude(status=ArtistCaseStatus.ACCEPTED)
-        .exists()
-    ):
+    target_id = held.task.target_id
+    assert target_id is not None, "the database refuses a pick task without a target"
+    if ArtistCase.objects.filter(target_id=target_id).exclude(status=ArtistCaseStatus.ACCEPTED).exists():
         return
     case = ArtistCase.objects.create(
-        project_id=held.project_id, target_id=held.task.target_id, assignment=held, reason=reason, note=note
+        project_id=held.project_id, target_id=target_id, assignment=held, reason=reason, note=note
     )
     record_creation(case, by=by, reason=reason)
 
 
-def _common(held: Assignment) -> dict[str, Any]:
-    round_now = submissions.open_round_of(held)
-    candidates: list[int] = held.batch_candidates  # type: ignore[attr-defined]  # annotated by read_own
+def _common(work: OwnWork) -> dict[str, Any]:
     return {
-        "project_id": held.project_id,
-        "assignment": held,
-        "batch_id": held.task.batch_id,
-        "round_id": round_now.id if round_now else None,
-        "shown_order": shown_order(held.uuid, candidates),
+        "project_id": work.row.project_id,
+        "assignment": work.row,
+        "batch_id": work.row.task.batch_id,
+        "round_id": work.round_id,
+        "shown_order": shown_order(work.row.uuid, work.candidates),
     }
 
 

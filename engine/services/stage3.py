@@ -15,6 +15,7 @@ from django.db import transaction
 from engine.errors import BadInput, NotFound
 from engine.models import Alignment, Assignment, Candidate, LayoutProposal, PointMap
 from engine.services import submissions
+from engine.services.own_work import OwnWork
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import open_pose_task
 from engine.states import PointMapStatus, Stage
@@ -59,16 +60,17 @@ def record_layout_proposal(
         )
         if candidate is None:
             raise NotFound(f"There is no candidate {candidate_id}.")
-        proposal, _ = LayoutProposal.objects.get_or_create(
+        same_maker = LayoutProposal.objects.filter(
+            candidate=candidate, checkpoint=checkpoint_id, source=source
+        )
+        proposal = same_maker.first() or LayoutProposal.objects.create(
+            project_id=candidate.project_id,
             candidate=candidate,
             checkpoint_id=checkpoint_id,
             source=source,
-            defaults={
-                "project_id": candidate.project_id,
-                "pose": pose_json(pose),
-                "mask_iou": mask_iou,
-                "fallbacks": list(fallbacks),
-            },
+            pose=pose_json(pose),
+            mask_iou=mask_iou,
+            fallbacks=list(fallbacks),
         )
         open_pose_task(candidate=candidate, by=WORKER)
     return proposal
@@ -89,13 +91,13 @@ def submit_pose(
         user_id=user_id, assignment=assignment, lease_token=lease_token, key=key, seconds=seconds, now=now
     )
 
-    def prepare(held: Assignment) -> Callable[[], Judged]:
+    def prepare(work: OwnWork) -> Callable[[], Judged]:
         _check_numbers(result)
-        point_map = _point_map_of(held)
+        point_map = _point_map_of(work.row)
         unit = "m" if point_map is not None and point_map.metric else "pointmap"
         return partial(
             _record_alignment,
-            held,
+            work,
             result,
             pose=_read_pose(result, unit=unit),
             approximate=point_map is None or point_map.approximate,
@@ -114,12 +116,14 @@ def pose_json(pose: Pose) -> dict[str, Any]:
     }
 
 
-def _record_alignment(held: Assignment, result: PoseResult, *, pose: Pose, approximate: bool) -> Judged:
+def _record_alignment(work: OwnWork, result: PoseResult, *, pose: Pose, approximate: bool) -> Judged:
+    held = work.row
+    assert held.task.candidate_id is not None, "the database refuses a pose task without a candidate"
     alignment = Alignment.objects.create(
         project_id=held.project_id,
         assignment=held,
         candidate_id=held.task.candidate_id,
-        proposal_id=held.newest_proposal,  # type: ignore[attr-defined]  # annotated by read_own
+        proposal_id=work.newest_proposal,
         pose=pose_json(pose),
         approximate=approximate,
         mask_iou=result.mask_iou,

@@ -9,25 +9,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import JSONObject
+from django.db.models import F
 
-from engine import access
-from engine.errors import BadInput, IdempotencyConflict, LeaseLost, NoAccess, NotFound, StaleTransition
-from engine.models import (
-    AnnotationTask,
-    Assignment,
-    Candidate,
-    LayoutProposal,
-    Membership,
-    Round,
-    TargetObject,
-    TaxonomyEntry,
-)
+from engine.errors import BadInput, IdempotencyConflict, LeaseLost, StaleTransition
+from engine.models import AnnotationTask, Assignment
+from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import announce_queue
-from engine.states import AssignmentStatus, RoundStatus, Stage, TaskStatus
+from engine.states import AssignmentStatus, Stage, TaskStatus
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
@@ -48,13 +37,6 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenRound:
-    id: int
-    alpha: float
-    num_candidates: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Judged:
     """What writing a judgement gave: the answer for the caller and other rows that move with it."""
 
@@ -67,22 +49,23 @@ def settle(
     *,
     stage: Stage,
     unsent: dict[str, Any],
-    prepare: Callable[[Assignment], Callable[[], Judged]],
+    prepare: Callable[[OwnWork], Callable[[], Judged]],
 ) -> dict[str, Any]:
     """The answer to this submit: the stored one for a repeat, else what the judgement gives.
 
-    ``prepare`` gets the assignment as ``read_own`` reads it, checks what was sent, stores blobs, and returns what
+    ``prepare`` gets the assignment and what lies around it, checks what was sent, stores blobs, and returns what
     writes the judgement inside the transaction; both may run again when somebody else was faster. Raises
     IdempotencyConflict for a second submit under another key, and LeaseLost, after keeping ``unsent`` in the draft,
     when the lease is not live.
     """
     _check(submission)
     for attempt in range(ATTEMPTS):
-        held = read_own(user_id=submission.user_id, assignment=submission.assignment, stage=stage)
+        work = read_own_work(user_id=submission.user_id, assignment=submission.assignment, stage=stage)
+        held = work.row
         if held.status == AssignmentStatus.SUBMITTED:
             return _stored_answer(held, key=submission.key)
         require_live(held, lease_token=submission.lease_token, now=submission.now, unsent=unsent)
-        write = prepare(held)
+        write = prepare(work)
         try:
             with transaction.atomic():
                 return _write(held, submission, write)
@@ -90,31 +73,6 @@ def settle(
             if attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("unreachable")
-
-
-def read_own(*, user_id: int, assignment: UUID, stage: Stage) -> Assignment:
-    """The person's assignment of ``stage`` with everything a submit must know, in one statement.
-
-    Carries project, task, image, point map, batch and candidate, and as attributes the open round, the taxonomy,
-    the image's targets and the batch's candidates. Raises NotFound for other people's, NoAccess when the person may
-    no longer annotate, BadInput when it is of another stage.
-    """
-    held = _own_assignments(user_id).filter(uuid=assignment).first()
-    if held is None:
-        raise NotFound("There is no such assignment of yours.")
-    if not held.may_annotate:
-        raise NoAccess("You may no longer annotate in this project.")
-    if held.stage != stage:
-        raise BadInput(
-            f"This assignment is of the stage {held.stage}; what was sent is not of this stage but of {stage}."
-        )
-    return held
-
-
-def open_round_of(held: Assignment) -> OpenRound | None:
-    """The project's open round at the time ``held`` was read."""
-    found: dict[str, Any] | None = held.open_round  # type: ignore[attr-defined]  # annotated by read_own
-    return OpenRound(**found) if found else None
 
 
 def require_live(
@@ -187,44 +145,6 @@ def _check(submission: Submission) -> None:
 def _stored_answer(held: Assignment, *, key: str) -> dict[str, Any]:
     if held.submit_key != key:
         raise IdempotencyConflict("This assignment was already submitted, under another Idempotency-Key.")
+    assert held.answer is not None, "the database refuses a submitted assignment without an answer"
     answer: dict[str, Any] = held.answer
     return answer
-
-
-def _own_assignments(user_id: int) -> QuerySet[Assignment]:
-    return (
-        Assignment.objects.filter(annotator_id=user_id)
-        .select_related("project", "task__image__point_map", "task__target", "task__batch", "task__candidate")
-        .annotate(
-            may_annotate=Exists(
-                Membership.objects.filter(
-                    user_id=user_id,
-                    project_id=OuterRef("project_id"),
-                    role__in=access.MAY_ANNOTATE | access.ALWAYS,
-                )
-            ),
-            open_round=Subquery(
-                Round.objects.filter(project_id=OuterRef("project_id"), status=RoundStatus.OPEN).values(
-                    row=JSONObject(id="id", alpha="alpha", num_candidates="num_candidates")
-                )[:1]
-            ),
-            taxonomy=ArraySubquery(
-                TaxonomyEntry.objects.filter(project_id=OuterRef("project_id")).values(
-                    row=JSONObject(id="id", key="key", label="label")
-                )
-            ),
-            image_targets=ArraySubquery(
-                TargetObject.objects.filter(image_id=OuterRef("task__image_id")).values(
-                    row=JSONObject(id="id", status="status", mask_sha256="mask_sha256")
-                )
-            ),
-            batch_candidates=ArraySubquery(
-                Candidate.objects.filter(batch_id=OuterRef("task__batch_id")).order_by("index").values("id")
-            ),
-            newest_proposal=Subquery(
-                LayoutProposal.objects.filter(candidate_id=OuterRef("task__candidate_id"))
-                .order_by("-id")
-                .values("id")[:1]
-            ),
-        )
-    )

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from engine.errors import DraftConflict, LeaseLost, NotFound
+from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound
 from engine.models import AnnotationTask, Assignment, Project, StateChange
 from engine.selectors.queues import NothingToClaim, queue_depths
 from engine.services import leases
@@ -309,3 +309,12 @@ class TestDrafts:
         held = claim(people.ana.pk, project, Stage.OBJECT)
         with pytest.raises(NotFound):
             self.save(held, user_id=people.bob.pk)
+
+    @pytest.mark.parametrize("draft", [{"x": float("nan")}, {"x": "a\x00b"}, {"x": "y" * 8_000_001}])
+    def test_a_draft_that_no_row_can_hold_is_refused(
+        self, project: Project, people: People, draft: dict[str, Any]
+    ) -> None:
+        make_bare_images(project, how_many=1)
+        held = claim(people.ana.pk, project, Stage.OBJECT)
+        with pytest.raises(BadInput, match="draft"):
+            self.save(held, draft=draft)

@@ -273,6 +273,10 @@ class TestEscalation:
         assert claim(held.annotator_id, project, Stage.OBJECT).task_id == again.pk
         assert Selection.objects.get().note == "two objects in one mask"
 
+    def test_a_long_note_is_kept_whole(self, held: Assignment) -> None:
+        escalate(held, "mask_wrong", "n" * 2000)
+        assert len(Selection.objects.get().note) == 2000
+
     def test_twice_is_once(self, held: Assignment) -> None:
         assert escalate(held).pk == escalate(held, now=LATER).pk
         assert ArtistCase.objects.count() == Selection.objects.count() == 1

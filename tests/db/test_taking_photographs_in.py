@@ -117,7 +117,7 @@ def test_a_file_with_points_is_read_rather_than_guessed(
         (PointMapUpload(data=b"x,y,z\n1,2,3\n", filename="p.csv"), "p.csv is none of"),
         (PointMapUpload(data=b"PK\x03\x04 broken", filename="p.npz"), "damaged"),
         (PointMapUpload(data=npz_bytes("colours"), filename="p.npz"), "named points"),
-        (PointMapUpload(data=photo_bytes(), filename="d.png"), "depth_scale"),
+        (PointMapUpload(data=photo_bytes(), filename="d.png"), "fx, fy, cx and cy"),
         (PointMapUpload(data=PLY, filename="p.ply", form={"fx": "wide"}), "fx must be a number"),
         (PointMapUpload(data=PLY, filename="p.ply", form={"fx": 60}), "all of fx"),
         (PointMapUpload(data=PLY, filename="p.ply", form={"depth_scale": -1}), "positive"),

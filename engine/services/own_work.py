@@ -1,0 +1,121 @@
+"""Reads what a submit must know of the person's own assignment, in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Exists, OuterRef, Subquery
+from django.db.models.functions import JSONObject
+
+from engine import access
+from engine.errors import BadInput, NoAccess, NotFound
+from engine.models import (
+    Assignment,
+    Candidate,
+    LayoutProposal,
+    Membership,
+    Project,
+    Round,
+    TargetObject,
+    TaxonomyEntry,
+)
+from engine.states import RoundStatus, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRound:
+    """The project's open round."""
+
+    id: int
+    alpha: float
+    num_candidates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownTarget:
+    """A target that the photograph has already."""
+
+    id: int
+    status: str
+    mask_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnWork:
+    """A person's assignment (with project, task, image, point map, batch) and what lies around it."""
+
+    row: Assignment
+    round: OpenRound | None
+    taxonomy: Mapping[str, int]  # key > id
+    targets: Sequence[KnownTarget]  # of the image
+    candidates: Sequence[int]  # of the batch, by index
+    newest_proposal: int | None  # of the candidate
+
+    @property
+    def project(self) -> Project:
+        return self.row.project
+
+    @property
+    def round_id(self) -> int | None:
+        return self.round.id if self.round else None
+
+
+def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
+    """The person's assignment of ``stage``. One statement.
+
+    Raises NotFound for other people's, NoAccess when the person may no longer annotate, BadInput when it is of
+    another stage.
+    """
+    found = (
+        Assignment.objects.filter(annotator_id=user_id, uuid=assignment)
+        .select_related("project", "task__image__point_map", "task__batch")
+        .annotate(may_annotate=_may_annotate(user_id), **_surroundings())
+        .first()
+    )
+    if found is None:
+        raise NotFound("There is no such assignment of yours.")
+    if not found.may_annotate:
+        raise NoAccess("You may no longer annotate in this project.")
+    if found.stage != stage:
+        raise BadInput(
+            f"This assignment is of the stage {found.stage}; what was sent is not of this stage but of {stage}."
+        )
+    around: dict[str, Any] = {name: found.__dict__[name] for name in _surroundings()}
+    return OwnWork(
+        row=found,
+        round=OpenRound(**around["open_round"]) if around["open_round"] else None,
+        taxonomy={entry["key"]: entry["id"] for entry in around["taxonomy"]},
+        targets=tuple(KnownTarget(**target) for target in around["image_targets"]),
+        candidates=tuple(around["batch_candidates"]),
+        newest_proposal=around["newest_proposal"],
+    )
+
+
+def _may_annotate(user_id: int) -> Exists:
+    roles = access.MAY_ANNOTATE | access.ALWAYS
+    return Exists(
+        Membership.objects.filter(user_id=user_id, project_id=OuterRef("project_id"), role__in=roles)
+    )
+
+
+def _surroundings() -> dict[str, Any]:
+    rounds = Round.objects.filter(project_id=OuterRef("project_id"), status=RoundStatus.OPEN)
+    entries = TaxonomyEntry.objects.filter(project_id=OuterRef("project_id"))
+    targets = TargetObject.objects.filter(image_id=OuterRef("task__image_id"))
+    candidates = Candidate.objects.filter(batch_id=OuterRef("task__batch_id")).order_by("index")
+    proposals = LayoutProposal.objects.filter(candidate_id=OuterRef("task__candidate_id")).order_by("-id")
+    return {
+        "open_round": Subquery(
+            rounds.values(row=JSONObject(id="id", alpha="alpha", num_candidates="num_candidates"))[:1]
+        ),
+        "taxonomy": ArraySubquery(entries.values(row=JSONObject(id="id", key="key"))),
+        "image_targets": ArraySubquery(
+            targets.values(row=JSONObject(id="id", status="status", mask_sha256="mask_sha256"))
+        ),
+        "batch_candidates": ArraySubquery(candidates.values("id")),
+        "newest_proposal": Subquery(proposals.values("id")[:1]),
+    }
