@@ -68,7 +68,12 @@ class LeadsRows(Rows):
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         reach = reach_of(request)
-        if field is not None and db_field.name == "project" and not reach.all_projects:
+        if (
+            field is not None
+            and field.queryset is not None
+            and db_field.name == "project"
+            and not reach.all_projects
+        ):
             field.queryset = field.queryset.filter(pk__in=reach.projects_for(ALWAYS))
         return field
 

@@ -10,6 +10,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, include, path
 
 from engine.admin.members import may_look
@@ -36,7 +37,7 @@ class ConsoleSite(admin.AdminSite):
         target = request.GET.get("next") or resolve_url("admin:index")
         return redirect_to_login(target, login_url=settings.LOGIN_URL)
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**(extra_context or {}), **overview(request)})
 
     def get_urls(self) -> list[URLResolver | URLPattern]:

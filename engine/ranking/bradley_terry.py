@@ -87,4 +87,5 @@ def _log_probabilities(gap: Floats, tie: float) -> Floats:
     """(M, 3): left wins, right wins, equal."""
     logits = np.stack([gap / 2, -gap / 2, np.full_like(gap, tie)], axis=1)
     highest = logits.max(axis=1, keepdims=True)
-    return logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
+    logs: Floats = logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True))
+    return logs

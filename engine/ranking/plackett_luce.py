@@ -48,4 +48,5 @@ def fit_top_one(
         ), slope + prior_precision * strengths
 
     strengths: Floats = minimize(loss, np.zeros(num_items), jac=True, method="L-BFGS-B").x
-    return strengths - strengths.mean()
+    centred: Floats = strengths - strengths.mean()
+    return centred

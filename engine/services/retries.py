@@ -35,7 +35,9 @@ def _ask_for_point_map(job: Job, actor: Actor) -> None:
     with transaction.atomic():
         point_map = PointMap.objects.select_for_update().get(image_id=job.payload["image_id"])
         if point_map.status == PointMapStatus.REFUSED:
-            transition(point_map, PointMapStatus.PENDING, by=actor, reason="tried again", changes={"detail": ""})
+            transition(
+                point_map, PointMapStatus.PENDING, by=actor, reason="tried again", changes={"detail": ""}
+            )
         _ask_again(job)
 
 

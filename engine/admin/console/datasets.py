@@ -98,7 +98,7 @@ def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
         "judged": version.counts.get("judgements", {}),
         "excluded": excluded(version.exclusions),
         "page_of_examples": examples,
-        "examples": _examples(examples.object_list),
+        "examples": _examples(list(examples.object_list)),
         "runs": runs_of(version.project_id).filter(dataset_version=version),
         "panels": _panels(version),
         "may_drive": reach_of(request).may_in(version.project_id, MAY_DRIVE),

@@ -9,7 +9,7 @@ from django import forms
 
 from engine.errors import BadInput
 from engine.models import Checkpoint, Project
-from engine.services.runs import SETTINGS
+from engine.services.runs import SETTINGS, Setting
 
 ALPHA_HELP = "A winner's rating must reach it: (mean of the two marks, less 1) / 4. Marks 3 and 3 give 0.5."
 
@@ -44,19 +44,13 @@ class StartRunForm(forms.Form):
     )
 
     def __init__(self, *args: Any, objective: str, bases: Iterable[Checkpoint], **kwargs: Any) -> None:
-        super().__init__(*args, auto_id=f"{objective}-%s", **kwargs)
+        kwargs["auto_id"] = f"{objective}-%s"  # two of these forms stand on one page
+        super().__init__(*args, **kwargs)
         choice = self.fields["base_checkpoint"]
         assert isinstance(choice, forms.TypedChoiceField)
         choice.choices = [(base.pk, f"{base.name} ({base.status.lower()})") for base in bases]
         for setting in SETTINGS[objective]:
-            field_type = forms.IntegerField if setting.kind is int else forms.FloatField
-            self.fields[setting.name] = field_type(
-                label=setting.label,
-                initial=setting.default,
-                min_value=setting.low,
-                max_value=setting.high,
-                help_text=setting.help,
-            )
+            self.fields[setting.name] = _field(setting)
 
     def settings(self) -> dict[str, Any]:
         """What was chosen for the objective."""
@@ -65,6 +59,13 @@ class StartRunForm(forms.Form):
             for name, value in self.cleaned_data.items()
             if name not in {"base_checkpoint", "seed"}
         }
+
+
+def _field(setting: Setting) -> forms.Field:
+    said: dict[str, Any] = {"label": setting.label, "initial": setting.default, "help_text": setting.help}
+    if setting.kind is int:
+        return forms.IntegerField(min_value=int(setting.low), max_value=int(setting.high), **said)
+    return forms.FloatField(min_value=setting.low, max_value=setting.high, **said)
 
 
 def require_valid(form: forms.Form) -> dict[str, Any]:
