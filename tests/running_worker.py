@@ -24,7 +24,7 @@ from workers.tasks import artists, candidates, housekeeping, layouts, masks, poi
 #: Importing them registers what becomes of the rows whose jobs die, which `sweep` needs in this process.
 REGISTERED = (artists, candidates, layouts, masks, point_maps, training)
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 240  # for machines that are busy with something else; nothing is asserted about time
+PATIENCE_S = 300  # for machines that are busy with something else; nothing is asserted about time
 
 _running: list[RunningWorker] = []
 

@@ -34,8 +34,8 @@ def untrained_checkpoint(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def registered(folder: Path, *, name: str, weights: bytes | None = None) -> Checkpoint:
-    """The folder's checkpoint as a VERIFIED row; ``weights`` replaces what is stored, to spoil it."""
+def registered(folder: Path, *, name: str, weights: bytes | None = None, verified: bool = True) -> Checkpoint:
+    """The folder's checkpoint as a row; ``weights`` replaces what is stored, to spoil it."""
     manifest = checkpoint.read_manifest(folder)
     stored = (folder / checkpoint.WEIGHTS_NAME).read_bytes() if weights is None else weights
     row = checkpoints.register(
@@ -47,7 +47,8 @@ def registered(folder: Path, *, name: str, weights: bytes | None = None) -> Chec
         run_id=None,
         actor=TESTER,
     )
-    checkpoints.verify(checkpoint_id=row.pk, actor=TESTER)
+    if verified:
+        checkpoints.verify(checkpoint_id=row.pk, actor=TESTER)
     return row
 
 

@@ -60,7 +60,10 @@ def ensure_current() -> Loaded:
             earlier = deployments.history().filter(generation__lt=wanted.generation)
             loaded = any(_try(slot, one) for one in earlier[:EARLIER_TO_TRY])
     if slot.current is None:
-        raise EngineError("No deployed checkpoint can be loaded.", code="nothing_loads", permanent=False)
+        wanted.refresh_from_db(fields=["swap_error"])
+        raise EngineError(
+            f"No deployed checkpoint can be loaded: {wanted.swap_error}", code="nothing_loads", permanent=False
+        )
     checkpoint = Checkpoint.objects.only("pk").get(sha256=slot.current.sha256)
     return Loaded(serving=slot.current, checkpoint_id=checkpoint.pk)
 

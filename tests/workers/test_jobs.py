@@ -11,15 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.utils import timezone
-from PIL import Image as Pillow
 from pytest_django.fixtures import Settings
 
 from engine import blobs, jobs
 from engine.models import CandidateBatch, Job, Project, StateChange
 from engine.states import BatchStatus, JobStatus
-from tests.factories import encode, make_batch, make_image, make_target
+from tests.factories import make_batch, make_image, make_target
+from tests.pictures import DISC, photograph_with_a_disc
 from tests.running_worker import RunningWorker, finished, running_worker, database_url
 from workers import celery as celery_module
 from workers import pixels
@@ -29,23 +28,13 @@ from workers.tasks import housekeeping
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def photograph_with_a_disc() -> tuple[bytes, np.ndarray]:
-    """A red disc on a green ground with noise, and where the disc is."""
-    rows, columns = np.mgrid[:120, :160]
-    disc = (columns - 90) ** 2 + (rows - 60) ** 2 < 35**2
-    noise = np.random.default_rng(0).integers(-20, 20, (120, 160, 1))
-    picture = np.where(disc[..., None], [200, 40, 40], [40, 150, 60]) + noise
-    return encode(Pillow.fromarray(picture.clip(0, 255).astype(np.uint8)), "PNG"), disc
-
-
 def refinement(project: Project, *, key: str) -> Job:
     return jobs.enqueue(kind="refine_mask", key=key, payload=payload_of_refinement(project), project_id=project.pk)
 
 
 def payload_of_refinement(project: Project) -> dict[str, Any]:
-    photograph, _ = photograph_with_a_disc()
     return {
-        "image_key": blobs.put(photograph, suffix=".png", content_type="image/png"),
+        "image_key": blobs.put(photograph_with_a_disc(), suffix=".png", content_type="image/png"),
         "mask_key": None,
         "foreground_key": None,
         "background_key": None,
@@ -72,9 +61,8 @@ def test_a_refinement_comes_back_as_a_mask_and_its_message_twice_changes_nothing
 ) -> None:
     job = finished(refinement(project, key="first"))
     assert job.status == JobStatus.DONE, job.error
-    _, disc = photograph_with_a_disc()
     found = pixels.mask(job.result["mask_key"])
-    assert (found & disc).sum() / (found | disc).sum() > 0.9
+    assert (found & DISC).sum() / (found | DISC).sum() > 0.9
 
     moves = StateChange.objects.filter(model="job", object_id=job.pk)
     before = (job.attempts, job.ended_at, moves.count())

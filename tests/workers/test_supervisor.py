@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,18 @@ def test_a_second_start_on_the_same_home_is_refused_with_the_way_out(home: Path)
     assert f"already runs on {home} (process {first.process.pid})" in output
     assert "make stop" in output
     first.stop()
+
+
+def test_a_taken_port_is_named_before_anything_starts(home: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = [sys.executable, "-m", "workers.stack", "up", "--home", home, "--port", str(port)]
+        refused = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert f"port {port} of 127.0.0.1 is taken" in refused.stderr
+    assert not (home / "postgres").exists()
 
 
 @pytest.mark.parametrize(
