@@ -61,7 +61,7 @@ def cells_of(
     points = (coords[:, None] * cell + inner[None] + 0.5) / resolution - 0.5
     flat = points.reshape(-1, 3)
     field = (-resolution * _distances(item.solids, flat)).astype(np.float32)
-    colour = np.clip(ALBEDO_SHARE * object_colour(item, flat), 0, 1) ** DISPLAY_GAMMA
+    colour = display_colour(item, flat)
     normal = np.zeros_like(flat)
     near = np.abs(field) < 1.0
     normal[near] = _outward(item.solids, flat[near])
@@ -70,10 +70,15 @@ def cells_of(
     return ObjectCells(
         coords=coords,
         field=field.reshape(shape),
-        colour=colour.reshape(*shape, 3).astype(np.float32),
+        colour=colour.reshape(*shape, 3),
         surface=surface.reshape(*shape, 3).astype(np.float32),
         normal=normal.reshape(*shape, 3).astype(np.float32),
     )
+
+
+def display_colour(item: ProceduralObject, points: NDArray[np.floating]) -> Floats:
+    """Evenly lit colours (M, 3) in [0, 1], as a photograph would show them, of the surface nearest to each point."""
+    return (np.clip(ALBEDO_SHARE * object_colour(item, points), 0, 1) ** DISPLAY_GAMMA).astype(np.float32)
 
 
 def _outward(solids: Primitives, points: NDArray[np.float64]) -> NDArray[np.float64]:

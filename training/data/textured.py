@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from modelzoo.conditioning import crop_square
 from modelzoo.contracts import Intrinsics
 from modelzoo.models.cells import active_cells
 from modelzoo.texture_conditioning import crop_camera
-from training.data.cells import ObjectCells, cells_of, object_field, perturbed
-from training.data.scenes import SceneKind, make_scene, render_scene
+from training.data.cells import ObjectCells, cells_of, display_colour, object_field, perturbed
+from training.data.raycast import Rendering
+from training.data.scenes import Scene, SceneKind, make_scene, points_from_depth, render_scene
 
 MIN_MASK_PIXELS = 60  # of the 64 x 64 view that finds the crop
 
@@ -57,6 +58,8 @@ def draw_textured_sample(*, stream: int, index: int, size: int, grid: int) -> Te
     field = object_field(scene.target, resolution=4 * grid)
     given = perturbed(field, rng, amplitude=float(rng.choice([0.3, 0.8, 1.5])))
     coords = active_cells(torch.from_numpy(given > 0)[None], grid=grid, max_cells=1536)[0].numpy()
+    content = cells_of(scene.target, coords, grid=grid)
+    gain = _exposure(scene, seen, crop)
     return TexturedSample(
         rgb=seen.rgb,
         mask=seen.mask,
@@ -66,8 +69,23 @@ def draw_textured_sample(*, stream: int, index: int, size: int, grid: int) -> Te
         translation=scene.translation.astype(np.float32),
         scale=scene.scale,
         occupancy=(1 / (1 + np.exp(-np.clip(3 * given, -12, 12)))).astype(np.float16),
-        cells=cells_of(scene.target, coords, grid=grid),
+        cells=replace(content, colour=np.clip(content.colour * gain, 0, 1)),
     )
+
+
+def _exposure(scene: Scene, seen: Rendering, camera: Intrinsics) -> NDArray[np.float32]:
+    """What evens out exposure and tint (3): true colours times this have the photograph's mean over the mask.
+
+    A photograph does not tell a bright thing in shade from a dark one in the sun, and people compare a candidate with
+    the photograph; only shading within the object is left for the model to take out.
+    """
+    shown = seen.mask & np.isfinite(seen.depth)
+    if shown.sum() < MIN_MASK_PIXELS:
+        return np.ones(3, np.float32)
+    points = points_from_depth(seen.depth, camera)[shown]
+    true = display_colour(scene.target, (points - scene.translation) @ scene.rotation / scene.scale)
+    ratio = (seen.rgb[shown].mean(axis=0) / 255) / np.maximum(true.mean(axis=0), 0.02)
+    return np.clip(ratio, 0.25, 3.0).astype(np.float32)
 
 
 def jittered_pose(
