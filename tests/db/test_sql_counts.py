@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from engine.models import Assignment, Job, Project
 from engine.selectors.queues import NothingToClaim
@@ -68,6 +69,24 @@ def test_taking_a_task_is_one_statement(project: Project, people: People) -> Non
     [taking] = [sql for sql in statements if "SKIP LOCKED" in sql]
     assert len(statements) == 2
     assert "t.status = 'OPEN'" in taking and "engine_statechange" in taking and "open_slots - 1" in taking
+
+
+def test_taking_a_task_reads_the_head_of_the_queue_alone(project: Project, people: People) -> None:
+    make_bare_images(project, how_many=1)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO engine_annotationtask "
+            "(project_id, stage, image_id, status, priority, open_slots, num_judgements, overlap, created_at) "
+            "SELECT project_id, stage, image_id, CASE WHEN n % 2 = 0 THEN 'OPEN' ELSE 'DONE' END, n % 5, 1, 0, 1, now() "
+            "FROM engine_annotationtask, generate_series(1, 5000) n"
+        )
+        cursor.execute("ANALYZE engine_annotationtask")
+        with counted_sql() as statements:
+            claim(people.ana.pk, project, Stage.OBJECT)
+        [taking] = [sql for sql in statements if "SKIP LOCKED" in sql]
+        cursor.execute(f"EXPLAIN {taking}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+    assert "Index Scan using task_next_open" in plan and "Sort" not in plan, plan
 
 
 def test_a_claim_costs_the_same_with_more_work_and_more_people(project: Project, people: People) -> None:

@@ -225,7 +225,7 @@ def test_a_job_that_was_never_sent_is_sent_by_the_sweep() -> None:
         assert jobs.sweep(now=job.created_at + timedelta(seconds=11)) == 0
         job.refresh_from_db()
         assert job.status == JobStatus.SENT and job.sent_at is not None
-        assert jobs.sweep(now=job.sent_at + timedelta(minutes=2)) == 1
+        assert jobs.sweep(now=job.sent_at + jobs.LOST_AFTER + timedelta(seconds=1)) == 1
 
 
 @pytest.mark.django_db
