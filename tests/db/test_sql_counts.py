@@ -77,7 +77,8 @@ def test_taking_a_task_reads_the_head_of_the_queue_alone(project: Project, peopl
         cursor.execute(
             "INSERT INTO engine_annotationtask "
             "(project_id, stage, image_id, status, priority, open_slots, num_judgements, overlap, created_at) "
-            "SELECT project_id, stage, image_id, CASE WHEN n % 2 = 0 THEN 'OPEN' ELSE 'DONE' END, n % 5, 1, 0, 1, now() "
+            "SELECT project_id, stage, image_id, "
+            "CASE WHEN n % 2 = 0 THEN 'OPEN' ELSE 'DONE' END, n % 5, 1, 0, 1, now() "
             "FROM engine_annotationtask, generate_series(1, 5000) n"
         )
         cursor.execute("ANALYZE engine_annotationtask")
