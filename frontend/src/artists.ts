@@ -42,7 +42,7 @@ class QueuePage {
     const link = pageUrl.artistCase(this.config.project.slug, row.id);
     return h("tr", { data: { case: String(row.id) } },
       h("td", {}, h("img", { class: "case-thumb", src: row.photo.thumbnail_url, alt: "" })), h("td", {}, h("strong", { text: row.label })),
-      h("td", { text: REASONS[row.reason] ?? row.reason }), h("td", { class: "caption", text: row.note }),
+      h("td", { text: REASONS[row.reason] ?? row.reason }), h("td", {}, h("a", { href: link, text: row.note || "no note" })),
       h("td", {}, h("div", { class: "row" }, statusBadge(row.status), row.claimed_by && h("span", { class: "caption", text: row.claimed_by }))),
       h("td", {}, h("a", { class: "button", href: link, text: "Open" })));
   }
@@ -89,7 +89,7 @@ class CasePage {
         h("p", { text: REASONS[found.reason] ?? found.reason }), found.note && h("blockquote", { class: "notice", text: found.note }),
         h("p", { class: "caption", text: `${found.photo.name} · ${found.target.flags.join(", ") || "no flags"}` }),
         found.claimed_by && h("p", { class: "caption", text: mine ? "You work on it." : `${found.claimed_by} works on it.` }),
-        h("div", { class: "row" }, found.status === "OPEN" && act("claim", "Take this case", "primary"), mine && (found.status === "CLAIMED" || found.status === "REWORK") && act("release", "Give it back"),
+        h("div", { class: "row" }, found.status === "OPEN" && act("claim", "Claim this case", "primary"), mine && (found.status === "CLAIMED" || found.status === "REWORK") && act("release", "Give it back"),
           h("a", { class: "button", href: found.photo.url, target: "_blank", rel: "noopener", text: "Photo" }), h("a", { class: "button", href: found.target.mask_url, target: "_blank", rel: "noopener", text: "Mask" }))),
       found.report && this.report(found),
       mine && (found.status === "CLAIMED" || found.status === "REWORK") && h("div", { class: "panel stack" }, h("h2", { text: "Upload" }),

@@ -7,6 +7,7 @@ import { bytesFromBase64, maskPng, maskPngBase64, packedRows } from "../src/tool
 import { clampScale, degreesOf, dragScale, nudge, uniformScale, withDegrees } from "../src/tools/pose_edit";
 import { judge, numComparisons, startTournament } from "../src/tools/tournament";
 import { angleBetween } from "../src/viewer/frames";
+import { parseSplatPly } from "../src/viewer/splat_points";
 import { parsePointCloud } from "../src/viewer/point_cloud_file";
 
 const drawn = (mask: Mask) => Array.from({ length: mask.height }, (_, y) => [...mask.data.subarray(y * mask.width, (y + 1) * mask.width)].map((c) => (c ? "#" : ".")).join(""));
@@ -185,4 +186,21 @@ describe("point cloud files", () => {
     expect(() => parsePointCloud(new ArrayBuffer(50))).toThrow("C8PC");
     expect(() => parsePointCloud(new ArrayBuffer(5))).toThrow("header");
   });
+});
+
+describe("splat files", () => {
+  it("give centres and colours of the splats that can be seen", () => {
+    const names = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0"];
+    const head = `ply\nformat binary_little_endian 1.0\nelement vertex 2\n${names.map((n) => `property float ${n}\n`).join("")}end_header\n`;
+    const rows = Float32Array.of(0.1, 0.2, 0.3, 0, 10, -10, 3, Math.log(0.01), 9, 9, 9, 0, 0, 0, -8, 0);
+    const file = new Uint8Array([...new TextEncoder().encode(head), ...new Uint8Array(rows.buffer)]);
+    const { positions, colours, meanScale } = parseSplatPly(file.buffer);
+    expect(positions).toHaveLength(3);
+    expect(positions[1]).toBeCloseTo(0.2);
+    expect([colours[1], colours[2]]).toEqual([1, 0]);
+    expect(colours[0]).toBeCloseTo(0.214, 2);
+    expect(meanScale).toBeCloseTo(0.01);
+  });
+
+  it("are refused when they are something else", () => expect(() => parseSplatPly(new ArrayBuffer(100))).toThrow(RangeError));
 });

@@ -51,7 +51,9 @@ export class LabelPanel {
   private matches(): { key: string; label: string }[] {
     const text = this.input.value.trim().toLowerCase();
     const isExact = this.taxonomy.some((entry) => entry.label.toLowerCase() === text);
-    return isExact ? [...this.taxonomy] : this.taxonomy.filter((entry) => entry.label.toLowerCase().includes(text) || entry.key.includes(text));
+    if (isExact || !text) return [...this.taxonomy];
+    // Last comes what was typed, as it is: free text that merely resembles a name must stay possible.
+    return [...this.taxonomy.filter((entry) => entry.label.toLowerCase().includes(text) || entry.key.includes(text)), { key: "", label: this.input.value.trim() }];
   }
 
   private list(): void {
@@ -62,8 +64,8 @@ export class LabelPanel {
       h("button", {
         type: "button", role: "option", tabindex: -1, "aria-selected": String(taxonomy_key ? entry.key === taxonomy_key : isTyping && i === this.highlighted),
         on: { mousedown: (event) => event.preventDefault(), click: () => this.choose(entry.label) },
-      }, entry.label));
-    replace(this.options, ...(items.length ? items : [h("p", { class: "caption", text: "Not in the list: kept as free text." })]));
+      }, entry.label, !entry.key && h("span", { class: "caption", text: "free text" })));
+    replace(this.options, ...items);
     this.options.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }
 

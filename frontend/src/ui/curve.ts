@@ -28,7 +28,9 @@ export function mountCurve(box: HTMLElement): void {
   const bar = h("div");
   const place = h("div");
   const nothing = h("p", { class: "caption", text: "Nothing yet." });
-  box.append(h("div", { class: "row spread" }, status, progress), h("div", { class: "progress" }, bar), nothing, place);
+  // A server that tells the status has drawn its own.
+  if (!box.dataset.status) box.append(h("div", { class: "row spread" }, status, progress), h("div", { class: "progress" }, bar));
+  box.append(nothing, place);
   const interval = Number(box.dataset.interval) || 2000;
   let plot: uPlot | null = null, names = "", wait = interval;
   const poll = async () => {

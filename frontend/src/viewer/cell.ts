@@ -1,6 +1,7 @@
 /** One candidate in its own small studio: preview first, then the full mesh, and splats if they are asked for. */
-import type { CanvasTexture, PerspectiveCamera, WebGLRenderer } from "three";
+import type { CanvasTexture, PerspectiveCamera } from "three";
 import type { PoseJson } from "../net/contract";
+import type { Renderer } from "./context";
 import { OBJECT_UP } from "./frames";
 import { loadModel } from "./models";
 import type { Look, Model } from "./models";
@@ -22,7 +23,8 @@ export class Cell {
   private pendingSplats: Promise<void> | null = null;
   private isGone = false;
 
-  constructor(readonly source: CellSource, backdrop: CanvasTexture, private readonly renderer: WebGLRenderer, private readonly dirty: () => void) {
+  /** ``dirty``: what the cell shows has changed. ``wanted``: it only wants to be drawn once more. */
+  constructor(readonly source: CellSource, backdrop: CanvasTexture, private readonly renderer: Renderer, private readonly dirty: () => void, private readonly wanted: () => void) {
     this.studio = new Studio(backdrop, OBJECT_UP);
     this.studio.addObjectFloor();
   }
@@ -59,7 +61,7 @@ export class Cell {
 
   draw(camera: PerspectiveCamera): void {
     this.studio.lightFrom(camera);
-    this.renderer.render(this.studio.scene, camera);
+    this.renderer.gl.render(this.studio.scene, camera);
   }
 
   dispose(): void {
@@ -80,11 +82,10 @@ export class Cell {
       this.state = "loading splats…";
       this.dirty();
       try {
-        const { addSplats } = await import("./splats");
-        const splats = await addSplats(splat_url, this.studio.scene, this.renderer, this.dirty);
+        const splats = await this.fetchSplats(splat_url);
         if (this.isGone) splats.dispose();
         else this.splats = splats;
-        this.state = "";
+        this.state = this.renderer.isSoftware ? "as points: no GPU here" : "";
       } catch (error) {
         this.state = error instanceof Error ? error.message : "no splats";
         this.pendingSplats = null;
@@ -92,6 +93,11 @@ export class Cell {
       this.show();
     })();
     return this.pendingSplats;
+  }
+
+  private async fetchSplats(url: string): Promise<Splats> {
+    if (this.renderer.isSoftware) return (await import("./splat_points")).addSplatPoints(url, this.studio.scene);
+    return (await import("./splats")).addSplats(url, this.studio.scene, this.renderer.gl, this.wanted);
   }
 
   private add(model: Model): Model {

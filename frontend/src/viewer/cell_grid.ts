@@ -72,7 +72,7 @@ export class CellGrid {
   async load(sources: readonly CellSource[], photo: PhotoView | null): Promise<void> {
     this.clear();
     this.photo = photo;
-    for (const source of sources) this.cells.set(source.id, new Cell(source, this.backdrop, this.renderer.gl, () => { this.listener.changed(); this.redraw(); }));
+    for (const source of sources) this.cells.set(source.id, new Cell(source, this.backdrop, this.renderer, () => { this.listener.changed(); this.redraw(); }, () => this.request()));
     const pose = sources[0]?.pose;
     this.home.copy(aboveFloor(pose ? towardsPhotoCamera(pose) : OBJECT_FRONT.clone().add(new Vector3(0.5, 0, 0.45)), 12, 55));
     this.resetCamera();
@@ -256,7 +256,7 @@ export class CellGrid {
     }
     this.listener.drawn();
     // Splats are sorted beside the drawing, so that some more frames pass until they stand.
-    if (this.look === "splat" && performance.now() < this.settleUntil) setTimeout(() => this.request(), SETTLE_FRAME_MS);
+    if (this.look === "splat" && !isSoftware && performance.now() < this.settleUntil) setTimeout(() => this.request(), SETTLE_FRAME_MS);
     if (this.isTurning) setTimeout(() => { if (this.isTurning) this.turn(); }, isSoftware ? SOFTWARE_FRAME_MS : 0);
   }
 
