@@ -67,10 +67,27 @@ def running_worker(home: Path, *, lease_s: int = 20, max_attempts: int = 5) -> I
         "JOB_MAX_ATTEMPTS": str(max_attempts),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "celery", "-A", "workers.celery", "worker", "-Q", ",".join(QUEUES), "-c", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "workers.celery",
+        "worker",
+        "-Q",
+        ",".join(QUEUES),
+        "-c",
+        "1",
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "-n", f"test-{os.getpid()}-{time.monotonic_ns()}@%h", "--without-gossip", "--without-mingle"],
+            [
+                *command,
+                "-n",
+                f"test-{os.getpid()}-{time.monotonic_ns()}@%h",
+                "--without-gossip",
+                "--without-mingle",
+            ],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -59,7 +59,7 @@ REPORT_EVERY_S = 0.3
 LOG_LINES = 200
 
 
-class RunCancelled(Exception):  # noqa: N818  # not an error: somebody cancelled the run
+class RunCancelled(Exception):  # not an error: somebody cancelled the run
     """The run is no longer RUNNING, so nobody waits for its result."""
 
 
@@ -90,7 +90,11 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     dataset = _materialised_dataset(run.dataset_version, folder / "dataset")
     reporter.say("training")
     result = run_training(
-        _config(run), workdir=folder / "work", checkpoint_dir=base, manifest_dir=dataset, on_progress=reporter.step
+        _config(run),
+        workdir=folder / "work",
+        checkpoint_dir=base,
+        manifest_dir=dataset,
+        on_progress=reporter.step,
     )
     reporter.say("storing")
     checkpoint = _registered(run, result.output_dir)
@@ -111,7 +115,7 @@ def _config(run: TrainingRun) -> RunConfig:
 
 
 def _materialised_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The checkpoint as a folder, fetched unless it is there whole; raises EngineError when its bytes are not its hash's."""
+    """The checkpoint as a folder, fetched unless it is there whole; raises EngineError when its bytes changed."""
     folder.mkdir(parents=True, exist_ok=True)
     _fetch(checkpoint.weights_key, folder / WEIGHTS_NAME, sha256=checkpoint.sha256)
     (folder / MANIFEST_NAME).write_bytes(manifest_to_bytes(manifest_from_document(checkpoint.manifest)))
@@ -174,7 +178,7 @@ def _registered(run: TrainingRun, output: Path) -> Checkpoint:
 
 
 class _Reporter:
-    """Tells the engine how far the run is, not more often than anybody can look; raises RunCancelled when it should end."""
+    """Tells the engine how far the run is, not more often than one can look; raises RunCancelled when it should end."""
 
     def __init__(self, run: TrainingRun) -> None:
         self._run_id = run.pk

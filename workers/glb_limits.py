@@ -16,7 +16,12 @@ MOST_IMAGES = 64
 DEEPEST = 64
 TRIANGLES = 4  # glTF's primitive mode
 READABLE_EXTENSIONS = frozenset(
-    {"KHR_mesh_quantization", "KHR_texture_transform", "KHR_materials_unlit", "KHR_materials_emissive_strength"}
+    {
+        "KHR_mesh_quantization",
+        "KHR_texture_transform",
+        "KHR_materials_unlit",
+        "KHR_materials_emissive_strength",
+    }
 )
 COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
@@ -51,7 +56,9 @@ def measure(data: bytes) -> GlbSize:
             num_images=_count_images(document),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise GlbRefused(f"The GLB's JSON refers to something that is not there ({error}). Export it again.") from error
+        raise GlbRefused(
+            f"The GLB's JSON refers to something that is not there ({error}). Export it again."
+        ) from error
 
 
 def _chunks(data: bytes) -> tuple[Json, int]:
@@ -106,7 +113,10 @@ def _check_accessor(accessor: Json, document: Json) -> None:
     view = document["bufferViews"][_natural(accessor["bufferView"])]
     width = COMPONENT_BYTES[accessor["componentType"]] * COMPONENTS[accessor["type"]]
     stride = view.get("byteStride") or width
-    if _natural(accessor.get("byteOffset", 0)) + max(count - 1, 0) * stride + width * bool(count) > view["byteLength"]:
+    if (
+        _natural(accessor.get("byteOffset", 0)) + max(count - 1, 0) * stride + width * bool(count)
+        > view["byteLength"]
+    ):
         raise GlbRefused("An array of the GLB reaches beyond its data.")
 
 

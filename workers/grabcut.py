@@ -13,7 +13,9 @@ COARSE_SIDE = 180  # where the colours are learnt; at full working size only the
 PADDING = 0.15  # of the crop's longer side, so that the background around the object is seen
 ITERATIONS = 3
 RIM = 5  # working pixels on each side of the coarse outline that the fine cut may still decide
-SMALLEST_PIECE = 0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
+SMALLEST_PIECE = (
+    0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
+)
 
 Mask = NDArray[np.bool_]
 
@@ -57,7 +59,9 @@ def _inside(guidance: Guidance, *, height: int, width: int) -> Mask:
     if guidance.mask is not None and guidance.mask.any():
         # A rough mask may be too small as well as too large.
         reach = max(3, round(0.04 * np.sqrt(guidance.mask.sum())))
-        grown = cv2.dilate(guidance.mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)).astype(bool)
+        grown = cv2.dilate(guidance.mask.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)).astype(
+            bool
+        )
     else:
         grown = np.ones((height, width), dtype=bool)
     if guidance.box is not None:
@@ -98,7 +102,9 @@ def _labels(
         labels[core & near] = cv2.GC_FGD
     elif guidance.box is None and guidance.foreground is not None:
         reach = max(size) // 4
-        grown = cv2.dilate(_shrunk(guidance.foreground, window, size).astype(np.uint8), np.ones((reach, reach)))
+        grown = cv2.dilate(
+            _shrunk(guidance.foreground, window, size).astype(np.uint8), np.ones((reach, reach))
+        )
         labels[near & ~grown.astype(bool)] = cv2.GC_PR_BGD
     if guidance.background is not None:
         labels[_shrunk(guidance.background, window, size)] = cv2.GC_BGD

@@ -28,7 +28,14 @@ GREY = 0.7
 # What trimesh and the readers below it are known to raise on files that are not what they claim to be.
 READING_ERRORS = (
     *(ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, OSError, struct.error),
-    *(RecursionError, MemoryError, OverflowError, ZeroDivisionError, NotImplementedError, Image.DecompressionBombError),
+    *(
+        RecursionError,
+        MemoryError,
+        OverflowError,
+        ZeroDivisionError,
+        NotImplementedError,
+        Image.DecompressionBombError,
+    ),
 )
 
 Floats = NDArray[np.float64]
@@ -51,7 +58,9 @@ def inspect(data: bytes) -> Inspection:
     except GlbRefused as error:
         return _refused(str(error))
     except READING_ERRORS as error:
-        return _refused(f"The mesh could not be read ({type(error).__name__}: {error}). Export it again as glTF Binary.")
+        return _refused(
+            f"The mesh could not be read ({type(error).__name__}: {error}). Export it again as glTF Binary."
+        )
     if not parts:
         return _refused("The GLB holds no triangles.")
     vertices, faces, colours = _joined(parts)
@@ -60,9 +69,7 @@ def inspect(data: bytes) -> Inspection:
     if reasons:
         return Inspection(reasons=reasons, report=_with_verdict(report, reasons), mesh=None)
     report["scale_into_cube"] = FILL / float(np.ptp(vertices, axis=0).max())
-    return Inspection(
-        reasons=(), report=_with_verdict(report, ()), mesh=_canonical(vertices, faces, colours)
-    )
+    return Inspection(reasons=(), report=_with_verdict(report, ()), mesh=_canonical(vertices, faces, colours))
 
 
 def _refused(reason: str) -> Inspection:
@@ -70,7 +77,12 @@ def _refused(reason: str) -> Inspection:
 
 
 def _with_verdict(report: dict[str, Any], reasons: tuple[str, ...]) -> dict[str, Any]:
-    return {"accepted": not reasons, "reasons": list(reasons), "warnings": report.pop("warnings", []), **report}
+    return {
+        "accepted": not reasons,
+        "reasons": list(reasons),
+        "warnings": report.pop("warnings", []),
+        **report,
+    }
 
 
 def _parts(data: bytes) -> list[trimesh.Trimesh]:

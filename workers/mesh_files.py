@@ -36,7 +36,9 @@ def occupancy(shape: Shape, *, resolution: int) -> NDArray[np.bool_]:
     A surface with holes encloses nothing, and then only its own voxels are solid.
     """
     longest = 0.5 / resolution
-    vertices, faces = trimesh.remesh.subdivide_to_size(shape.vertices, shape.faces, max_edge=longest, max_iter=12)
+    vertices, faces = trimesh.remesh.subdivide_to_size(
+        shape.vertices, shape.faces, max_edge=longest, max_iter=12
+    )
     centres = vertices[faces].mean(axis=1)
     touched = np.concatenate([vertices, centres])
     index = np.clip(np.floor((touched + 0.5) * resolution).astype(int), 0, resolution - 1)

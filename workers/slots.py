@@ -1,10 +1,9 @@
-"""This process's loaded checkpoint: follows the serving deployment, and keeps the old one when the new will not load."""
+"""This process's loaded checkpoint: follows the serving deployment, keeps the old one when the new will not load."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -62,7 +61,9 @@ def ensure_current() -> Loaded:
     if slot.current is None:
         wanted.refresh_from_db(fields=["swap_error"])
         raise EngineError(
-            f"No deployed checkpoint can be loaded: {wanted.swap_error}", code="nothing_loads", permanent=False
+            f"No deployed checkpoint can be loaded: {wanted.swap_error}",
+            code="nothing_loads",
+            permanent=False,
         )
     checkpoint = Checkpoint.objects.only("pk").get(sha256=slot.current.sha256)
     return Loaded(serving=slot.current, checkpoint_id=checkpoint.pk)
@@ -70,7 +71,9 @@ def ensure_current() -> Loaded:
 
 def check(checkpoint: Checkpoint) -> None:
     """Loads the checkpoint apart from what serves and checks its golden outputs; raises CheckpointRefused."""
-    ModelSlot(device=device()).swap(weights=weights_file(checkpoint), manifest=checkpoint.manifest, generation=0)
+    ModelSlot(device=device()).swap(
+        weights=weights_file(checkpoint), manifest=checkpoint.manifest, generation=0
+    )
 
 
 def weights_file(checkpoint: Checkpoint) -> Path:
@@ -82,7 +85,7 @@ def weights_file(checkpoint: Checkpoint) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, delete=False) as file:
         file.write(data)
-    os.replace(file.name, path)
+    Path(file.name).replace(path)
     return path
 
 
@@ -109,7 +112,10 @@ def _try(slot: ModelSlot, deployment: Deployment) -> bool:
     except SWAP_ERRORS as error:
         kept = slot.current.generation if slot.current else None
         log.error(
-            "generation %s cannot be loaded, generation %s goes on serving: %s", deployment.generation, kept, error
+            "generation %s cannot be loaded, generation %s goes on serving: %s",
+            deployment.generation,
+            kept,
+            error,
         )
         checkpoints.record_swap_error(deployment_id=deployment.pk, detail=str(error))
         if not isinstance(error, EngineError) or error.permanent:

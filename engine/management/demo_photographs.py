@@ -114,7 +114,9 @@ def _motorcycle() -> _Extras:
 EXTRAS: dict[str, Callable[[], _Extras]] = {"tote": _tote, "motorcycle": _motorcycle}
 
 
-def _depth_upload(depth_m: NDArray[np.float32], *, fx: float, fy: float, cx: float, cy: float) -> PointMapUpload:
+def _depth_upload(
+    depth_m: NDArray[np.float32], *, fx: float, fy: float, cx: float, cy: float
+) -> PointMapUpload:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, depth=depth_m.astype(np.float32))
     camera = {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "depth_scale": 1.0}

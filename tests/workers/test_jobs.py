@@ -19,7 +19,7 @@ from engine.models import CandidateBatch, Job, Project, StateChange
 from engine.states import BatchStatus, JobStatus
 from tests.factories import make_batch, make_image, make_target
 from tests.pictures import DISC, photograph_with_a_disc
-from tests.running_worker import RunningWorker, finished, running_worker, database_url
+from tests.running_worker import RunningWorker, database_url, finished, running_worker
 from workers import celery as celery_module
 from workers import pixels
 from workers.celery import app
@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def refinement(project: Project, *, key: str) -> Job:
-    return jobs.enqueue(kind="refine_mask", key=key, payload=payload_of_refinement(project), project_id=project.pk)
+    return jobs.enqueue(
+        kind="refine_mask", key=key, payload=payload_of_refinement(project), project_id=project.pk
+    )
 
 
 def payload_of_refinement(project: Project) -> dict[str, Any]:
@@ -73,7 +75,9 @@ def test_a_refinement_comes_back_as_a_mask_and_its_message_twice_changes_nothing
     assert (job.attempts, job.ended_at, moves.count()) == before
 
 
-def test_a_job_asked_for_while_the_broker_is_away_is_sent_by_the_sweep(project: Project, tmp_path: Path) -> None:
+def test_a_job_asked_for_while_the_broker_is_away_is_sent_by_the_sweep(
+    project: Project, tmp_path: Path
+) -> None:
     job = enqueued_without_broker(project)
     assert job.status == JobStatus.PENDING
     Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(seconds=6))

@@ -52,7 +52,11 @@ def generate_candidates(hold: Hold) -> dict[str, Any]:
         store = partial(_stored, checkpoint_id=loaded.checkpoint_id, generation=loaded.generation)
         rows = list(pool.map(store, range(len(generated)), generated))
     candidates.complete_batch(batch_id=batch.pk, candidates=rows, seconds=seconds)
-    return {"checkpoint_id": loaded.checkpoint_id, "generation": loaded.generation, "seconds": round(seconds, 2)}
+    return {
+        "checkpoint_id": loaded.checkpoint_id,
+        "generation": loaded.generation,
+        "seconds": round(seconds, 2),
+    }
 
 
 @policy.job("verify_checkpoint", abandon=_refuse_checkpoint)

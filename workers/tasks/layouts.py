@@ -83,7 +83,9 @@ def _best(
     if camera is None:
         return poses[0], None
     ious = [
-        mask_iou(np.asarray(frames.camera_from_object(pose, shape.vertices)), shape.faces, camera, request.mask)
+        mask_iou(
+            np.asarray(frames.camera_from_object(pose, shape.vertices)), shape.faces, camera, request.mask
+        )
         for pose in poses
     ]
     best = int(np.argmax(ious))

@@ -47,7 +47,7 @@ def train_run(hold: Hold) -> dict[str, Any]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),  # it then saves its state
+            preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509  # one prctl; it then saves its state
         )
         try:
             code = _watch(child, hold)
@@ -55,7 +55,8 @@ def train_run(hold: Hold) -> dict[str, Any]:
             _end(child)
     if code != 0:
         raise EngineError(
-            f"The training process ended with status {code}.\n{_tail(folder / 'training.log')}", permanent=False
+            f"The training process ended with status {code}.\n{_tail(folder / 'training.log')}",
+            permanent=False,
         )
     return {"run": str(TrainingRun.objects.only("status").get(pk=run_id).status)}
 

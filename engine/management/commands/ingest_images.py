@@ -51,7 +51,9 @@ class Command(BaseCommand):
             num_new += is_new
             how = "new" if is_new else "known already"
             self.stdout.write(f"[{number}/{len(files)}] {path}: {how}{', with depth' if with_depth else ''}")
-        self.stdout.write(f"{num_new} new, {len(files) - num_new - num_failed} known already, {num_failed} failed")
+        self.stdout.write(
+            f"{num_new} new, {len(files) - num_new - num_failed} known already, {num_failed} failed"
+        )
         if num_failed:
             raise CommandError(f"{num_failed} of {len(files)} files were refused; see above.", returncode=1)
 
@@ -108,4 +110,6 @@ def _camera_of(path: Path) -> dict[str, Any]:
         camera = json.loads(file.read_text(encoding="utf-8"))
         return {name: camera[name] for name in ("fx", "fy", "cx", "cy", "depth_scale") if name in camera}
     except (ValueError, TypeError) as error:
-        raise BadInput(f"{file.name} is no JSON object with fx, fy, cx, cy: {error}", code="bad_point_map") from error
+        raise BadInput(
+            f"{file.name} is no JSON object with fx, fy, cx, cy: {error}", code="bad_point_map"
+        ) from error

@@ -37,9 +37,49 @@ CONSOLE_ROLES = frozenset({Role.REVIEWER, Role.LEAD, Role.ML_ENGINEER, Role.ADMI
 #: Confirmed at the first start, so that candidates are generated and stage 2 has work from the first minute on.
 CONFIRMED_AT_START = ("soap box", "book", "pack of socks")
 TAXONOMY = (
-    *("bag", "ball", "basket", "bicycle", "bird", "book", "bottle", "bowl", "box", "bus", "can", "car", "cat"),
-    *("chair", "clock", "cow", "cup", "desk", "dog", "fruit", "hat", "horse", "jar", "kettle", "keyboard", "lamp"),
-    *("motorcycle", "mug", "pan", "plant", "plate", "rocket", "scissors", "shoe", "sofa", "spoon", "suitcase"),
+    *(
+        "bag",
+        "ball",
+        "basket",
+        "bicycle",
+        "bird",
+        "book",
+        "bottle",
+        "bowl",
+        "box",
+        "bus",
+        "can",
+        "car",
+        "cat",
+    ),
+    *(
+        "chair",
+        "clock",
+        "cow",
+        "cup",
+        "desk",
+        "dog",
+        "fruit",
+        "hat",
+        "horse",
+        "jar",
+        "kettle",
+        "keyboard",
+        "lamp",
+    ),
+    *(
+        "motorcycle",
+        "mug",
+        "pan",
+        "plant",
+        "plate",
+        "rocket",
+        "scissors",
+        "shoe",
+        "sofa",
+        "spoon",
+        "suitcase",
+    ),
     *("table", "telephone", "tool", "toy", "train", "truck", "vase"),
 )
 
@@ -48,7 +88,9 @@ class Command(BaseCommand):
     help = "Fill a fresh installation with the demo project; safe to run at every start."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--no-generation", action="store_true", help="Confirm no targets, so that no model runs.")
+        parser.add_argument(
+            "--no-generation", action="store_true", help="Confirm no targets, so that no model runs."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         blobs.ensure_bucket(origins=web_origins())

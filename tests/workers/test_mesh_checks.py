@@ -1,0 +1,155 @@
+"""What artists may upload: sound meshes come out in the unit cube, all others with a reason and without a crash."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from modelzoo.exports.glb import glb_from_mesh
+from tests.factories import glb_bytes
+from workers.glb_limits import GlbRefused, measure
+from workers.mesh_checks import FILL, inspect
+from workers.mesh_files import occupancy, shape_from_glb
+
+
+def glb_of(mesh: trimesh.Trimesh) -> bytes:
+    return bytes(trimesh.Scene([mesh]).export(file_type="glb"))
+
+
+def box_glb(extents: tuple[float, float, float] = (3.0, 1.0, 2.0)) -> bytes:
+    """Extents along the file's x, y (up) and z."""
+    return glb_of(trimesh.creation.box(extents=extents))
+
+
+def document_of(data: bytes) -> dict[str, Any]:
+    length = struct.unpack_from("<I", data, 12)[0]
+    return dict(json.loads(data[20 : 20 + length]))
+
+
+def with_document(data: bytes, document: dict[str, Any]) -> bytes:
+    """The same binary chunk under another JSON chunk."""
+    length = struct.unpack_from("<I", data, 12)[0]
+    binary = data[20 + length :]
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 4)
+    head = struct.pack("<IIIII", 0x46546C67, 2, 20 + len(text) + len(binary), len(text), 0x4E4F534A)
+    return head + text + binary
+
+
+def test_a_sound_mesh_is_centred_upright_and_fills_the_cube() -> None:
+    inspection = inspect(box_glb())
+    assert inspection.reasons == () and inspection.mesh is not None
+    extent = np.ptp(inspection.mesh.vertices, axis=0)
+    np.testing.assert_allclose(
+        extent, [FILL, FILL * 2 / 3, FILL / 3], rtol=1e-5
+    )  # z is up in the object frame
+    np.testing.assert_allclose(inspection.mesh.vertices.mean(axis=0), 0, atol=1e-6)
+    assert inspection.report["watertight"] and inspection.report["accepted"]
+
+
+def test_what_is_accepted_once_is_accepted_again_as_our_own_file() -> None:
+    first = inspect(box_glb())
+    assert first.mesh is not None
+    again = inspect(glb_from_mesh(first.mesh))
+    assert again.mesh is not None
+    np.testing.assert_allclose(again.mesh.vertices, first.mesh.vertices, atol=1e-4)
+    np.testing.assert_allclose(again.mesh.colours, first.mesh.colours, atol=0.01)
+
+
+def test_vertex_colours_are_kept() -> None:
+    mesh = trimesh.creation.box()
+    mesh.visual.vertex_colors = np.tile([255, 0, 0, 255], (8, 1))
+    inspection = inspect(glb_of(mesh))
+    assert inspection.mesh is not None
+    np.testing.assert_allclose(
+        inspection.mesh.colours, np.tile([1, 0, 0], (len(inspection.mesh.colours), 1)), atol=0.01
+    )
+
+
+def test_a_flat_sheet_goes_back_with_its_reason() -> None:
+    inspection = inspect(box_glb(extents=(1.0, 1.0, 0.0)))
+    assert inspection.mesh is None and "flat sheet" in inspection.reasons[0]
+
+
+def test_a_single_triangle_goes_back() -> None:
+    assert inspect(glb_bytes()).mesh is None
+
+
+def test_numbers_that_are_not_finite_go_back() -> None:
+    data = bytearray(box_glb())
+    document = document_of(bytes(data))
+    view = document["bufferViews"][
+        document["accessors"][document["meshes"][0]["primitives"][0]["attributes"]["POSITION"]]["bufferView"]
+    ]
+    start = 20 + struct.unpack_from("<I", data, 12)[0] + 8 + view.get("byteOffset", 0)
+    struct.pack_into("<f", data, start, float("nan"))
+    assert inspect(bytes(data)).mesh is None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["nodes"].append({"children": [len(d["nodes"])]}) or d["scenes"][0].update(nodes=[len(d["nodes"]) - 1]), "loop"),
+        (lambda d: d["accessors"][0].update(count=2_000_000_000), "too large"),
+        (lambda d: d["accessors"][0].update(count=-1), "whole number"),
+        (lambda d: d["buffers"][0].update(uri="http://example.org/x.bin"), "other files"),
+        (lambda d: d.update(extensionsRequired=["KHR_draco_mesh_compression"]), "compression"),
+        (lambda d: d["bufferViews"][0].update(byteLength=10**9), "beyond"),
+        (lambda d: d["meshes"][0]["primitives"][0]["attributes"].update(POSITION=999), "not there"),
+        (lambda d: d.update(nodes=[{"mesh": 0}] * 20_000), "nodes"),
+        (lambda d: d.update(meshes=[]), "not there"),
+        (lambda d: d.update(scenes=[{"nodes": []}], nodes=[]), "no triangles"),
+        (lambda d: d.update(images=[{"uri": "file:///etc/passwd"}]), "other files"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_refused_before_it_is_read(change: Any, reason: str) -> None:
+    data = box_glb()
+    document = document_of(data)
+    change(document)
+    with pytest.raises(GlbRefused, match=reason):
+        measure(with_document(data, document))
+    assert inspect(with_document(data, document)).mesh is None
+
+
+def test_a_small_file_that_draws_millions_of_triangles_is_refused() -> None:
+    data = glb_of(trimesh.creation.icosphere(subdivisions=4))
+    document = document_of(data)
+    leaf = next(index for index, node in enumerate(document["nodes"]) if "mesh" in node)
+    for _ in range(12):
+        document["nodes"].append({"children": [leaf, leaf]})
+        leaf = len(document["nodes"]) - 1
+    document["scenes"] = [{"nodes": [leaf]}]
+    with pytest.raises(GlbRefused, match="triangles"):
+        measure(with_document(data, document))
+
+
+@given(st.data())
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_flipped_bytes_never_crash_the_inspection(data: st.DataObject) -> None:
+    spoilt = bytearray(box_glb())
+    for _ in range(data.draw(st.integers(1, 8))):
+        spoilt[data.draw(st.integers(0, len(spoilt) - 1))] = data.draw(st.integers(0, 255))
+    inspection = inspect(bytes(spoilt))
+    assert (inspection.mesh is None) == bool(inspection.reasons)
+
+
+@given(st.binary(max_size=200))
+@hypothesis_settings(max_examples=50, deadline=None)
+def test_random_bytes_are_refused(data: bytes) -> None:
+    assert inspect(data).reasons
+
+
+def test_the_voxels_of_a_closed_box_are_solid() -> None:
+    inspection = inspect(box_glb(extents=(1.0, 1.0, 1.0)))
+    assert inspection.mesh is not None
+    solid = occupancy(shape_from_glb(glb_from_mesh(inspection.mesh)), resolution=64)
+    assert solid[32, 32, 32] and not solid[0, 0, 0]
+    assert abs(solid.mean() - FILL**3) < 0.12
