@@ -20,3 +20,12 @@ provide_services()
 use_own_broker_number()
 os.environ["DJANGO_SETTINGS_MODULE"] = TEST_SETTINGS
 django.setup()
+
+# Tests that start processes of their own run one after the other, beside all the others.
+ONE_AT_A_TIME = {"browser", "workers"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in ONE_AT_A_TIME:
+            item.add_marker(pytest.mark.xdist_group("processes"))
