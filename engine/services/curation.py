@@ -183,11 +183,15 @@ def decide(judgements: Judgements, *, alpha: float) -> Decision:
     candidates = {candidate.id: candidate for candidate in judgements.candidates}
     picks = sorted(judgements.picks, key=lambda pick: pick.id)
     accepted = sorted(judgements.accepted, key=lambda model: model.case_id)
+    batches: dict[int | None, list[int]] = {}
+    for candidate in sorted(judgements.candidates, key=lambda candidate: candidate.id):
+        batches.setdefault(candidate.batch_id, []).append(candidate.id)
     left_out: list[Exclusion] = []
     demonstrations = _demonstrations(picks, accepted, candidates, alpha, left_out)
     strong = list(
         chain(
-            _artist_pairs(picks, accepted, candidates, left_out), _winner_pairs(picks, candidates, left_out)
+            _artist_pairs(picks, accepted, candidates, batches, left_out),
+            _winner_pairs(picks, candidates, batches, left_out),
         )
     )
     wanted = {demonstration.candidate_id for demonstration in demonstrations} | {
@@ -245,6 +249,7 @@ def _artist_pairs(
     picks: Sequence[Pick],
     accepted: Sequence[AcceptedModel],
     candidates: dict[int, JudgedCandidate],
+    batches: dict[int | None, list[int]],
     left_out: list[Exclusion],
 ) -> list[PreferencePair]:
     models = {model.target_id: model for model in accepted}
@@ -257,20 +262,21 @@ def _artist_pairs(
         elif pick.target_id not in models:
             left_out.append(Exclusion(subject=f"selection {pick.id}", reason=Reason.NONE_GOOD))
         else:
-            pairs += [
-                _pair(pick, models[pick.target_id].candidate_id, other, Evidence.ARTIST)
-                for other in pick.shown
-            ]
+            for other in batches.get(pick.batch_id, []):
+                pair = _pair(pick, models[pick.target_id].candidate_id, other, Evidence.ARTIST)
+                if other in pick.shown:
+                    pairs.append(pair)
+                else:
+                    left_out.append(_exclusion(pair, Reason.NOT_SHOWN))
     return _of_our_model(pairs, candidates, left_out)
 
 
 def _winner_pairs(
-    picks: Sequence[Pick], candidates: dict[int, JudgedCandidate], left_out: list[Exclusion]
+    picks: Sequence[Pick],
+    candidates: dict[int, JudgedCandidate],
+    batches: dict[int | None, list[int]],
+    left_out: list[Exclusion],
 ) -> list[PreferencePair]:
-    batches: dict[int, list[int]] = {}
-    for candidate in candidates.values():
-        if candidate.batch_id is not None:
-            batches.setdefault(candidate.batch_id, []).append(candidate.id)
     pairs = []
     for pick in picks:
         if pick.winner is None or pick.rating is None:
@@ -278,7 +284,9 @@ def _winner_pairs(
         if pick.rating < PAIR_FLOOR:
             left_out.append(Exclusion(subject=f"selection {pick.id}", reason=Reason.BELOW_PAIR_FLOOR))
             continue
-        for other in sorted(set(batches.get(pick.batch_id, ())) - {pick.winner}):
+        for other in batches.get(pick.batch_id, []):
+            if other == pick.winner:
+                continue
             pair = _pair(pick, pick.winner, other, Evidence.WINNER)
             if (reason := _doubt(pick, pick.winner, other)) is None:
                 pairs.append(pair)

@@ -222,7 +222,6 @@ def succeed(*, run_id: int, checkpoint_id: int) -> None:
                 "output_checkpoint_id": checkpoint_id,
                 "ended_at": timezone.now(),
                 "phase": "done",
-                "step": run.total_steps,
             },
         )
 

@@ -145,7 +145,7 @@ def test_beginning_reporting_and_ending_twice_change_nothing_more(
         runs.succeed(run_id=run.pk, checkpoint_id=tuned.pk)
     runs.fail(run_id=run.pk, detail="a late echo")
     run.refresh_from_db()
-    assert (run.status, run.output_checkpoint, run.step) == (RunStatus.SUCCEEDED, tuned, 90)
+    assert (run.status, run.output_checkpoint, run.step) == (RunStatus.SUCCEEDED, tuned, 10)
     assert runs.begin(run.pk) is None
     moves = StateChange.objects.filter(model="trainingrun").order_by("id")
     assert list(moves.values_list("new", flat=True)) == ["QUEUED", "RUNNING", "SUCCEEDED"]

@@ -86,7 +86,7 @@ ALPHAS = st.floats(0, 1)
 
 
 @given(judgements=all_judgements(), alpha=ALPHAS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_no_candidate_is_both_wanted_and_rejected(judgements: Judgements, alpha: float) -> None:
     decision = decide(judgements, alpha=alpha)
     wanted = {each.candidate_id for each in decision.demonstrations} | {p.chosen for p in decision.pairs}
@@ -94,7 +94,7 @@ def test_no_candidate_is_both_wanted_and_rejected(judgements: Judgements, alpha:
 
 
 @given(judgements=all_judgements(), alpha=ALPHAS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_pairs_are_of_one_target_really_seen_and_reject_only_our_own(
     judgements: Judgements, alpha: float
 ) -> None:
@@ -112,14 +112,14 @@ def test_pairs_are_of_one_target_really_seen_and_reject_only_our_own(
 
 
 @given(judgements=all_judgements(), alphas=st.tuples(ALPHAS, ALPHAS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_higher_bar_never_adds_a_demonstration(judgements: Judgements, alphas: tuple[float, float]) -> None:
     low, high = (decide(judgements, alpha=alpha) for alpha in sorted(alphas))
     assert _candidates(high) <= _candidates(low)
 
 
 @given(judgements=all_judgements(), alpha=ALPHAS, seed=st.integers(0, 2**32))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_order_of_the_rows_does_not_matter(judgements: Judgements, alpha: float, seed: int) -> None:
     shuffled = Judgements(
         candidates=_shuffled(judgements.candidates, seed),
@@ -133,7 +133,7 @@ def test_the_order_of_the_rows_does_not_matter(judgements: Judgements, alpha: fl
 
 
 @given(judgements=all_judgements(), alpha=ALPHAS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_pick_is_used_or_named_among_the_exclusions(judgements: Judgements, alpha: float) -> None:
     decision = decide(judgements, alpha=alpha)
     subjects = {exclusion.subject for exclusion in decision.exclusions}

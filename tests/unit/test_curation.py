@@ -152,6 +152,16 @@ def test_none_good_rejects_the_shown_candidates_once_an_artists_model_is_accepte
     assert pairs(solved) == [(ARTISTS, A), (ARTISTS, B), (ARTISTS, C)]
 
 
+def test_none_good_says_nothing_about_candidates_that_did_not_come_up() -> None:
+    artist = JudgedCandidate(id=ARTISTS, target_id=1, batch_id=None, source="artist")
+    accepted = AcceptedModel(case_id=5, target_id=1, candidate_id=ARTISTS, artist_id=7)
+    decision = decided(
+        pick(1, None, shown=frozenset({A})), candidates=(*ours(A, B), artist), accepted=(accepted,)
+    )
+    assert pairs(decision) == [(ARTISTS, A)]
+    assert decision.exclusions == (Exclusion(subject="pair 9>2", reason=Reason.NOT_SHOWN),)
+
+
 def test_an_escalation_for_a_wrong_mask_says_nothing_about_the_candidates() -> None:
     decision = decided(pick(1, None, none_because="mask_wrong"))
     assert decision.exclusions == (Exclusion(subject="selection 1", reason=Reason.TASK_AT_FAULT),)
