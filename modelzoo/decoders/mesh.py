@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import fast_simplification
@@ -19,6 +20,8 @@ WILD_FACES = 150_000  # a surface with more is noise, and is smoothed before any
 OUTSIDE = -4.0  # padding value, in the field's unit; well outside, so that the surface closes at the cube's faces
 
 Floats = NDArray[np.float32]
+
+_SIMPLIFIER = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +91,11 @@ def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
     """The mesh with at most ``max_faces`` faces; colours and normals come from the nearest vertex of the full one."""
     if len(mesh.faces) <= max_faces:
         return mesh
-    vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces)
-    if len(faces) > max_faces or not len(faces):
-        vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces, agg=10)
+    # The simplifier keeps its mesh in globals and lets go of the interpreter lock: two at once would mix their shapes.
+    with _SIMPLIFIER:
+        vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces)
+        if len(faces) > max_faces or not len(faces):
+            vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces, agg=10)
     nearest = cKDTree(mesh.vertices).query(vertices)[1]
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
     return ColouredMesh(
