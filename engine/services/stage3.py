@@ -53,7 +53,7 @@ def record_layout_proposal(
     """
     with transaction.atomic():
         candidate = (
-            Candidate.objects.select_for_update(of=("self",))
+            Candidate.objects.select_for_update(of=("self",))  # two runs of one job must not both propose
             .select_related("target")
             .filter(pk=candidate_id)
             .first()

@@ -35,7 +35,8 @@ def open_pick_task(*, batch: CandidateBatch, by: Actor) -> AnnotationTask:
 
 
 def open_pose_task(*, candidate: Candidate, by: Actor) -> AnnotationTask | None:
-    """Opens stage 3 for the candidate, or None when it was opened before; the caller holds the candidate's lock."""
+    """Opens stage 3 for the candidate, or None when it was opened before; locks the candidate, so that it is once."""
+    Candidate.objects.select_for_update().get(pk=candidate.pk)
     if AnnotationTask.objects.filter(candidate=candidate, stage=Stage.POSE).exists():
         return None
     return _open(
