@@ -75,6 +75,11 @@ def problem(
 def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     """What Django REST framework calls with every exception of a view."""
     match error:
+        case StoreUnavailable():
+            # Its own message names addresses of ours.
+            log.warning("the store does not answer", exc_info=error)
+            detail = "The store does not answer at the moment. Nothing was changed; try again shortly."
+            return problem(status=HTTPStatus.SERVICE_UNAVAILABLE, code=error.code, detail=detail)
         case EngineError():
             errors = {name: [str(text)] for name, text in error.detail.get("errors", {}).items()}
             return problem(status=status_of(error), code=error.code, detail=error.message, errors=errors)

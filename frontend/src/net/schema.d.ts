@@ -183,7 +183,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Hands in the result of a live lease. Without one the answer is 409, and what was sent is kept as the draft. */
+        /** @description Hands in the result of a live lease. Without one: 409, and what was sent is kept as the draft. */
         post: operations["assignments_submit"];
         delete?: never;
         options?: never;
@@ -450,6 +450,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/targets/{target_id}/lineage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Image, mask, candidates with their makers, judgements, versions and runs of one target. */
+        get: operations["targets_lineage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -500,6 +517,24 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+        };
+        /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
+        CandidateTrace: {
+            id: number;
+            index: number;
+            batch_id: number | null;
+            source: string;
+            checkpoint_id: number | null;
+            checkpoint_name: string;
+            generation: number | null;
+            seed: number | null;
+            settings: {
+                [key: string]: unknown;
+            };
+            fallbacks: string[];
+            mesh_url: string;
+            preview_url: string;
+            num_faces: number;
         };
         /** @description A candidate that was not good enough. */
         CaseCandidate: {
@@ -827,6 +862,26 @@ export interface components {
             mode: "grid" | "king";
             candidates: components["schemas"]["PickCandidate"][];
         };
+        /** @description A stage 2 judgement. */
+        PickTrace: {
+            id: number;
+            annotator: string;
+            winner_id: number | null;
+            /** Format: double */
+            rating: number | null;
+            shape_rating: number | null;
+            texture_rating: number | null;
+            mode: string;
+            none_because: string;
+            note: string;
+            round: number | null;
+            /** Format: double */
+            alpha: number | null;
+            /** Format: double */
+            seconds: number | null;
+            /** Format: date-time */
+            at: string;
+        };
         /** @description The scene's points as a .c8pc file in the OpenCV camera frame. */
         PointCloudRef: {
             url: string;
@@ -910,6 +965,18 @@ export interface components {
             point_cloud: components["schemas"]["PointCloudRef"] | null;
             candidate: components["schemas"]["PoseCandidate"];
             proposal: components["schemas"]["PoseJson"] | null;
+        };
+        /** @description A stage 3 judgement. */
+        PoseTrace: {
+            id: number;
+            annotator: string;
+            candidate_id: number;
+            pose: components["schemas"]["PoseJson"];
+            approximate: boolean;
+            /** Format: double */
+            mask_iou: number | null;
+            /** Format: date-time */
+            at: string;
         };
         /** @description RFC 9457. ``code`` is stable and for programs, ``detail`` is for the person. */
         Problem: {
@@ -1035,6 +1102,14 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description A run that learnt from a version, and the checkpoint it made. */
+        RunTrace: {
+            id: number;
+            objective: string;
+            status: string;
+            checkpoint_id: number | null;
+            checkpoint_name: string;
+        };
         /** @description Why this person does not do this task. */
         SkipRequest: {
             /** Format: uuid */
@@ -1058,6 +1133,26 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+        };
+        /** @description Everything known of one target: where each example came from, and where it went. */
+        TargetLineage: {
+            id: number;
+            label: string;
+            flags: string[];
+            masked_by: string[];
+            mask_url: string;
+            image_id: number;
+            image_name: string;
+            image_url: string;
+            thumbnail_url: string;
+            attribution: string;
+            licence: string;
+            point_map_source: string;
+            point_map_approximate: boolean | null;
+            candidates: components["schemas"]["CandidateTrace"][];
+            picks: components["schemas"]["PickTrace"][];
+            poses: components["schemas"]["PoseTrace"][];
+            versions: components["schemas"]["VersionTrace"][];
         };
         /** @description A target object; the mask is a 1-bit PNG of the photograph's size, white where the object is. */
         TargetRef: {
@@ -1098,6 +1193,17 @@ export interface components {
             cx?: number;
             /** Format: double */
             cy?: number;
+        };
+        /** @description A frozen version that holds examples of the target. */
+        VersionTrace: {
+            id: number;
+            number: number;
+            /** Format: double */
+            alpha: number;
+            /** @description Candidates. */
+            demonstrations: number[];
+            num_pairs: number;
+            runs: components["schemas"]["RunTrace"][];
         };
     };
     responses: never;
@@ -2041,6 +2147,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Run"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    targets_lineage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                target_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TargetLineage"];
                 };
             };
             default: {
