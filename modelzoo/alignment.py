@@ -50,7 +50,7 @@ def fit_layout(
     points: NDArray[np.floating] | None,
     intrinsics: Intrinsics,
 ) -> FittedLayout:
-    """Shift and resize in the image so that the silhouette of ``surface`` (N, 3) meets the mask, then move along the ray.
+    """Shift and resize in the image so that the silhouette of ``surface`` (N, 3) meets the mask, then move in depth.
 
     Rotation stays the model's. The second correction keeps the silhouette: translation and scale grow together until
     the surface's near side meets the masked points.
@@ -72,7 +72,12 @@ def fit_layout(
 
 
 def _fit_silhouette(
-    layout: Layout, surface: Floats, intrinsics: Intrinsics, window: Square, wanted: NDArray[np.bool_], start: float
+    layout: Layout,
+    surface: Floats,
+    intrinsics: Intrinsics,
+    window: Square,
+    wanted: NDArray[np.bool_],
+    start: float,
 ) -> tuple[Layout, float]:
     """From the better of the given layout and the one whose box meets the mask's, in ever smaller steps."""
     candidates = [layout, _box_fitted(layout, surface, intrinsics, window, wanted)]
@@ -96,7 +101,9 @@ def _nudged(layout: Layout, right: float, down: float, grow: float) -> Layout:
     """Moves in object sizes, growth in logarithms."""
     shift = layout.scale * np.array([right, down, 0.0])
     return Layout(
-        rotation=layout.rotation, translation=layout.translation + shift, scale=layout.scale * float(np.exp(grow))
+        rotation=layout.rotation,
+        translation=layout.translation + shift,
+        scale=layout.scale * float(np.exp(grow)),
     )
 
 
@@ -115,7 +122,9 @@ def _box_fitted(
     distance = float(np.median(depth))
     move = np.array([shift[0] * distance / intrinsics.fx, shift[1] * distance / intrinsics.fy, 0.0])
     return Layout(
-        rotation=layout.rotation, translation=layout.translation + move, scale=layout.scale * float(np.clip(grow, 0.5, 2))
+        rotation=layout.rotation,
+        translation=layout.translation + move,
+        scale=layout.scale * float(np.clip(grow, 0.5, 2)),
     )
 
 
@@ -140,10 +149,14 @@ def _silhouette(
     nearest = np.full(RASTER * RASTER, np.inf)
     np.minimum.at(nearest, flat, z[inside])
     covered = np.isfinite(nearest).reshape(RASTER, RASTER)
-    return np.asarray(binary_closing(np.pad(covered, 2), iterations=1)[2:-2, 2:-2]), nearest.reshape(RASTER, RASTER)
+    return np.asarray(binary_closing(np.pad(covered, 2), iterations=1)[2:-2, 2:-2]), nearest.reshape(
+        RASTER, RASTER
+    )
 
 
-def _iou(layout: Layout, surface: Floats, intrinsics: Intrinsics, window: Square, wanted: NDArray[np.bool_]) -> float:
+def _iou(
+    layout: Layout, surface: Floats, intrinsics: Intrinsics, window: Square, wanted: NDArray[np.bool_]
+) -> float:
     covered, _ = _silhouette(layout, surface, intrinsics, window)
     union = int((covered | wanted).sum())
     return float((covered & wanted).sum()) / union if union else 0.0

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of ``weights.safetensors`` (fp16) and ``manifest.json``; verified byte for byte, never unpickled.
+"""Checkpoints: ``weights.safetensors`` (fp16) and ``manifest.json``, verified byte for byte, never unpickled.
 
 A checkpoint is named by the sha256 of its weights. The manifest is canonical JSON that carries its own sha256, so that
 one flipped byte in either file refuses the checkpoint.
@@ -87,17 +87,22 @@ def components_from_bytes(weights: bytes, manifest: Manifest) -> dict[str, State
     found = hashlib.sha256(weights).hexdigest()
     if found != manifest.weights_sha256:
         raise CheckpointRefused(
-            "weights_hash_mismatch", f"weights have sha256 {found}, the manifest says {manifest.weights_sha256}"
+            "weights_hash_mismatch",
+            f"weights have sha256 {found}, the manifest says {manifest.weights_sha256}",
         )
     try:
         flat = load_tensors(weights)
     except SafetensorError as error:
-        raise CheckpointRefused("weights_unreadable", f"weights are not a safetensors file: {error}") from error
+        raise CheckpointRefused(
+            "weights_unreadable", f"weights are not a safetensors file: {error}"
+        ) from error
     components: dict[str, StateDict] = {name: {} for name in manifest.components}
     for name, tensor in flat.items():
         component, _, rest = name.partition(".")
         if component not in components:
-            raise CheckpointRefused("component_unknown", f"tensor {name} belongs to no component of the manifest")
+            raise CheckpointRefused(
+                "component_unknown", f"tensor {name} belongs to no component of the manifest"
+            )
         components[component][rest] = tensor.float() if tensor.is_floating_point() else tensor
     for component, state in components.items():
         if not state:
@@ -129,7 +134,8 @@ def manifest_from_document(document: Any) -> Manifest:
         raise CheckpointRefused("manifest_invalid", "the manifest is not a JSON object")
     if document.get("format") != FORMAT:
         raise CheckpointRefused(
-            "format_unknown", f"the manifest's format is {document.get('format')!r}, this version reads {FORMAT!r}"
+            "format_unknown",
+            f"the manifest's format is {document.get('format')!r}, this version reads {FORMAT!r}",
         )
     body = {key: value for key, value in document.items() if key != "manifest_sha256"}
     if document.get("manifest_sha256") != hashlib.sha256(_canonical(body)).hexdigest():
@@ -182,7 +188,8 @@ def load(folder: Path, *, expected_sha256: str | None = None) -> tuple[Manifest,
     manifest = read_manifest(folder)
     if expected_sha256 is not None and manifest.sha256 != expected_sha256:
         raise CheckpointRefused(
-            "not_the_expected_checkpoint", f"expected checkpoint {expected_sha256}, the folder holds {manifest.sha256}"
+            "not_the_expected_checkpoint",
+            f"expected checkpoint {expected_sha256}, the folder holds {manifest.sha256}",
         )
     return manifest, components_from_bytes(_read(folder / WEIGHTS_NAME, code="weights_missing"), manifest)
 

@@ -35,7 +35,9 @@ class SmallDepthNet:
         manifest, components = load(folder)
         model = DepthNet(DepthConfig())
         if manifest.preset != PRESET or manifest.config != _as_json(model.config):
-            raise CheckpointRefused("config_mismatch", f"the checkpoint is a {manifest.preset}, not a {PRESET} of this size")
+            raise CheckpointRefused(
+                "config_mismatch", f"the checkpoint is a {manifest.preset}, not a {PRESET} of this size"
+            )
         try:
             model.load_state_dict(components["depth"])
         except (KeyError, RuntimeError) as error:
@@ -50,7 +52,10 @@ class SmallDepthNet:
         height, width = image.shape[:2]
         share = self.model.config.view / max(height, width)
         small = (max(1, round(width * share)), max(1, round(height * share)))
-        pixels = np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX), dtype=np.float32) / 127.5 - 1
+        pixels = (
+            np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX), dtype=np.float32) / 127.5
+            - 1
+        )
         padded = _padded(torch.from_numpy(pixels).permute(2, 0, 1)[None], self.model.stride)
         found = self.model(padded)
         maps = torch.stack([found.log_depth, found.sky], dim=1)[:, :, : small[1], : small[0]]
@@ -63,7 +68,11 @@ class SmallDepthNet:
         points = unproject(pixel_grid(width=width, height=height), np.where(sky, np.nan, depth), camera)
         points[sky] = np.nan
         return PointMapData(
-            points=points.astype(np.float32), intrinsics=camera, metric=False, approximate=True, source=self.name
+            points=points.astype(np.float32),
+            intrinsics=camera,
+            metric=False,
+            approximate=True,
+            source=self.name,
         )
 
 

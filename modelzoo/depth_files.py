@@ -1,4 +1,4 @@
-"""Point maps from files: NPZ, PLY, depth images with a camera, and disparity. No torch; every mistake is a ValueError."""
+"""Point maps from files: NPZ, PLY, depth images, disparity. No torch; every mistake is a ValueError."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ASPECT_TOLERANCE = 0.02
 MIN_KNOWN = 64  # points, for a map to be worth anything
 CAMERA_KEYS = ("fx", "fy", "cx", "cy")
 PLY_TYPES = {
-    **{name: "i1" for name in ("char", "int8")},
-    **{name: "u1" for name in ("uchar", "uint8")},
-    **{name: "i2" for name in ("short", "int16")},
-    **{name: "u2" for name in ("ushort", "uint16")},
-    **{name: "i4" for name in ("int", "int32")},
-    **{name: "u4" for name in ("uint", "uint32")},
-    **{name: "f4" for name in ("float", "float32")},
-    **{name: "f8" for name in ("double", "float64")},
+    **dict.fromkeys(("char", "int8"), "i1"),
+    **dict.fromkeys(("uchar", "uint8"), "u1"),
+    **dict.fromkeys(("short", "int16"), "i2"),
+    **dict.fromkeys(("ushort", "uint16"), "u2"),
+    **dict.fromkeys(("int", "int32"), "i4"),
+    **dict.fromkeys(("uint", "uint32"), "u4"),
+    **dict.fromkeys(("float", "float32"), "f4"),
+    **dict.fromkeys(("double", "float64"), "f8"),
 }
 
 Floats = NDArray[np.float64]
@@ -103,7 +103,9 @@ def _from_npz(data: bytes, numbers: Mapping[str, float]) -> tuple[Floats, Intrin
             if name == "disparity" and "baseline" not in numbers:
                 raise ValueError("a disparity map needs baseline (metres) besides fx, fy, cx and cy")
             return _from_image(arrays[name], numbers)
-    raise ValueError(f"the .npz must hold points, depth or disparity; it holds {', '.join(sorted(arrays)) or 'nothing'}")
+    raise ValueError(
+        f"the .npz must hold points, depth or disparity; it holds {', '.join(sorted(arrays)) or 'nothing'}"
+    )
 
 
 def _arrays(data: bytes) -> dict[str, NDArray[np.generic]]:
@@ -114,7 +116,15 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.generic]]:
                 raise ValueError(f"the .npz unpacks to more than {MAX_UNPACKED_BYTES // 2**20} MiB")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             return {name: np.asarray(archive[name]) for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError, MemoryError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise ValueError(f"the .npz cannot be read: {error}") from error
     except ValueError as error:
         if "pickle" in str(error).lower():
@@ -151,7 +161,11 @@ def _from_image(image: NDArray[np.generic], numbers: Mapping[str, float]) -> tup
     values = image.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         if "baseline" in numbers:
-            depth = camera.fx * numbers["baseline"] / (values / numbers.get("depth_scale", 1.0) + numbers.get("doffs", 0.0))
+            depth = (
+                camera.fx
+                * numbers["baseline"]
+                / (values / numbers.get("depth_scale", 1.0) + numbers.get("doffs", 0.0))
+            )
         else:
             whole = np.issubdtype(image.dtype, np.integer)
             depth = values / numbers.get("depth_scale", 1000.0 if whole else 1.0)
@@ -224,7 +238,9 @@ def _binary_rows(body: bytes, count: int, layout: np.dtype[np.void]) -> Floats:
 def _ascii_rows(body: bytes, count: int, names: list[str]) -> Floats:
     rows = body.decode("ascii", errors="replace").split("\n")[:count]
     try:
-        table = np.array([[float(word) for word in row.split()[: len(names)]] for row in rows], dtype=np.float64)
+        table = np.array(
+            [[float(word) for word in row.split()[: len(names)]] for row in rows], dtype=np.float64
+        )
     except ValueError as error:
         raise ValueError(f"the .ply has a vertex that is not numbers: {error}") from error
     if table.shape != (count, len(names)):
@@ -262,14 +278,18 @@ def _check(points: Floats) -> None:
     if known.sum() < MIN_KNOWN:
         raise ValueError(f"the point map knows only {int(known.sum())} points; it needs at least {MIN_KNOWN}")
     if (points[known][:, 2] <= 0).mean() > 0.5:
-        raise ValueError("most points lie behind the camera; the frame must be OpenCV's: x right, y down, z forward")
+        raise ValueError(
+            "most points lie behind the camera; the frame must be OpenCV's: x right, y down, z forward"
+        )
 
 
 def _resized(points: Floats, camera: Intrinsics, *, width: int, height: int) -> tuple[Floats, Intrinsics]:
     """Nearest points at the photograph's size; the map may be smaller or larger but not of another shape."""
     rows, cols = points.shape[:2]
     if abs((cols / rows) / (width / height) - 1) > ASPECT_TOLERANCE:
-        raise ValueError(f"the point map is {cols} x {rows} and the photograph {width} x {height}: not the same view")
+        raise ValueError(
+            f"the point map is {cols} x {rows} and the photograph {width} x {height}: not the same view"
+        )
     if (rows, cols) == (height, width):
         return points, camera
     down = np.minimum((np.arange(height) + 0.5) * rows / height, rows - 1).astype(int)

@@ -1,4 +1,4 @@
-"""The only Python place that knows axes and quaternion order; frontend/src/viewer/frames.ts passes the same golden cases.
+"""The only Python place that knows axes and quaternion order; frames.ts passes the same golden cases.
 
 Object frame: canonical unit cube [-0.5, 0.5]^3, Z-up. Camera frame: OpenCV (x right, y down, z forward). GLB: Y-up.
 ``T_a_b`` maps points of frame b into frame a, column vectors. Points are rows of (..., 3) arrays.
@@ -95,7 +95,11 @@ def pose_from_parts(
     """A Pose from a 3 x 3 rotation, a translation and one scale."""
     x, y, z = (float(v) for v in np.asarray(translation, dtype=np.float64).reshape(3))
     return Pose(
-        rotation_wxyz=wxyz_from_rotation(rotation), translation=(x, y, z), scale=float(scale), unit=unit, frame=frame
+        rotation_wxyz=wxyz_from_rotation(rotation),
+        translation=(x, y, z),
+        scale=float(scale),
+        unit=unit,
+        frame=frame,
     )
 
 
@@ -138,7 +142,8 @@ def project(points_camera: ArrayLike, intrinsics: Intrinsics) -> Floats:
     p = _points(points_camera)
     z = np.where(p[..., 2] > 0, p[..., 2], np.nan)
     return np.stack(
-        [intrinsics.fx * p[..., 0] / z + intrinsics.cx, intrinsics.fy * p[..., 1] / z + intrinsics.cy], axis=-1
+        [intrinsics.fx * p[..., 0] / z + intrinsics.cx, intrinsics.fy * p[..., 1] / z + intrinsics.cy],
+        axis=-1,
     )
 
 
@@ -146,7 +151,11 @@ def unproject(pixels: ArrayLike, depth: ArrayLike, intrinsics: Intrinsics) -> Fl
     """Camera points (..., 3) of pixels (..., 2) at depth z (...); the inverse of ``project``."""
     uv, z = np.asarray(pixels, dtype=np.float64), np.asarray(depth, dtype=np.float64)
     return np.stack(
-        [(uv[..., 0] - intrinsics.cx) / intrinsics.fx * z, (uv[..., 1] - intrinsics.cy) / intrinsics.fy * z, z],
+        [
+            (uv[..., 0] - intrinsics.cx) / intrinsics.fx * z,
+            (uv[..., 1] - intrinsics.cy) / intrinsics.fy * z,
+            z,
+        ],
         axis=-1,
     )
 

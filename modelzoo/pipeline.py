@@ -4,38 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from modelzoo.alignment import FittedLayout, Layout, fit_layout
 from modelzoo.camera import intrinsics_from_points, typical_intrinsics
+from modelzoo.candidate_files import CandidateParts, candidate_files, pose_of
 from modelzoo.conditioning import TYPICAL_FOCAL, Condition, condition, decode_layout
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Intrinsics, Pose, SamplerSettings, Unit
-from modelzoo.decoders.mesh import decimate, mesh_from_field
-from modelzoo.exports.gaussian_ply import Gaussians, ply_from_gaussians
-from modelzoo.exports.glb import glb_from_mesh
 from modelzoo.flow import euler_sample
-from modelzoo.frames import pose_from_parts
-from modelzoo.latents import CandidateLatents, latents_from_bytes, latents_to_bytes
+from modelzoo.latents import CandidateLatents, latents_from_bytes
 from modelzoo.models.cells import CellBatch, active_cells, batch_cells, coarse_features, scatter_voxels
 from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.models.texture_flow import sample_texture
+from modelzoo.photo_colours import photo_view
 from modelzoo.registry import Models, load_models
 from modelzoo.texture_conditioning import Placement, texture_condition, texture_view
 from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, CellGaussians
 
 MAX_CELLS = 1536
-PREVIEW_FACES = 3000
-FIELD_BLUR = 0.6  # voxels; takes the last steps out of a surface without moving it
 SURFACE_POINTS = 3000  # that stand for a shape when its silhouette is fitted
-MIN_OPACITY, MAX_SPLAT_DISTANCE = 0.1, 1.5 / 64
 
 Progress = Callable[[float], None]
 
@@ -59,7 +53,9 @@ class CandidatePipeline:
 
     name = "candid8"
 
-    def __init__(self, models: Models, *, device: str | torch.device = "cpu", export_threads: int = 2) -> None:
+    def __init__(
+        self, models: Models, *, device: str | torch.device = "cpu", export_threads: int = 2
+    ) -> None:
         self.models = models
         self.device = torch.device(device)
         self.export_threads = export_threads
@@ -90,15 +86,15 @@ class CandidatePipeline:
         content, gaussians = self.models.slat_vae.decode(feats, cells)
         field = _refined_field(shapes.occupancy, content, cells)
         report(0.7)
-        parts = _per_candidate(shapes, cells, feats, content, gaussians, field)
+        parts = _per_candidate(request.seeds, shapes, cells, feats, content, gaussians, field)
+        photo = photo_view(request.image, request.mask, intrinsics)
         with ThreadPoolExecutor(self.export_threads) as pool:
+            files = pool.map(lambda part: candidate_files(part, photo, unit=unit, settings=settings), parts)
             made = []
-            for index, candidate in enumerate(
-                pool.map(lambda part: _export(part, settings=settings, unit=unit, missing=missing), parts)
-            ):
-                made.append((request.seeds[index], candidate))
+            for index, one in enumerate(files):
+                made.append(replace(one, fallbacks=(*missing, *one.fallbacks)))
                 report(0.7 + 0.3 * (index + 1) / len(request.seeds))
-        return tuple(candidate(seed) for seed, candidate in made)
+        return tuple(made)
 
     @torch.inference_mode()
     def propose_layout(self, request: CandidateRequest, *, latents: bytes) -> tuple[Pose, ...]:
@@ -115,7 +111,8 @@ class CandidatePipeline:
         surface = _surface_points(torch.from_numpy(given.occupancy).to(self.device))
         unit: Unit = "pointmap" if missing else request.unit
         return tuple(
-            _pose(_fit(layout, surface, prepared, request, intrinsics).layout, unit=unit) for layout in layouts
+            pose_of(_fit(layout, surface, prepared, request, intrinsics).layout, unit=unit)
+            for layout in layouts
         )
 
     def _encode(self, request: CandidateRequest, count: int) -> tuple[Condition, Tensor]:
@@ -123,7 +120,10 @@ class CandidatePipeline:
         prepared = condition(
             request.image, request.mask, request.points, size=self.models.preset.geometry.image_size
         )
-        views = [torch.from_numpy(view)[None].to(self.device) for view in (prepared.crop, prepared.full, prepared.box)]
+        views = [
+            torch.from_numpy(view)[None].to(self.device)
+            for view in (prepared.crop, prepared.full, prepared.box)
+        ]
         tokens = self.models.geometry.encode(*views)
         return prepared, tokens.expand(count, -1, -1)
 
@@ -132,7 +132,9 @@ class CandidatePipeline:
     ) -> _Shapes:
         prepared, tokens = self._encode(request, len(generators))
         latent_shape = self.models.preset.geometry.latent_shape
-        noise = [(torch.randn(latent_shape, generator=g), torch.randn(LAYOUT_DIM, generator=g)) for g in generators]
+        noise = [
+            (torch.randn(latent_shape, generator=g), torch.randn(LAYOUT_DIM, generator=g)) for g in generators
+        ]
         drawn = self.models.geometry.sample(
             tokens,
             noise_shape=torch.stack([shape for shape, _ in noise]).to(self.device),
@@ -157,7 +159,7 @@ class CandidatePipeline:
         generators: list[torch.Generator],
         intrinsics: Intrinsics,
     ) -> Tensor:
-        """Standardised structured latents (N, C). Noise is drawn for the whole grid, so it does not depend on the shape."""
+        """Standardised structured latents (N, C). Noise is drawn for the whole grid, whatever the shape."""
         latent, settings = self.models.preset.latent, request.settings
         view = texture_view(
             request.image, request.mask, request.points, intrinsics, size=self.models.preset.texture.view
@@ -171,7 +173,9 @@ class CandidatePipeline:
             field=coarse_features(shapes.occupancy, cells),
             cells=cells,
         )
-        grids = torch.stack([torch.randn(*[latent.grid] * 3, latent.channels, generator=g) for g in generators])
+        grids = torch.stack(
+            [torch.randn(*[latent.grid] * 3, latent.channels, generator=g) for g in generators]
+        )
         x, y, z = cells.coords.unbind(dim=1)
         return sample_texture(
             self.models.texture,
@@ -185,7 +189,9 @@ class CandidatePipeline:
 
     def _placement(self, layouts: list[Layout]) -> Placement:
         return Placement(
-            rotation=torch.tensor(np.stack([one.rotation for one in layouts]), dtype=torch.float32, device=self.device),
+            rotation=torch.tensor(
+                np.stack([one.rotation for one in layouts]), dtype=torch.float32, device=self.device
+            ),
             translation=torch.tensor(
                 np.stack([one.translation for one in layouts]), dtype=torch.float32, device=self.device
             ),
@@ -202,7 +208,9 @@ class CandidatePipeline:
             raw = self.models.ss_vae.encode(solid)[0][0]
         else:
             if given.shape_latent.shape != preset.latent_shape:
-                raise ValueError(f"shape latent must be {preset.latent_shape}, not {given.shape_latent.shape}")
+                raise ValueError(
+                    f"shape latent must be {preset.latent_shape}, not {given.shape_latent.shape}"
+                )
             raw = torch.from_numpy(given.shape_latent).float().to(self.device)
         return self.models.geometry.standardise_shape(raw[None])[0]
 
@@ -211,13 +219,17 @@ class CandidatePipeline:
     ) -> Tensor:
         """Layouts (B, 10), raw, with the shape stream clamped to noise -> ``shape``."""
         geometry, count = self.models.geometry, len(generators)
-        noise = [(torch.randn(shape.shape, generator=g), torch.randn(LAYOUT_DIM, generator=g)) for g in generators]
+        noise = [
+            (torch.randn(shape.shape, generator=g), torch.randn(LAYOUT_DIM, generator=g)) for g in generators
+        ]
         noise_shape = torch.stack([one for one, _ in noise]).to(self.device)
 
         def velocity(layout: Tensor, t: float, conditioned: bool) -> Tensor:
             held = (1 - t) * noise_shape + t * shape
             times = torch.full((count,), t, device=self.device)
-            found: Tensor = geometry(held, layout, times, tokens if conditioned else torch.zeros_like(tokens))[1]
+            found: Tensor = geometry(
+                held, layout, times, tokens if conditioned else torch.zeros_like(tokens)
+            )[1]
             return found
 
         drawn = euler_sample(
@@ -230,24 +242,18 @@ class CandidatePipeline:
         return drawn * geometry.layout_std + geometry.layout_mean
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Part:
-    """One candidate's share of the batch, in numpy."""
-
-    latents: CandidateLatents
-    fitted: FittedLayout
-    field: NDArray[np.float32]
-    coords: NDArray[np.int64]
-    content: CellContent
-    gaussians: CellGaussians
-
-
 def _per_candidate(
-    shapes: _Shapes, cells: CellBatch, feats: Tensor, content: CellContent, gaussians: CellGaussians, field: Tensor
-) -> list[_Part]:
+    seeds: tuple[int, ...],
+    shapes: _Shapes,
+    cells: CellBatch,
+    feats: Tensor,
+    content: CellContent,
+    gaussians: CellGaussians,
+    field: Tensor,
+) -> list[CandidateParts]:
     parts = []
     bounds = np.cumsum([0, *cells.counts])
-    for index, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+    for index, (start, stop) in enumerate(pairwise(bounds)):
         own = slice(int(start), int(stop))
         coords = cells.coords[own].cpu().numpy()
         latents = CandidateLatents(
@@ -258,7 +264,8 @@ def _per_candidate(
             layout=shapes.layout[index].cpu().numpy().astype(np.float32),
         )
         parts.append(
-            _Part(
+            CandidateParts(
+                seed=seeds[index],
                 latents=latents,
                 fitted=shapes.fitted[index],
                 field=field[index].cpu().numpy(),
@@ -270,64 +277,6 @@ def _per_candidate(
     return parts
 
 
-def _export(
-    part: _Part, *, settings: SamplerSettings, unit: Unit, missing: tuple[str, ...]
-) -> Callable[[int], GeneratedCandidate]:
-    """Everything but the seed, which the caller knows."""
-    voxels, colours = _coloured_voxels(part)
-    decoded = mesh_from_field(
-        gaussian_filter(part.field, FIELD_BLUR), colour_voxels=voxels, colours=colours.astype(np.float32)
-    )
-    mesh = decoded.mesh
-    splats = _kept_gaussians(part.gaussians, mesh.vertices)
-    mesh_glb, preview_glb = glb_from_mesh(mesh), glb_from_mesh(decimate(mesh, max_faces=PREVIEW_FACES))
-    splat_ply, latents = ply_from_gaussians(splats), latents_to_bytes(part.latents)
-
-    def with_seed(seed: int) -> GeneratedCandidate:
-        return GeneratedCandidate(
-            seed=seed,
-            pose=_pose(part.fitted.layout, unit=unit),
-            latents=latents,
-            mesh_glb=mesh_glb,
-            preview_glb=preview_glb,
-            splat_ply=splat_ply,
-            num_vertices=len(mesh.vertices),
-            num_faces=len(mesh.faces),
-            num_splats=len(splats.positions),
-            settings=settings,
-            fallbacks=(*missing, *part.fitted.steps, *decoded.steps),
-        )
-
-    return with_seed
-
-
-def _coloured_voxels(part: _Part) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
-    """Voxels near the refined surface and their colours; all of the cells' voxels when the surface is elsewhere."""
-    side = round(part.content.field.shape[1] ** (1 / 3))
-    inner = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    voxels = (part.coords[:, None] * side + inner[None]).reshape(-1, 3)
-    near = (part.content.field.abs() < 0.9 * FIELD_CLAMP).numpy().reshape(-1)
-    near = near if near.any() else np.ones_like(near)
-    return voxels[near], part.content.colour.numpy().reshape(-1, 3)[near]
-
-
-def _kept_gaussians(gaussians: CellGaussians, vertices: NDArray[np.float32]) -> Gaussians:
-    """Opaque Gaussians near the mesh; at least one, so that the file is never empty."""
-    positions = gaussians.positions.numpy().reshape(-1, 3)
-    opacities = gaussians.opacities.numpy().reshape(-1)
-    near = cKDTree(vertices).query(positions, distance_upper_bound=MAX_SPLAT_DISTANCE)[0]
-    keep = (opacities > MIN_OPACITY) & np.isfinite(near)
-    if not keep.any():
-        keep[int(opacities.argmax())] = True
-    return Gaussians(
-        positions=positions[keep],
-        scales=gaussians.scales.numpy().reshape(-1, 3)[keep],
-        rotations_wxyz=gaussians.rotations_wxyz.numpy().reshape(-1, 4)[keep],
-        opacities=opacities[keep],
-        colours=gaussians.colours.numpy().reshape(-1, 3)[keep],
-    )
-
-
 def _refined_field(occupancy: Tensor, content: CellContent, cells: CellBatch) -> Tensor:
     """The decoder's field in active cells, solid or empty as the coarse shape says everywhere else: (B, R, R, R)."""
     base = torch.where(occupancy > 0.5, FIELD_CLAMP, -FIELD_CLAMP)
@@ -335,7 +284,7 @@ def _refined_field(occupancy: Tensor, content: CellContent, cells: CellBatch) ->
 
 
 def _with_some_surface(occupancy: Tensor) -> Tensor:
-    """A shape that is empty or full everywhere is cut at its own 95th percentile, so that there is something to judge."""
+    """A shape that is empty or full everywhere is cut at its own 95th percentile: something to judge."""
     solid = float((occupancy > 0.5).float().mean())
     if 0.0 < solid < 1.0:
         return occupancy
@@ -366,12 +315,6 @@ def _fit(
         mask=request.mask,
         points=request.points,
         intrinsics=intrinsics,
-    )
-
-
-def _pose(layout: Layout, *, unit: Unit) -> Pose:
-    return pose_from_parts(
-        rotation=layout.rotation, translation=layout.translation, scale=layout.scale, unit=unit
     )
 
 

@@ -36,7 +36,11 @@ class ModelPreset:
 
     def to_config(self) -> dict[str, Any]:
         """As a checkpoint's manifest states it."""
-        return {"geometry": asdict(self.geometry), "latent": asdict(self.latent), "texture": asdict(self.texture)}
+        return {
+            "geometry": asdict(self.geometry),
+            "latent": asdict(self.latent),
+            "texture": asdict(self.texture),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +98,9 @@ def models_from_components(
     except ValueError as error:
         raise CheckpointRefused("preset_unknown", str(error)) from error
     if manifest.config != models.preset.to_config():
-        raise CheckpointRefused("config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint")
+        raise CheckpointRefused(
+            "config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint"
+        )
     return fill(models, components, device=device)
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from modelzoo.checkpoint import CheckpointRefused, Manifest, StateDict, components_from_bytes, manifest_from_document
+from modelzoo.checkpoint import (
+    CheckpointRefused,
+    Manifest,
+    StateDict,
+    components_from_bytes,
+    manifest_from_document,
+)
 from modelzoo.contracts import CandidateRequest, SamplerSettings
 from modelzoo.latents import latents_from_bytes
 from modelzoo.pipeline import CandidatePipeline
@@ -57,7 +63,9 @@ class ModelSlot:
             try:
                 data = weights.read_bytes()
             except OSError as error:
-                raise CheckpointRefused("weights_missing", f"weights cannot be read: {error.strerror}") from error
+                raise CheckpointRefused(
+                    "weights_missing", f"weights cannot be read: {error.strerror}"
+                ) from error
             models = models_from_components(components_from_bytes(data, checked), checked, device=self.device)
             check_golden(models, checked.golden, device=self.device)
             serving = Serving(
@@ -92,7 +100,8 @@ def golden_outputs(components: dict[str, StateDict], preset: str) -> dict[str, A
     """What a manifest states as golden: the digest of these weights, rounded to half precision as they are saved."""
     halved = {
         component: {
-            name: value.half().float() if value.is_floating_point() else value for name, value in state.items()
+            name: value.half().float() if value.is_floating_point() else value
+            for name, value in state.items()
         }
         for component, state in components.items()
     }
@@ -118,12 +127,16 @@ def golden_digest(models: Models, *, device: str = "cpu") -> dict[str, Any]:
 def check_golden(models: Models, golden: Mapping[str, Any], *, device: str = "cpu") -> None:
     """Raises CheckpointRefused unless the models reproduce the digest in the manifest."""
     if not golden:
-        raise CheckpointRefused("golden_missing", "the manifest has no golden outputs to check the weights against")
+        raise CheckpointRefused(
+            "golden_missing", "the manifest has no golden outputs to check the weights against"
+        )
     found = golden_digest(models, device=device)
     for name, values in found.items():
         stated = golden.get(name)
         if not isinstance(stated, list) or len(stated) != len(values):
-            raise CheckpointRefused("golden_mismatch", f"golden output {name} is missing or of another length")
+            raise CheckpointRefused(
+                "golden_mismatch", f"golden output {name} is missing or of another length"
+            )
         gap = float(np.abs(np.array(stated, dtype=np.float64) - values).max())
         if not gap <= GOLDEN_TOLERANCE:
             raise CheckpointRefused("golden_mismatch", f"golden output {name} differs by {gap:.4f}")

@@ -79,11 +79,16 @@ def crop_camera(intrinsics: Intrinsics, window: Square) -> NDArray[np.float32]:
 def texture_condition(
     *, view: Tensor, depth: Tensor, camera: Tensor, placement: Placement, field: Tensor, cells: CellBatch
 ) -> TextureCondition:
-    """Project every cell of the B objects: ``view`` (B, 4, S, S), ``depth`` (B, S, S), ``camera`` (B, 4), ``field`` (N, V)."""
-    assert depth.shape == (cells.size, *view.shape[2:]) and camera.shape == (cells.size, 4), (depth.shape, camera.shape)
+    """Project every cell: ``view`` (B, 4, S, S), ``depth`` (B, S, S), ``camera`` (B, 4), ``field`` (N, V)."""
+    assert depth.shape == (cells.size, *view.shape[2:]) and camera.shape == (cells.size, 4), (
+        depth.shape,
+        camera.shape,
+    )
     owner = cells.batch
     probes = _probe_points(cells)
-    placed = placement.scale[owner, None, None] * torch.einsum("nij,npj->npi", placement.rotation[owner], probes)
+    placed = placement.scale[owner, None, None] * torch.einsum(
+        "nij,npj->npi", placement.rotation[owner], probes
+    )
     placed = placed + placement.translation[owner, None]
     z = placed[..., 2].clamp(min=1e-4)
     pixels = camera[owner, None, :2] * placed[..., :2] / z[..., None] + camera[owner, None, 2:]

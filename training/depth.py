@@ -39,8 +39,8 @@ def draw_view(*, stream: int, index: int, size: int) -> View:
 def collate(views: list[View], rng: Generator | None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Images in [-1, 1], log-depth, what is known and log-focal; with ``rng`` also mirrored and recoloured."""
     images, depths = [], []
-    for rgb, depth, _ in views:
-        values = rgb.astype(np.float32) / 255
+    for rgb, seen, _ in views:
+        values, depth = rgb.astype(np.float32) / 255, seen
         if rng is not None:
             values = _recoloured(values, rng)
             if rng.random() < 0.5:
@@ -50,10 +50,13 @@ def collate(views: list[View], rng: Generator | None) -> tuple[Tensor, Tensor, T
     depth_map = torch.from_numpy(np.stack(depths).copy())
     known = torch.isfinite(depth_map) & (depth_map > 0)
     log_depth = torch.where(known, depth_map, torch.ones_like(depth_map)).log()
-    return torch.from_numpy(np.stack(images).copy()), log_depth, known, torch.tensor([v[2] for v in views]).float().log()
+    log_focal = torch.tensor([view[2] for view in views]).float().log()
+    return torch.from_numpy(np.stack(images).copy()), log_depth, known, log_focal
 
 
-def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: float, seed: int, pool_size: int) -> None:
+def train(
+    *, work: Path, output: Path, seconds: float, batch_size: int, lr: float, seed: int, pool_size: int
+) -> None:
     """Train for ``seconds`` of this process's time and write the checkpoint folder ``output``."""
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -62,7 +65,9 @@ def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: floa
     average.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     pool: deque[View] = deque(maxlen=pool_size)
-    held_out = collate([draw_view(stream=HELD_OUT_STREAM, index=i, size=config.view) for i in range(64)], None)
+    held_out = collate(
+        [draw_view(stream=HELD_OUT_STREAM, index=i, size=config.view) for i in range(64)], None
+    )
     rng, index, step, started = np.random.default_rng(seed), 0, 0, time.process_time()
     with (work / "log.jsonl").open("a") as log:
         while (share := (time.process_time() - started) / seconds) < 1:
@@ -72,7 +77,7 @@ def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: floa
             chosen = [pool[int(i)] for i in rng.integers(0, len(pool), batch_size)]
             image, log_depth, known, log_focal = collate(chosen, rng)
             for group in optimizer.param_groups:
-                group["lr"] = lr * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+                group["lr"] = lr * min(1.0, (step + 1) / 50) * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
             terms = depth_loss(model(image), log_depth=log_depth, known=known, log_focal=log_focal)
             total = torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum()
             if not torch.isfinite(total):
@@ -84,7 +89,8 @@ def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: floa
             step += 1
             _follow(average, model, decay=min(EMA_DECAY, step / (10 + step)))
             if step % 25 == 0:
-                _write(log, {"step": step, "share": round(share, 3), **{k: float(v.detach()) for k, v in terms.items()}})
+                losses = {name: float(value.detach()) for name, value in terms.items()}
+                _write(log, {"step": step, "share": round(share, 3), **losses})
             if step % 250 == 0:
                 _write(log, {"step": step, "held_out": evaluate(average, *held_out)})
         measured = evaluate(average, *held_out)
@@ -97,7 +103,7 @@ def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: floa
         lineage=Lineage(
             objective="depth",
             dataset_hash=f"procedural:stream-{STREAM}",
-            command=f"python -m training.depth --seconds {seconds:g} --batch-size {batch_size} --lr {lr:g} --seed {seed}",
+            command=f"python -m training.depth --seconds {seconds:g} --batch-size {batch_size} --lr {lr:g}",
             seed=seed,
             steps=step,
         ),
@@ -106,8 +112,10 @@ def train(*, work: Path, output: Path, seconds: float, batch_size: int, lr: floa
 
 
 @torch.no_grad()
-def evaluate(model: DepthNet, image: Tensor, log_depth: Tensor, known: Tensor, log_focal: Tensor) -> dict[str, float]:
-    """Relative depth error after one scale per image (median), beside a plane that is the best constant; focal error."""
+def evaluate(
+    model: DepthNet, image: Tensor, log_depth: Tensor, known: Tensor, log_focal: Tensor
+) -> dict[str, float]:
+    """Relative depth error after one scale per image, beside the best constant depth; focal error."""
     model.eval()
     found = model(image)
     model.train()

@@ -65,7 +65,8 @@ def train(*, work: Path, objects: int, seconds: float, batch_size: int, lr: floa
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
     pool = [draw_object_cells(stream=STREAM, index=i, config=config) for i in range(objects)]
     held_out = collate(
-        [draw_object_cells(stream=HELD_OUT_STREAM, index=i, config=config) for i in range(12)], grid=config.grid
+        [draw_object_cells(stream=HELD_OUT_STREAM, index=i, config=config) for i in range(12)],
+        grid=config.grid,
     )
     started, step = time.process_time(), 0
     with (work / "log.jsonl").open("a") as log:
@@ -74,7 +75,9 @@ def train(*, work: Path, objects: int, seconds: float, batch_size: int, lr: floa
             if share >= 1:
                 break
             for group in optimizer.param_groups:
-                group["lr"] = lr * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+                group["lr"] = (
+                    lr * min(1.0, (step + 1) / 50) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share)))
+                )
             terms = losses(model, *batch)
             total = sum(WEIGHTS[name] * value for name, value in terms.items())
             assert isinstance(total, Tensor) and torch.isfinite(total), terms
@@ -94,7 +97,9 @@ def train(*, work: Path, objects: int, seconds: float, batch_size: int, lr: floa
 
 def losses(model: StructuredLatentVAE, cells: CellBatch, targets: CellTargets) -> dict[str, Tensor]:
     """All terms for one batch, with the latent drawn from its posterior."""
-    mean, log_variance = model.encode(CellContent(field=_clamped(targets.field), colour=targets.colour), cells)
+    mean, log_variance = model.encode(
+        CellContent(field=_clamped(targets.field), colour=targets.colour), cells
+    )
     latent = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
     content, gaussians = model.decode(model.standardise(latent), cells)
     return {
@@ -128,7 +133,9 @@ def standardise_from(model: StructuredLatentVAE, items: list[ObjectCells]) -> No
     means = []
     for start in range(0, len(items), 16):
         cells, targets = collate(items[start : start + 16], grid=model.config.grid)
-        means.append(model.encode(CellContent(field=_clamped(targets.field), colour=targets.colour), cells)[0])
+        means.append(
+            model.encode(CellContent(field=_clamped(targets.field), colour=targets.colour), cells)[0]
+        )
     latents = torch.cat(means)
     model.latent_mean.copy_(latents.mean(dim=0))
     model.latent_std.copy_(latents.std(dim=0).clamp(min=1e-3))

@@ -1,4 +1,4 @@
-"""Trains the texture flow on streamed procedural photographs: ``python -m training.texture --work FOLDER --vae FILE``."""
+"""Trains the texture flow on procedural photographs: ``python -m training.texture --work FOLDER --vae FILE``."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ class Trainer:
         else:
             self.average.load_state_dict(self.model.state_dict())
         self.average.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98))
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=lr, weight_decay=0.01, betas=(0.9, 0.98)
+        )
         self.pool: deque[PooledSample] = deque(maxlen=pool_size)
         self.generator = torch.Generator().manual_seed(seed + self.step)
         self.rng = np.random.default_rng([seed, self.step])
@@ -81,7 +83,9 @@ class Trainer:
     def advance(self, *, batch_size: int, share: float) -> dict[str, float]:
         """One optimiser step at ``share`` of the run's time."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * min(1.0, (self.step + 1) / 100) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * share)))
+            group["lr"] = (
+                self.lr * min(1.0, (self.step + 1) / 100) * (0.03 + 0.485 * (1 + math.cos(math.pi * share)))
+            )
         chosen = [self.pool[int(i)] for i in self.rng.integers(0, len(self.pool), batch_size)]
         batch = collate(chosen, self.rng, pose_error=1.0)
         t = sample_times(batch_size, mean=TIME_MEAN, std=TIME_STD, generator=self.generator)
@@ -147,7 +151,9 @@ def collate(items: list[PooledSample], rng: Generator, *, pose_error: float) -> 
     samples = [item.sample for item in items]
     cells = batch_cells([torch.from_numpy(sample.cells.coords) for sample in samples], grid=GRID)
     amounts = [pose_error * float(rng.choice([0.0, 0.5, 1.0, 1.5])) for _ in samples]
-    poses = [jittered_pose(sample, rng, amount=amount) for sample, amount in zip(samples, amounts, strict=True)]
+    poses = [
+        jittered_pose(sample, rng, amount=amount) for sample, amount in zip(samples, amounts, strict=True)
+    ]
     rgb = np.stack([sample.rgb for sample in samples]).transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     mask = np.stack([sample.mask for sample in samples])[:, None].astype(np.float32)
     depth = np.stack(
@@ -177,7 +183,7 @@ def collate(items: list[PooledSample], rng: Generator, *, pose_error: float) -> 
 def evaluate(
     model: TextureFlow, vae: StructuredLatentVAE, items: list[PooledSample], *, steps: int = 6
 ) -> dict[str, float]:
-    """Colour error near the surface of what the photograph shows and hides, beside one mean colour; IoU in the cells."""
+    """Colour error of what the photograph shows and hides, beside one mean colour; IoU within the cells."""
     model.eval()
     batch = collate(items, np.random.default_rng(0), pose_error=0.7)
     noise = torch.randn(batch.latent.shape, generator=torch.Generator().manual_seed(0))
@@ -188,7 +194,8 @@ def evaluate(
     colour = torch.cat([torch.from_numpy(item.sample.cells.colour) for item in items])
     near = field.abs() < 1.0
     hidden = batch.condition.probe_depth[..., 0].mean(dim=1) > 0.3
-    flat = torch.stack([colour[batch.cells.batch == b][near[batch.cells.batch == b]].mean(0) for b in range(len(items))])
+    owned = [batch.cells.batch == b for b in range(len(items))]
+    flat = torch.stack([colour[own][near[own]].mean(0) for own in owned])
     given = torch.cat([item.features for item in items]).float() > 0
 
     def error(guess: Tensor, cells: Tensor) -> float:
@@ -210,7 +217,9 @@ def evaluate(
     }
 
 
-def train(*, work: Path, vae_file: Path, seconds: float, batch_size: int, lr: float, seed: int, pool_size: int) -> None:
+def train(
+    *, work: Path, vae_file: Path, seconds: float, batch_size: int, lr: float, seed: int, pool_size: int
+) -> None:
     """Train until ``seconds`` of this process's time are spent, over all resumes; save every few minutes."""
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -221,7 +230,8 @@ def train(*, work: Path, vae_file: Path, seconds: float, batch_size: int, lr: fl
     held_out = [
         pooled(sample, vae)
         for index in range(20)
-        if (sample := draw_textured_sample(stream=HELD_OUT_STREAM, index=index, size=128, grid=GRID)) is not None
+        if (sample := draw_textured_sample(stream=HELD_OUT_STREAM, index=index, size=128, grid=GRID))
+        is not None
     ][:12]
     trainer.fill(min(pool_size, 300))
     before, mark = trainer.spent, time.process_time()

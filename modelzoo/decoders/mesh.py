@@ -17,7 +17,9 @@ from skimage.measure import marching_cubes
 FLOATER_FRACTION = 0.01  # pieces with fewer than this share of the faces are dropped
 MAX_FACES = 40_000  # of a full mesh; eight of them stay below 8 MB
 WILD_FACES = 150_000  # a surface with more is noise, and is smoothed before anything else
-OUTSIDE = -4.0  # padding value, in the field's unit; well outside, so that the surface closes at the cube's faces
+OUTSIDE = (
+    -4.0
+)  # padding value, in the field's unit; well outside, so that the surface closes at the cube's faces
 
 Floats = NDArray[np.float32]
 
@@ -95,24 +97,33 @@ def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
     with _SIMPLIFIER:
         vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces)
         if len(faces) > max_faces or not len(faces):
-            vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces, agg=10)
+            vertices, faces = fast_simplification.simplify(
+                mesh.vertices, mesh.faces, target_count=max_faces, agg=10
+            )
     nearest = cKDTree(mesh.vertices).query(vertices)[1]
     vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
     return ColouredMesh(
-        vertices=vertices, faces=faces, normals=_smooth_normals(vertices, faces), colours=mesh.colours[nearest]
+        vertices=vertices,
+        faces=faces,
+        normals=_smooth_normals(vertices, faces),
+        colours=mesh.colours[nearest],
     )
 
 
 def _surface(field: Floats, level: float) -> tuple[Floats, NDArray[np.int32]]:
     """Vertices in voxel indices and faces; padding closes the surface at the cube's faces."""
     padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
-    vertices, faces, _, _ = marching_cubes(padded, level=level, allow_degenerate=False, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(
+        padded, level=level, allow_degenerate=False, gradient_direction="ascent"
+    )
     return vertices.astype(np.float32) - 2.0, faces.astype(np.int32)
 
 
 def _without_floaters(faces: NDArray[np.int32], *, num_vertices: int) -> tuple[NDArray[np.int32], int]:
     rows, columns = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
-    graph = coo_matrix((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(num_vertices, num_vertices))
+    graph = coo_matrix(
+        (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(num_vertices, num_vertices)
+    )
     _, label = connected_components(graph, directed=False)
     piece = label[faces[:, 0]]
     sizes = np.bincount(piece, minlength=int(piece.max()) + 1)

@@ -47,3 +47,9 @@ def ply_from_gaussians(gaussians: Gaussians) -> bytes:
     lines = ["ply", "format binary_little_endian 1.0", f"element vertex {n}"]
     lines += [f"property float {name}" for name in PROPERTIES] + ["end_header", ""]
     return "\n".join(lines).encode("ascii") + table.tobytes()
+
+
+def disc_normals(rotations_wxyz: Floats) -> Floats:
+    """Where each rotation (N, 4) takes z, the thin axis of a disc: (N, 3)."""
+    w, x, y, z = rotations_wxyz.T
+    return np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)

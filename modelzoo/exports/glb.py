@@ -74,7 +74,9 @@ def _document(
                 ],
             }
         ],
-        "materials": [{"name": "vertex colours", "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}],
+        "materials": [
+            {"name": "vertex colours", "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}
+        ],
         "accessors": [
             {
                 "bufferView": 0,
@@ -85,7 +87,13 @@ def _document(
                 "max": quantised.max(axis=0).tolist(),
             },
             {"bufferView": 1, "componentType": BYTE, "normalized": True, "count": count, "type": "VEC3"},
-            {"bufferView": 2, "componentType": UNSIGNED_SHORT, "normalized": True, "count": count, "type": "VEC4"},
+            {
+                "bufferView": 2,
+                "componentType": UNSIGNED_SHORT,
+                "normalized": True,
+                "count": count,
+                "type": "VEC4",
+            },
             {"bufferView": 3, "componentType": index_type, "count": mesh.faces.size, "type": "SCALAR"},
         ],
         "bufferViews": views,

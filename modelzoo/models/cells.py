@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 OFFSETS = torch.stack(torch.meshgrid(*[torch.arange(-1, 2)] * 3, indexing="ij"), dim=-1).reshape(27, 3)
 CUBE = tuple(range(27))
-FACES = tuple(index for index, offset in enumerate(OFFSETS.tolist()) if sum(abs(step) for step in offset) <= 1)
+FACES = tuple(
+    index for index, offset in enumerate(OFFSETS.tolist()) if sum(abs(step) for step in offset) <= 1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,9 @@ class CellBatch:
 
 def batch_cells(coords: list[Tensor], *, grid: int) -> CellBatch:
     """Pack each object's (N_i, 3) active cells. Every object needs at least one."""
-    assert coords and all(c.ndim == 2 and c.shape[1] == 3 and len(c) for c in coords), [c.shape for c in coords]
+    assert coords and all(c.ndim == 2 and c.shape[1] == 3 and len(c) for c in coords), [
+        c.shape for c in coords
+    ]
     device = coords[0].device
     packed = torch.cat(coords).long()
     counts = torch.tensor([len(c) for c in coords], device=device)
@@ -133,7 +137,12 @@ def active_cells(occupied: Tensor, *, grid: int, max_cells: int) -> list[Tensor]
         shell.narrow(axis, 0, resolution - 1).logical_or_(change)
         shell.narrow(axis, 1, resolution - 1).logical_or_(change)
     side = resolution // grid
-    counts = shell.unflatten(1, (grid, side)).unflatten(3, (grid, side)).unflatten(5, (grid, side)).sum(dim=(2, 4, 6))
+    counts = (
+        shell.unflatten(1, (grid, side))
+        .unflatten(3, (grid, side))
+        .unflatten(5, (grid, side))
+        .sum(dim=(2, 4, 6))
+    )
     return [_largest(count, max_cells=max_cells) for count in counts]
 
 
@@ -165,7 +174,7 @@ def scatter_voxels(values: Tensor, cells: CellBatch, volume: Tensor) -> Tensor:
 
 
 def coarse_features(occupancy: Tensor, cells: CellBatch) -> Tensor:
-    """Occupancy probabilities (B, R, R, R), blurred over 3 voxels, as the texture model sees them: (N, V) in [-1, 1]."""
+    """Probabilities (B, R, R, R), blurred over 3 voxels, as the texture model sees them: (N, V) in [-1, 1]."""
     blurred = F.avg_pool3d(occupancy[:, None], 3, stride=1, padding=1)[:, 0]
     return gather_voxels(blurred, cells) * 2 - 1
 

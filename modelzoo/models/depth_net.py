@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -35,10 +36,8 @@ class DepthNet(nn.Module):
         widths = config.widths
         self.stem = nn.Conv2d(5, widths[0], 5, stride=2, padding=2)
         self.encode = nn.ModuleList([_Residual(width) for width in widths])
-        self.down = nn.ModuleList(
-            [nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(widths[:-1], widths[1:], strict=True)]
-        )
-        self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in zip(widths[:-1], widths[1:], strict=True)])
+        self.down = nn.ModuleList([nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)])
+        self.up = nn.ModuleList([nn.Conv2d(b, a, 1) for a, b in pairwise(widths)])
         self.decode = nn.ModuleList([_Residual(width) for width in widths[:-1]])
         self.global_mix = nn.Linear(widths[-1], widths[-1])
         self.out = nn.Conv2d(widths[0], 2, 3, padding=1)
@@ -53,8 +52,16 @@ class DepthNet(nn.Module):
         batch, channels, height, width = image.shape
         assert channels == 3 and height % self.stride == 0 and width % self.stride == 0, image.shape
         # Rows tell the ground from the wall, so the net is told where each pixel is.
-        v = torch.linspace(-1, 1, height, device=image.device).view(1, 1, height, 1).expand(batch, 1, height, width)
-        u = torch.linspace(-1, 1, width, device=image.device).view(1, 1, 1, width).expand(batch, 1, height, width)
+        v = (
+            torch.linspace(-1, 1, height, device=image.device)
+            .view(1, 1, height, 1)
+            .expand(batch, 1, height, width)
+        )
+        u = (
+            torch.linspace(-1, 1, width, device=image.device)
+            .view(1, 1, 1, width)
+            .expand(batch, 1, height, width)
+        )
         x = self.stem(torch.cat([image, u, v], dim=1))
         skips = []
         for index, block in enumerate(self.encode):

@@ -102,7 +102,9 @@ class TextureFlow(nn.Module):
         """Everything the photograph says, once per object; reused by all steps."""
         n, probes = len(cells.coords), self.config.probes
         assert condition.probe_pixels.shape == (n, probes, 2), condition.probe_pixels.shape
-        assert condition.view.shape == (cells.size, 4, self.config.view, self.config.view), condition.view.shape
+        assert condition.view.shape == (cells.size, 4, self.config.view, self.config.view), (
+            condition.view.shape
+        )
         shallow = self.stem(condition.view)
         tokens = self.deep(shallow).flatten(2).transpose(1, 2) + self.token_position
         pixels = condition.probe_pixels
@@ -130,7 +132,10 @@ class TextureFlow(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, encoded: EncodedTexture, cells: CellBatch) -> Tensor:
         """``x_t`` (N, channels) at times ``t`` (B,) to velocities (N, channels)."""
-        assert x_t.shape == (len(cells.coords), self.config.channels) and t.shape == (cells.size,), (x_t.shape, t.shape)
+        assert x_t.shape == (len(cells.coords), self.config.channels) and t.shape == (cells.size,), (
+            x_t.shape,
+            t.shape,
+        )
         scale_in, skip, scale_out = (scale[cells.batch] for scale in precondition(t, 2))
         time = F.silu(self.time(_time_features(t)))
         values = self.from_latent(x_t * scale_in) + encoded.features
@@ -201,7 +206,9 @@ class _CoarseBlock(nn.Module):
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.cross_out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
         self.q_norm = nn.RMSNorm(width // heads)
         self.k_norm = nn.RMSNorm(width // heads)
         nn.init.zeros_(self.modulation.weight)

@@ -30,7 +30,9 @@ class TorchScriptDepth:
 
     def __init__(self, file: Path, *, metric: bool, device: str = "cpu") -> None:
         if not file.is_file():
-            raise EstimatorMissing(f"no TorchScript depth model at {file}; export one with torch.jit.save and name it")
+            raise EstimatorMissing(
+                f"no TorchScript depth model at {file}; export one with torch.jit.save and name it"
+            )
         self.name, self.metric, self.device = f"torchscript:{file.stem}", metric, device
         self.model = torch.jit.load(str(file), map_location=device).eval()
 
@@ -80,4 +82,6 @@ class MogePort:
         camera = intrinsics or intrinsics_from_points(points)
         if camera is None:
             raise ValueError("MoGe found no points in this photograph")
-        return PointMapData(points=points, intrinsics=camera, metric=False, approximate=False, source=self.name)
+        return PointMapData(
+            points=points, intrinsics=camera, metric=False, approximate=False, source=self.name
+        )

@@ -91,7 +91,9 @@ class StructuredLatentVAE(nn.Module):
     def encode(self, content: CellContent, cells: CellBatch) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (N, channels), not standardised."""
         n, voxels = len(cells.coords), self.config.voxels_per_cell
-        assert content.field.shape == (n, voxels) and content.colour.shape == (n, voxels, 3), content.field.shape
+        assert content.field.shape == (n, voxels) and content.colour.shape == (n, voxels, 3), (
+            content.field.shape
+        )
         near = (content.field.abs() < 0.9 * FIELD_CLAMP).to(content.field.dtype)
         colour = (content.colour * 2 - 1) * near[..., None]
         values = self.embed(torch.cat([content.field / FIELD_CLAMP, near, colour.flatten(1)], dim=-1))

@@ -10,7 +10,9 @@ import torch
 from modelzoo import checkpoint
 from modelzoo.checkpoint import CheckpointRefused, Lineage
 
-LINEAGE = Lineage(objective="pretrain", dataset_hash="0" * 64, command="python -m training.cli", seed=1, steps=2)
+LINEAGE = Lineage(
+    objective="pretrain", dataset_hash="0" * 64, command="python -m training.cli", seed=1, steps=2
+)
 
 
 @pytest.fixture
@@ -20,7 +22,9 @@ def folder(tmp_path: Path) -> Path:
         "geometry": {"layer.weight": torch.randn(3, 4, generator=generator), "count": torch.tensor([7])},
         "texture": {"layer.weight": torch.randn(2, generator=generator)},
     }
-    checkpoint.assemble(components, folder=tmp_path, preset="nano", config={"width": 4}, lineage=LINEAGE, parent=None)
+    checkpoint.assemble(
+        components, folder=tmp_path, preset="nano", config={"width": 4}, lineage=LINEAGE, parent=None
+    )
     return tmp_path
 
 
@@ -35,7 +39,9 @@ def test_a_checkpoint_reads_back_as_it_was_saved_in_half_precision(folder: Path)
 
 def test_saving_twice_gives_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     manifest, components = checkpoint.load(folder)
-    again = checkpoint.assemble(components, folder=tmp_path / "again", preset="nano", config={"width": 4}, lineage=LINEAGE)
+    again = checkpoint.assemble(
+        components, folder=tmp_path / "again", preset="nano", config={"width": 4}, lineage=LINEAGE
+    )
     assert again == manifest
 
 
@@ -74,7 +80,9 @@ def test_a_pickle_in_place_of_the_weights_is_refused_even_with_a_fitting_hash(tm
     assert refused.value.code == "weights_unreadable"
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"\xff\xfe", b'{"format": "other/1"}', b'{"format": "candid8-checkpoint/1"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"[]", b"\xff\xfe", b'{"format": "other/1"}', b'{"format": "candid8-checkpoint/1"}']
+)
 def test_a_malformed_manifest_is_refused(data: bytes) -> None:
     with pytest.raises(CheckpointRefused):
         checkpoint.manifest_from_bytes(data)

@@ -40,7 +40,9 @@ def test_a_photograph_of_any_size_gets_a_point_map_that_projects_onto_itself(siz
 
 def test_a_known_camera_is_kept() -> None:
     camera = Intrinsics(fx=90, fy=91, cx=30, cy=20, width=60, height=40)
-    found = SmallDepthNet(DepthNet(DepthConfig())).estimate(np.zeros((40, 60, 3), np.uint8), intrinsics=camera)
+    found = SmallDepthNet(DepthNet(DepthConfig())).estimate(
+        np.zeros((40, 60, 3), np.uint8), intrinsics=camera
+    )
     assert found.intrinsics == camera
 
 

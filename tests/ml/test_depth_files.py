@@ -40,8 +40,19 @@ def _png(values: np.ndarray) -> bytes:
 
 
 def _ply(points: np.ndarray, *, ascii_: bool = False) -> bytes:
-    head = ["ply", f"format {'ascii' if ascii_ else 'binary_little_endian'} 1.0", f"element vertex {len(points)}"]
-    head += ["property float x", "property float y", "property float z", "property uchar red", "end_header", ""]
+    head = [
+        "ply",
+        f"format {'ascii' if ascii_ else 'binary_little_endian'} 1.0",
+        f"element vertex {len(points)}",
+    ]
+    head += [
+        "property float x",
+        "property float y",
+        "property float z",
+        "property uchar red",
+        "end_header",
+        "",
+    ]
     table = np.zeros(len(points), dtype=[("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1")])
     for axis, name in enumerate("xyz"):
         table[name] = points[:, axis]
@@ -51,7 +62,11 @@ def _ply(points: np.ndarray, *, ascii_: bool = False) -> bytes:
 
 def _read(data: bytes, name: str, form: dict[str, str] | None = None, **size: int) -> PointMapData:
     return read_point_map(
-        data, filename=name, form=form or {}, width=size.get("width", WIDTH), height=size.get("height", HEIGHT)
+        data,
+        filename=name,
+        form=form or {},
+        width=size.get("width", WIDTH),
+        height=size.get("height", HEIGHT),
     )
 
 
@@ -59,7 +74,9 @@ def test_points_in_an_npz_come_back_with_the_camera_they_imply() -> None:
     found = _read(_npz(points=_points().astype(np.float32)), "cloud.npz")
     assert np.allclose(found.points, _points(), atol=1e-6)
     assert found.metric and not found.approximate and found.source == "file:npz"
-    assert found.intrinsics.fx == pytest.approx(50, abs=0.01) and found.intrinsics.cy == pytest.approx(17, abs=0.01)
+    assert found.intrinsics.fx == pytest.approx(50, abs=0.01) and found.intrinsics.cy == pytest.approx(
+        17, abs=0.01
+    )
 
 
 def test_a_camera_matrix_in_the_npz_is_used_for_its_depth() -> None:
@@ -144,7 +161,10 @@ def test_a_malformed_point_map_is_refused_with_a_reason(name: str) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_flipped_bytes_are_refused_or_read_but_never_crash(seed: int) -> None:
     generator = np.random.default_rng(seed)
-    for data, name in ((_npz(points=_points().astype(np.float32)), "a.npz"), (_ply(_points().reshape(-1, 3)), "a.ply")):
+    for data, name in (
+        (_npz(points=_points().astype(np.float32)), "a.npz"),
+        (_ply(_points().reshape(-1, 3)), "a.ply"),
+    ):
         broken = bytearray(data)
         for _ in range(3):
             broken[int(generator.integers(len(broken)))] ^= int(generator.integers(1, 256))

@@ -25,7 +25,9 @@ def _ellipsoid_field() -> np.ndarray:
 
 def _decoded(field: np.ndarray) -> tuple[ColouredMesh, tuple[str, ...]]:
     voxels = np.argwhere(np.abs(field) < 3)
-    colours = np.where(voxels[:, :1] < RESOLUTION // 2, [[1.0, 0.25, 0.0]], [[0.0, 0.25, 0.05]]).astype(np.float32)
+    colours = np.where(voxels[:, :1] < RESOLUTION // 2, [[1.0, 0.25, 0.0]], [[0.0, 0.25, 0.05]]).astype(
+        np.float32
+    )
     decoded = mesh_from_field(field, colour_voxels=voxels, colours=colours)
     return decoded.mesh, decoded.steps
 

@@ -13,7 +13,7 @@ import trimesh
 
 from modelzoo import frames
 from modelzoo.alignment import Layout, fit_layout
-from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Intrinsics
+from modelzoo.contracts import GeneratedCandidate, Intrinsics
 from modelzoo.latents import CandidateLatents, latents_from_bytes, latents_to_bytes
 from modelzoo.pipeline import CandidatePipeline
 from modelzoo.registry import build, fill
@@ -25,7 +25,7 @@ SEEDS = (5, 6, 7)
 
 @pytest.fixture(scope="module")
 def pipeline() -> Iterator[CandidatePipeline]:
-    """Nano weights that are drawn, not trained: last layers start at zero, so noise is added to have different shapes."""
+    """Nano weights, drawn and not trained; noise is added because last layers start at zero."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     models = build("nano", seed=3)
@@ -93,7 +93,10 @@ def test_a_missing_point_map_is_stated(pipeline: CandidatePipeline) -> None:
     assert "point_map_missing" in without.fallbacks
     assert without.pose.unit == "pointmap"
     empty = np.full_like(golden_request().points, np.nan)
-    assert "point_map_unknown_inside_mask" in pipeline.generate(replace(golden_request((5,)), points=empty))[0].fallbacks
+    assert (
+        "point_map_unknown_inside_mask"
+        in pipeline.generate(replace(golden_request((5,)), points=empty))[0].fallbacks
+    )
 
 
 def test_progress_rises_to_one(pipeline: CandidatePipeline) -> None:
@@ -155,7 +158,7 @@ def test_a_layout_that_fits_already_is_left_alone() -> None:
 
 def test_a_silhouette_is_the_shape_that_is_projected() -> None:
     sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
-    vertices = np.asarray(sphere.vertices) + [0.0, 0.0, 4.0]
+    vertices = np.asarray(sphere.vertices) + np.array([0.0, 0.0, 4.0])
     rows, cols = np.meshgrid(np.arange(96) + 0.5, np.arange(128) + 0.5, indexing="ij")
     radius = 120 * np.tan(np.arcsin(0.5 / 4.0))
     disc = np.hypot(cols - 64, rows - 48) < radius

@@ -14,7 +14,9 @@ from modelzoo.checkpoint import CheckpointRefused, Lineage
 from modelzoo.registry import Models, build
 from modelzoo.serving import ModelSlot, golden_outputs
 
-LINEAGE = Lineage(objective="pretrain", dataset_hash="0" * 64, command="python -m training.cli", seed=1, steps=0)
+LINEAGE = Lineage(
+    objective="pretrain", dataset_hash="0" * 64, command="python -m training.cli", seed=1, steps=0
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +24,9 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _written(folder: Path, models: Models, *, golden: dict[str, Any] | None = None) -> tuple[Path, dict[str, Any]]:
+def _written(
+    folder: Path, models: Models, *, golden: dict[str, Any] | None = None
+) -> tuple[Path, dict[str, Any]]:
     checkpoint.assemble(
         models.components(),
         folder=folder,

@@ -30,7 +30,10 @@ def _pose(case: dict[str, Any]) -> Pose:
 def test_a_quaternion_and_its_matrix_agree_with_the_golden_case(case: dict[str, Any]) -> None:
     assert np.allclose(frames.rotation_from_wxyz(case["rotation_wxyz"]), case["matrix"], atol=TOLERANCE)
     found = np.array(frames.wxyz_from_rotation(case["matrix"]))
-    assert min(np.abs(found - case["canonical_wxyz"]).max(), np.abs(found + case["canonical_wxyz"]).max()) < TOLERANCE
+    assert (
+        min(np.abs(found - case["canonical_wxyz"]).max(), np.abs(found + case["canonical_wxyz"]).max())
+        < TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("case", GOLDEN["camera_from_object"], ids=lambda c: c["name"])
@@ -40,7 +43,9 @@ def test_a_pose_maps_object_points_into_the_camera_as_the_golden_case_says(case:
     assert np.allclose(camera, case["points_camera"], atol=TOLERANCE)
     assert np.allclose(frames.object_from_camera(pose, camera), case["points_object"], atol=TOLERANCE)
     homogeneous = np.c_[np.array(case["points_object"]), np.ones(len(case["points_object"]))]
-    assert np.allclose((homogeneous @ frames.matrix_from_pose(pose).T)[:, :3], case["points_camera"], atol=TOLERANCE)
+    assert np.allclose(
+        (homogeneous @ frames.matrix_from_pose(pose).T)[:, :3], case["points_camera"], atol=TOLERANCE
+    )
 
 
 @pytest.mark.parametrize("case", GOLDEN["glb_from_object"], ids=lambda c: str(c["object"]))
@@ -83,7 +88,9 @@ def test_a_point_behind_the_camera_has_no_pixel() -> None:
     assert np.isnan(frames.project([0.0, 0.0, -1.0], intrinsics)).all()
 
 
-@pytest.mark.parametrize("matrix", [np.diag([1.0, 1.0, -1.0, 1.0]), np.diag([1.0, 2.0, 1.0, 1.0]), np.zeros((4, 4))])
+@pytest.mark.parametrize(
+    "matrix", [np.diag([1.0, 1.0, -1.0, 1.0]), np.diag([1.0, 2.0, 1.0, 1.0]), np.zeros((4, 4))]
+)
 def test_a_matrix_that_is_no_similarity_is_refused(matrix: np.ndarray) -> None:
     with pytest.raises(ValueError):
         frames.pose_from_matrix(matrix, unit="m")
