@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -58,26 +59,23 @@ def people(desk: Project) -> People:
 @pytest.fixture
 def watch(address: str) -> Iterator[Callable[..., ClientConnection]]:
     """Opens a person's connection to a project; all are closed at the end."""
-    opened: list[ClientConnection] = []
+    with ExitStack() as opened:
 
-    def _watch(user: Any, project_id: int, *, origin: str | None = None) -> ClientConnection:
-        headers = {}
-        if user is not None:
-            client = Client()
-            client.force_login(user)
-            headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
-        socket_ = connect(
-            f"ws://{address}/ws/projects/{project_id}",
-            additional_headers=headers,
-            origin=origin or f"http://{address}",  # type: ignore[arg-type]
-            open_timeout=LIMIT_S,
-        )
-        opened.append(socket_)
-        return socket_
+        def _watch(user: Any, project_id: int, *, origin: str | None = None) -> ClientConnection:
+            headers = {}
+            if user is not None:
+                client = Client()
+                client.force_login(user)
+                headers["Cookie"] = f"sessionid={client.cookies['sessionid'].value}"
+            connection = connect(
+                f"ws://{address}/ws/projects/{project_id}",
+                additional_headers=headers,
+                origin=origin or f"http://{address}",  # type: ignore[arg-type]
+                open_timeout=LIMIT_S,
+            )
+            return opened.enter_context(connection)
 
-    yield _watch
-    for each in opened:
-        each.close()
+        yield _watch
 
 
 def hear(connection: ClientConnection) -> Any:
