@@ -94,7 +94,7 @@ def running_worker(home: Path, *, lease_s: int = 20, max_attempts: int = 5) -> I
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGKILL),  # also when this test run is killed
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  # one prctl, also when this test run is killed
         )
     worker = RunningWorker(process=process, log=log)
     _running.append(worker)

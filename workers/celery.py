@@ -1,4 +1,4 @@
-"""The Celery application: queues, limits, fast redelivery, and what beat does. A job's truth is its row, not its message."""
+"""The Celery application: queues, limits and what beat does. The truth of a job is its row, not its message."""
 
 from __future__ import annotations
 

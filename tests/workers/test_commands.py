@@ -1,0 +1,110 @@
+"""The demo project and photographs from folders, as commands make them."""
+
+from __future__ import annotations
+
+import json
+import stat
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import authenticate, get_user_model
+from django.core.management import CommandError, call_command
+from PIL import Image as Pillow
+from pytest_django.fixtures import Settings
+
+from engine.models import AnnotationTask, CandidateBatch, Image, Membership, PointMap, Project, StateChange
+from engine.selectors import deployments
+from engine.states import Role, Stage, TargetStatus
+from tests.factories import encode, photo_bytes
+from tests.untrained import untrained_checkpoint
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: Settings, transactional_db: None) -> Path:
+    settings.HOME = tmp_path
+    settings.SHIPPED_CHECKPOINT = untrained_checkpoint(tmp_path / "checkpoint")
+    return tmp_path
+
+
+def seed() -> str:
+    out = StringIO()
+    call_command("seed_demo", stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def rows() -> dict[str, int]:
+    models = (Project, Membership, Image, PointMap, AnnotationTask, CandidateBatch, StateChange)
+    return {model.__name__: model.objects.count() for model in models}
+
+
+def test_a_second_seeding_changes_nothing_and_shows_no_password(home: Path) -> None:
+    said = seed()
+    accounts = home / "demo_accounts.txt"
+    assert stat.S_IMODE(accounts.stat().st_mode) == 0o600
+    passwords = {line.split()[0]: line.split()[2] for line in accounts.read_text().splitlines()}
+    assert all(password in said for password in passwords.values())
+    before = rows()
+
+    again = seed()
+    assert rows() == before
+    assert not any(password in again for password in passwords.values())
+    assert len(accounts.read_text().splitlines()) == len(passwords) == 6
+
+
+def test_the_demo_has_real_photographs_people_and_work_from_the_first_minute(home: Path) -> None:
+    seed()
+    project = Project.objects.get(slug="demo")
+    photographs = Image.objects.filter(project=project)
+    assert photographs.count() == 5
+    assert all(one.attribution and one.licence for one in photographs)
+    with_depth = PointMap.objects.exclude(upload_key="").values_list("image__name", flat=True)
+    assert len(with_depth) == 2
+    tote = photographs.get(name__startswith="Tote")
+    assert tote.targets.count() == 8
+    assert tote.targets.filter(status=TargetStatus.CONFIRMED).count() == CandidateBatch.objects.count() == 3
+    assert StateChange.objects.filter(model="targetobject", new="CONFIRMED", actor_name="seed").count() == 3
+    assert AnnotationTask.objects.filter(project=project, stage=Stage.OBJECT).count() == 5
+    serving = deployments.serving()
+    assert serving is not None and serving.generation == 1
+
+
+def test_the_written_passwords_open_the_accounts_with_their_roles(home: Path) -> None:
+    seed()
+    for line in (home / "demo_accounts.txt").read_text().splitlines():
+        name, role, password = line.split()
+        person = authenticate(username=name, password=password)
+        assert person is not None
+        assert Membership.objects.filter(user_id=person.pk, role=Role(role)).exists()
+    assert not get_user_model().objects.get(username="ana").is_staff
+
+
+def test_photographs_come_from_folders_with_their_depth_and_bad_files_are_named(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "good.png").write_bytes(photo_bytes())
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("not a photograph")
+    frame = tmp_path / "frame"
+    frame.mkdir()
+    (frame / "color.png").write_bytes(photo_bytes())
+    (frame / "depth.png").write_bytes(encode(Pillow.new("I;16", (64, 48), 1500), "PNG"))
+    (frame / "mask_00_mug.png").write_bytes(photo_bytes())
+    camera = {"fx": 60.0, "fy": 60.0, "cx": 32.0, "cy": 24.0, "depth_scale": 1000, "note": "ignored"}
+    (frame / "camera.json").write_text(json.dumps(camera))
+
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError, match="1 of 3"):
+        call_command("ingest_images", str(tmp_path), project="desk", recursive=True, licence="CC0-1.0", stdout=out, stderr=err)
+    assert "broken.jpg" in err.getvalue() and "2 new" in out.getvalue()
+    assert set(Image.objects.values_list("name", "licence")) == {("good", "CC0-1.0"), ("color", "CC0-1.0")}
+    assert PointMap.objects.get(image__name="color").upload_form["depth_scale"] == 1000
+
+    (tmp_path / "broken.jpg").unlink()
+    call_command("ingest_images", str(tmp_path), project="desk", recursive=True, stdout=out)
+    assert "0 new, 2 known already, 0 failed" in out.getvalue()
+
+
+def test_an_unknown_project_is_refused(project: Project, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no project"):
+        call_command("ingest_images", str(tmp_path), project="nowhere")
