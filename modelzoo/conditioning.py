@@ -7,6 +7,7 @@ twice the median, over masked points, of the largest absolute coordinate after t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,11 +187,13 @@ def _cut(image: Image.Image, window: Square) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _nearest(values: NDArray, window: Square, size: int, outside: float) -> NDArray:  # type: ignore[type-arg]
+def _nearest(values: NDArray[Any], window: Square, size: int, outside: float) -> NDArray[Any]:
     height, width = values.shape[:2]
     rows = np.floor(window.top + (np.arange(size) + 0.5) * window.side / size).astype(int)
     cols = np.floor(window.left + (np.arange(size) + 0.5) * window.side / size).astype(int)
-    out = values[np.clip(rows, 0, height - 1)[:, None], np.clip(cols, 0, width - 1)[None]].copy()
+    out: NDArray[Any] = values[
+        np.clip(rows, 0, height - 1)[:, None], np.clip(cols, 0, width - 1)[None]
+    ].copy()
     beyond = ((rows < 0) | (rows >= height))[:, None] | ((cols < 0) | (cols >= width))[None]
     out[beyond] = outside
     return out

@@ -85,7 +85,7 @@ def autoencoder_iou(model: SparseStructureVAE, *, count: int = 32, shifted_share
         resolution=model.preset.resolution,
         shifted_share=shifted_share,
     )
-    guess = torch.cat([model.decode(model.encode(chunk)[0]) > 0 for chunk in grids.split(8)])
+    guess = torch.cat([model.decode(model.encode(chunk)[0]) > 0 for chunk in torch.split(grids, 8)])
     both, either = (guess & grids).flatten(1).sum(1), (guess | grids).flatten(1).sum(1)
     return both.float() / either.clamp(min=1)
 
@@ -96,5 +96,5 @@ def latent_statistics(model: SparseStructureVAE, *, count: int = 512, seed: int 
     grids = object_grids(
         stream=seed, start=1_000_000, count=count, resolution=model.preset.resolution, shifted_share=0.3
     )
-    latents = torch.cat([model.encode(chunk)[0] for chunk in grids.split(16)])
+    latents = torch.cat([model.encode(chunk)[0] for chunk in torch.split(grids, 16)])
     return latents.mean((0, 2, 3, 4)).view(-1, 1, 1, 1), latents.std((0, 2, 3, 4)).view(-1, 1, 1, 1)

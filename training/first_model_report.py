@@ -102,7 +102,8 @@ def _mean_shape(resolution: int) -> Tensor:
     grids = object_grids(stream=TRAINING_STREAM, start=0, count=512, resolution=resolution, shifted_share=0.3)
     level = grids.float().mean(0)
     cuts = [level > share for share in np.linspace(0.1, 0.6, 11)]
-    return max(cuts, key=lambda cut: float(volume_iou(cut, grids).mean()))
+    best: Tensor = max(cuts, key=lambda cut: float(volume_iou(cut, grids).mean()))
+    return best
 
 
 def _chance_layouts(model: GeometryModel, examples: list[Example]) -> Tensor:

@@ -62,13 +62,13 @@ class GeometryModel(nn.Module):
 
     def shape_parameters(self) -> list[nn.Parameter]:
         """Parameters that only the shape stream uses."""
-        streams = [parameter for block in self.blocks for parameter in block.shape.parameters()]
+        streams = [p for name, p in self.blocks.named_parameters() if ".shape." in name]
         ends = [self.shape_in, self.shape_norm, self.shape_out]
         return [*streams, self.shape_position, *[p for module in ends for p in module.parameters()]]
 
     def layout_parameters(self) -> list[nn.Parameter]:
         """Parameters that only the layout stream uses."""
-        streams = [parameter for block in self.blocks for parameter in block.layout.parameters()]
+        streams = [p for name, p in self.blocks.named_parameters() if ".layout." in name]
         ends = [self.layout_in, self.layout_norm, self.layout_out]
         return [*streams, self.layout_position, *[p for module in ends for p in module.parameters()]]
 
@@ -93,7 +93,7 @@ class GeometryModel(nn.Module):
         assert t.shape == (batch,) and condition.shape[0] == batch, (t.shape, condition.shape)
         scale_in, skip, scale_out = precondition(t, 2)
         shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
-        pieces = (layout * scale_in).split(LAYOUT_SIZES, dim=1)
+        pieces = torch.split(layout * scale_in, LAYOUT_SIZES, dim=1)
         layout_tokens = torch.stack(
             [net(piece) for net, piece in zip(self.layout_in, pieces, strict=True)], dim=1
         )
@@ -163,7 +163,7 @@ class GeometryModel(nn.Module):
 
         def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
             times = torch.full((batch,), t, device=x_t.device)
-            _, layout = self(interpolate(noise_shape, data, times), x_t, times, condition)
+            layout: Tensor = self(interpolate(noise_shape, data, times), x_t, times, condition)[1]
             return layout
 
         drawn = euler_sample(velocity, noise_layout, steps=steps, rescale_t=rescale_t)

@@ -12,12 +12,15 @@ from torch.nn import functional as F
 class StepEmbedding(nn.Module):
     """Embeds t (or step_size) in [0, 1], scaled by 1000, as sinusoids through a two-layer network."""
 
+    frequencies: Tensor
+
     def __init__(self, width: int, *, zero: bool) -> None:
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(128, width), nn.SiLU(), nn.Linear(width, width))
+        first, last = nn.Linear(128, width), nn.Linear(width, width)
         if zero:
-            nn.init.zeros_(self.net[2].weight)
-            nn.init.zeros_(self.net[2].bias)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+        self.net = nn.Sequential(first, nn.SiLU(), last)
         self.register_buffer(
             "frequencies", torch.exp(-math.log(1e4) * torch.arange(64) / 64), persistent=False
         )

@@ -270,7 +270,8 @@ def _resized(points: NDArray[np.float32], *, height: int, width: int) -> NDArray
         raise ManifestRefused(f"a point map is H x W x 3, not {points.shape}")
     rows = ((np.arange(height) + 0.5) * points.shape[0] / height).astype(int)
     cols = ((np.arange(width) + 0.5) * points.shape[1] / width).astype(int)
-    return points[rows[:, None], cols[None]]
+    resized: NDArray[np.float32] = points[rows[:, None], cols[None]]
+    return resized
 
 
 def _solid(

@@ -151,7 +151,8 @@ def _turn(rng: Generator, *, tilt: float) -> NDArray[np.float64]:
     axis /= np.linalg.norm(axis)
     angle = rng.normal(0.0, tilt)
     k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    turn: NDArray[np.float64] = np.eye(3) + np.sin(angle) * k + (1 - np.cos(angle)) * k @ k
+    return turn
 
 
 def turn_x(angle: float) -> NDArray[np.float64]:

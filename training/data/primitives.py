@@ -44,7 +44,8 @@ class Primitives:
         ball = np.sqrt((forward**2).sum(axis=2))
         tube = np.sqrt((forward[:, :, :2] ** 2).sum(axis=2)) + np.abs(forward[:, :, 2])
         kinds = self.kind[:, None]
-        return np.where(kinds == BOX, box, np.where(kinds == ELLIPSOID, ball, tube))
+        half: Floats = np.where(kinds == BOX, box, np.where(kinds == ELLIPSOID, ball, tube))
+        return half
 
     def bounds(self) -> tuple[Floats, Floats]:
         """Lower and upper corner of everything (carved-out parts are not subtracted)."""
@@ -78,7 +79,8 @@ def occupancy(solids: Primitives, *, resolution: int) -> NDArray[np.bool_]:
         solids.half_bounds(),
         resolution,
     )
-    return grid.view(np.bool_)
+    solid: NDArray[np.bool_] = grid.view(np.bool_)
+    return solid
 
 
 def surface_field(

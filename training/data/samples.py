@@ -134,7 +134,8 @@ class _DepthWarp:
         smooth = np.kron(sway, np.ones((8, 8))) - 0.5
         relative = np.log(depth / self.middle) * self.relief + self.sway * smooth
         relative += rng.normal(0.0, self.grain, depth.shape) if self.relief > 0 else 0.0
-        return (self.middle * np.exp(relative)).astype(np.float32)
+        spoilt: NDArray[np.float32] = (self.middle * np.exp(relative)).astype(np.float32)
+        return spoilt
 
 
 def _points(

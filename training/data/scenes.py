@@ -129,7 +129,8 @@ def _look(eye: Floats, at: Floats, *, roll: float, offset: Floats) -> Floats:
     ray /= np.linalg.norm(ray)
     axis = np.cross([0.0, 0.0, 1.0], ray)
     k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return (np.eye(3) + k + k @ k / (1.0 + ray[2])) @ rolled
+    shown: Floats = (np.eye(3) + k + k @ k / (1.0 + ray[2])) @ rolled
+    return shown
 
 
 def _surroundings(

@@ -163,7 +163,7 @@ def procedural_set(
             full=views[1],
             box=torch.from_numpy(np.stack([example.box for example in examples])),
         ),
-        shape=torch.cat([vae.encode(chunk)[0] for chunk in grids.split(16)]),
+        shape=torch.cat([vae.encode(chunk)[0] for chunk in torch.split(grids, 16)]),
         layout=torch.from_numpy(np.stack([example.layout for example in examples])),
         has_layout=torch.ones(count, dtype=torch.bool),
     )

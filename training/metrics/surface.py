@@ -39,7 +39,8 @@ def surface_points(grid: NDArray[np.bool_], *, count: int, rng: np.random.Genera
     points = cell[chosen] + rng.random((count, 3))
     rows = np.arange(count)
     points[rows, axis_of[chosen]] = cell[chosen][rows, axis_of[chosen]] + (sign_of[chosen] > 0)
-    return points / grid.shape[0] - 0.5
+    placed: NDArray[np.float64] = points / grid.shape[0] - 0.5
+    return placed
 
 
 def _nearest(first: Points, second: Points) -> tuple[Points, Points]:
