@@ -32,9 +32,9 @@ class PreferenceObjective:
         t = sample_times(count, mean=self.times.mean, std=self.times.std, generator=generator)
         noise = torch.randn(chosen.shape, generator=generator)
         layout = torch.randn(count, LAYOUT_DIM, generator=generator)
-        errors = [_errors(model, batch, data, noise, layout, t) for data in (chosen, rejected)]
+        errors = _errors(model, batch, chosen, rejected, noise, layout, t)
         with torch.no_grad():
-            frozen = [_errors(self.reference, batch, data, noise, layout, t) for data in (chosen, rejected)]
+            frozen = _errors(self.reference, batch, chosen, rejected, noise, layout, t)
         loss = flow_dpo_loss(errors[0], errors[1], frozen[0], frozen[1], beta=self.beta).mean()
         return loss, {
             "chosen_rise": (errors[0] - frozen[0]).mean().item(),
@@ -44,9 +44,18 @@ class PreferenceObjective:
 
 
 def _errors(
-    model: GeometryModel, batch: PreferenceBatch, data: Tensor, noise: Tensor, layout: Tensor, t: Tensor
-) -> Tensor:
+    model: GeometryModel,
+    batch: PreferenceBatch,
+    chosen: Tensor,
+    rejected: Tensor,
+    noise: Tensor,
+    layout: Tensor,
+    t: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Errors of chosen and rejected (B each) in one forward: same condition, same noise, same t."""
     views = batch.condition
-    tokens = model.encode(views.crop, views.full, views.box)
-    predicted, _ = model(interpolate(noise, data, t), layout, t, tokens)
-    return shape_error(predicted, true_velocity(noise, data))
+    tokens = model.encode(views.crop, views.full, views.box).repeat(2, 1, 1)
+    data, both, times = torch.cat([chosen, rejected]), noise.repeat(2, 1, 1, 1, 1), t.repeat(2)
+    predicted, _ = model(interpolate(both, data, times), layout.repeat(2, 1), times, tokens)
+    first, second = torch.chunk(shape_error(predicted, true_velocity(both, data)), 2)
+    return first, second
