@@ -99,7 +99,9 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     reporter.say("storing")
     checkpoint = _registered(run, result.output_dir)
     reporter.say("evaluating")
-    evaluation = compare_to_parent(result.output_dir, base, seed=run.seed)
+    evaluation = compare_to_parent(
+        result.output_dir, base, seed=run.seed, on_progress=lambda done, total: reporter.say("evaluating")
+    )
     checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
     reporter.say("done")
     runs.succeed(run_id=run.pk, checkpoint_id=checkpoint.pk)

@@ -28,7 +28,9 @@ def test_a_flat_mesh_goes_back_to_its_artist_and_a_sound_one_becomes_a_candidate
     project: Project, worker: RunningWorker
 ) -> None:
     art = people_of(project).art
-    case = ArtistCase.objects.create(project=project, target=make_target(make_image(project)), reason="none_good")
+    case = ArtistCase.objects.create(
+        project=project, target=make_target(make_image(project)), reason="none_good"
+    )
     artists.claim_case(user_id=art.pk, case_id=case.pk)
 
     artists.upload_mesh(user_id=art.pk, case_id=case.pk, data=glb((1.0, 1.0, 0.0)), name="sheet.glb")

@@ -95,7 +95,15 @@ def test_photographs_come_from_folders_with_their_depth_and_bad_files_are_named(
 
     out, err = StringIO(), StringIO()
     with pytest.raises(CommandError, match="1 of 3"):
-        call_command("ingest_images", str(tmp_path), project="desk", recursive=True, licence="CC0-1.0", stdout=out, stderr=err)
+        call_command(
+            "ingest_images",
+            str(tmp_path),
+            project="desk",
+            recursive=True,
+            licence="CC0-1.0",
+            stdout=out,
+            stderr=err,
+        )
     assert "broken.jpg" in err.getvalue() and "2 new" in out.getvalue()
     assert set(Image.objects.values_list("name", "licence")) == {("good", "CC0-1.0"), ("color", "CC0-1.0")}
     assert PointMap.objects.get(image__name="color").upload_form["depth_scale"] == 1000
