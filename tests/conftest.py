@@ -25,6 +25,12 @@ django.setup()
 ONE_AT_A_TIME = {"browser", "workers"}
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let parallel processes, which inherit this environment, choose their settings after their broker number."""
+    if session.config.getoption("numprocesses", default=None):
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in ONE_AT_A_TIME:
