@@ -50,7 +50,7 @@ def write_simulated_dataset(
     (folder / "blobs").mkdir(parents=True, exist_ok=True)
     lines, means, picked = [], [], []
     for number in range(num_targets):
-        scene, blobs, truth, points = _target(seed, number, folder)
+        scene, blobs, truth, points = _target(seed, number, folder, models.geometry.preset.resolution)
         grids = _candidates(models, folder, blobs, points, seed=seed * 1_000_003 + number)
         quality = volume_iou(torch.from_numpy(grids), torch.from_numpy(truth)).numpy()
         seen = quality + rng.normal(0.0, JUDGEMENT_NOISE, len(quality))
@@ -83,7 +83,7 @@ def write_simulated_dataset(
 
 
 def _target(
-    seed: int, number: int, folder: Path
+    seed: int, number: int, folder: Path, resolution: int
 ) -> tuple[Scene, dict[str, str], NDArray[np.bool_], NDArray[np.float32]]:
     for attempt in range(100):
         rng = np.random.default_rng([STREAM + 1 + seed, number, attempt])
@@ -99,7 +99,7 @@ def _target(
     _put(folder, blobs["image"], _png(seen.rgb))
     _put(folder, blobs["mask"], _png(seen.mask.astype(np.uint8) * 255))
     _put(folder, blobs["pointmap"], _npz(points, camera))
-    return scene, blobs, object_occupancy(scene.target), points
+    return scene, blobs, object_occupancy(scene.target, resolution=resolution), points
 
 
 @torch.no_grad()

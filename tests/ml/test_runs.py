@@ -1,0 +1,105 @@
+"""A whole run at preset nano: simulated dataset, SFT, DPO, child checkpoints and their comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelzoo.checkpoint import Lineage, assemble, read_manifest
+from modelzoo.registry import build
+from modelzoo.serving import golden_outputs
+from training.configs import RunConfig, Stage, default_config
+from training.data.manifests import ManifestRefused, read_dataset
+from training.evaluate import compare_to_parent
+from training.runs import run_training
+from training.simulated_round import write_simulated_dataset
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    models = build("nano", seed=3)
+    torch.nn.init.constant_(models.ss_vae.leave.bias, 0.05)  # so that untrained weights give some solid
+    components = models.components()
+    folder = tmp_path_factory.mktemp("parent")
+    assemble(
+        components,
+        folder=folder,
+        preset="nano",
+        config=models.preset.to_config(),
+        lineage=Lineage(objective="pretrain", dataset_hash="none", command="none", seed=3, steps=0),
+        golden=golden_outputs(components, "nano"),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def dataset(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    write_simulated_dataset(parent, folder, num_targets=4, alpha=-1.0, seed=0)
+    return folder
+
+
+def _config(stage: Stage) -> RunConfig:
+    return replace(default_config(stage, steps=2), batch_size=4, num_replay=4)
+
+
+def test_sft_makes_a_child_that_names_its_parent_and_dataset(
+    parent: Path, dataset: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+    result = run_training(
+        _config("sft"),
+        workdir=tmp_path,
+        checkpoint_dir=parent,
+        manifest_dir=dataset,
+        on_progress=lambda step, total, metrics: seen.append((step, total)),
+    )
+    child = read_manifest(result.output_dir)
+    assert seen == [(1, 2), (2, 2)]
+    assert child.parent == read_manifest(parent).sha256 != child.sha256
+    assert child.lineage.dataset_hash == read_dataset(dataset).sha256
+    assert (child.lineage.objective, child.lineage.steps) == ("sft", 2)
+
+
+def test_the_same_run_gives_the_same_weights_and_a_finished_one_returns_at_once(
+    parent: Path, dataset: Path, tmp_path: Path
+) -> None:
+    shas = []
+    for name in ("one", "two"):
+        result = run_training(
+            _config("sft"), workdir=tmp_path / name, checkpoint_dir=parent, manifest_dir=dataset
+        )
+        shas.append(read_manifest(result.output_dir).sha256)
+    assert shas[0] == shas[1]
+    again = run_training(
+        _config("sft"), workdir=tmp_path / "one", checkpoint_dir=Path("gone"), manifest_dir=Path("gone")
+    )
+    assert read_manifest(again.output_dir).sha256 == shas[0]
+
+
+def test_dpo_needs_pairs_and_says_so(parent: Path, dataset: Path, tmp_path: Path) -> None:
+    lines = (dataset / "manifest.jsonl").read_text().splitlines()
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "manifest.jsonl").write_text("".join(f"{line}\n" for line in lines if '"demonstration"' in line))
+    (alone / "blobs").symlink_to(dataset / "blobs")
+    with pytest.raises(ValueError, match="no preference pairs"):
+        run_training(_config("dpo"), workdir=tmp_path / "run", checkpoint_dir=parent, manifest_dir=alone)
+
+
+def test_a_missing_manifest_is_refused(parent: Path, tmp_path: Path) -> None:
+    with pytest.raises(ManifestRefused, match=r"manifest\.jsonl"):
+        run_training(_config("sft"), workdir=tmp_path, checkpoint_dir=parent, manifest_dir=tmp_path)
+
+
+def test_a_checkpoint_compared_with_itself_shows_no_difference(parent: Path) -> None:
+    report = compare_to_parent(parent, parent, num_objects=2)
+    metrics = report["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["volume_iou_mean"]["difference"] == 0.0
+    assert metrics["chamfer"]["higher_is_better"] is False
+    assert "no difference" in str(report["verdict"])
