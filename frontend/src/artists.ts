@@ -41,7 +41,7 @@ class QueuePage {
   private row(row: ArtistCaseRow): HTMLElement {
     const link = pageUrl.artistCase(this.config.project.slug, row.id);
     return h("tr", { data: { case: String(row.id) } },
-      h("td", {}, h("img", { class: "case-thumb", src: row.photo.thumbnail_url, alt: "" })), h("td", {}, h("strong", { text: row.label })),
+      h("td", {}, h("img", { class: "case-thumb", crossorigin: "anonymous", src: row.photo.thumbnail_url, alt: "" })), h("td", {}, h("strong", { text: row.label })),
       h("td", { text: REASONS[row.reason] ?? row.reason }), h("td", {}, h("a", { href: link, text: row.note || "no note" })),
       h("td", {}, h("div", { class: "row" }, statusBadge(row.status), row.claimed_by && h("span", { class: "caption", text: row.claimed_by }))),
       h("td", {}, h("a", { class: "button", href: link, text: "Open" })));

@@ -102,7 +102,7 @@ class HomePage {
 
 function photoCard(image: Image): HTMLElement {
   return h("article", { class: "photo", data: { image: String(image.id) } },
-    h("img", { src: image.thumbnail_url, alt: image.name, loading: "lazy", width: 204, height: 150 }),
+    h("img", { crossorigin: "anonymous", src: image.thumbnail_url, alt: image.name, loading: "lazy", width: 204, height: 150 }),
     h("div", { class: "about" }, h("span", { class: "name", text: image.name, title: [image.name, image.attribution, image.licence].filter(Boolean).join(" · ") }),
       h("span", { class: "caption", text: `${image.width} × ${image.height} · ${image.num_targets} object${image.num_targets === 1 ? "" : "s"}` }),
       h("div", { class: "row wrap" }, image.status !== "READY" && h("span", { class: "badge warning", text: image.status.toLowerCase() }), pointMapBadge(image.point_map))));

@@ -33,7 +33,12 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
 
   const session = new Session(api, config.project.id, stage, {
     task: async (claim, draft) => {
-      await view?.load(claim, claim.task, draft);
+      try {
+        await view?.load(claim, claim.task, draft);
+      } catch (error) {
+        view?.clear();
+        throw error;
+      }
       root.dataset.task = claim.assignment;
     },
     over: () => {

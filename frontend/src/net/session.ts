@@ -83,6 +83,7 @@ export class Session {
       if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
       else await this.begin(reply.body);
     } catch (error) {
+      this.end(false);
       this.state.set({ phase: "error", failure: error, online: !(error instanceof Unreachable) });
       if (error instanceof Unreachable) this.retryTimer = window.setTimeout(() => void this.next(), RETRY_SEND_MS * 2);
     }

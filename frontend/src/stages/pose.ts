@@ -158,7 +158,7 @@ class PoseStage implements StageView<PoseTask> {
       h("section", {}, this.panel.readouts),
       h("section", {}, h("div", { class: "view-buttons thirds" }, mode("translate"), mode("rotate"), mode("scale")), this.panel.fields),
       h("section", {}, h("div", { class: "view-buttons thirds" },
-        commandButton(commands, "axes", { pressed: () => this.isInObjectAxes, label: "Own axes" }), commandButton(commands, "hide", { pressed: () => this.isHidden, label: "Hide" }),
+        commandButton(commands, "axes", { pressed: () => this.isInObjectAxes, label: "Axes" }), commandButton(commands, "hide", { pressed: () => this.isHidden, label: "Hide" }),
         commandButton(commands, "reset", { label: "Reset" }),
         ...PRESETS.map((preset) => commandButton(commands, `view.${preset}`)), undo)),
       h("section", {}, h("label", { class: "field" }, h("span", { class: "row spread" }, "Shape over the photo", h("span", {}, h("kbd", { text: "[" }), " ", h("kbd", { text: "]" }))), this.opacity)));

@@ -46,12 +46,6 @@ export function mountCurve(box: HTMLElement): void {
       status.className = `badge ${data.status.toUpperCase() === "SUCCEEDED" ? "success" : data.status.toUpperCase() === "FAILED" ? "danger" : "accent"}`;
       progress.textContent = data.progress ? `${data.x_label ?? "step"} ${data.progress.step} of ${data.progress.total}` : "";
       bar.style.transform = `scaleX(${data.progress?.total ? data.progress.step / data.progress.total : 0})`;
-      fillPage(data);
-      // The server drew buttons and badges for the status it knew.
-      if (box.dataset.status && box.dataset.status !== data.status) {
-        location.reload();
-        return;
-      }
       const aligned = align(data);
       nothing.hidden = data.series.length > 0;
       const now = data.series.map(({ name }) => name).join("\n");
@@ -88,22 +82,6 @@ function showLive({ phase, progress, log_tail }: CurveData): void {
   write("steps", `${progress.step} / ${progress.total}`);
   const bar = document.querySelector<HTMLProgressElement>("progress[data-candid8-progress]");
   if (bar) Object.assign(bar, { max: progress.total, value: progress.step });
-}
-
-/** Places elsewhere on the page that show how far the run is. */
-function fillPage({ progress, phase, log_tail }: CurveData): void {
-  for (const bar of document.querySelectorAll<HTMLProgressElement>("progress[data-candid8-progress]")) {
-    if (progress?.total) {
-      bar.max = progress.total;
-      bar.value = progress.step;
-    } else bar.removeAttribute("value");
-  }
-  const put = (selector: string, text: string | undefined) => {
-    if (text !== undefined) for (const place of document.querySelectorAll(selector)) place.textContent = text;
-  };
-  put("[data-candid8-phase]", phase);
-  put("[data-candid8-steps]", progress ? `${progress.step} / ${progress.total}` : undefined);
-  put("[data-candid8-log]", log_tail);
 }
 
 /** uPlot wants one x for all series; where a series has no value it gets null. */

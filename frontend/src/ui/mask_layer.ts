@@ -15,7 +15,7 @@ export class MaskLayer {
   }
 
   /** ``thickness`` is the outline's, in cells of the mask; a tint alpha of 0 leaves the outline alone. */
-  draw(mask: Mask, rect: Rect, thickness: number, tintAlpha = TINT_ALPHA): void {
+  draw(mask: Mask, rect: Rect, thickness: number, tintAlpha = TINT_ALPHA, edgeAlpha = 255): void {
     // A change moves the outline around it too.
     const margin = Math.ceil(thickness) + 1;
     const left = Math.max(0, rect.x - margin), top = Math.max(0, rect.y - margin);
@@ -30,7 +30,7 @@ export class MaskLayer {
         image.data[at] = red;
         image.data[at + 1] = green;
         image.data[at + 2] = blue;
-        image.data[at + 3] = isEdge(mask, x, y, thickness) ? 255 : tintAlpha;
+        image.data[at + 3] = isEdge(mask, x, y, thickness) ? edgeAlpha : tintAlpha;
       }
     }
     this.context.putImageData(image, left, top);

@@ -1,16 +1,16 @@
 /** The photo with the target's outline: always in sight, at the top right; a click shows it large. */
 import { h, replace } from "../core/dom";
 import type { PhotoRef } from "../net/contract";
-import type { Mask } from "../tools/mask";
-import { resize, workingSize } from "../tools/mask";
+import { Mask, resize, workingSize } from "../tools/mask";
 import { MaskLayer } from "./mask_layer";
 import { contrastingColour } from "./raster";
 
 const LARGE_PX = 1600;
+const DIM_ALPHA = 128;
 
 export class PhotoCard {
   readonly element: HTMLElement;
-  private readonly canvas = h("canvas", { width: 624, height: 368, role: "img", "aria-label": "The photo with the object's outline" });
+  private readonly canvas = h("canvas", { width: 592, height: 352, role: "img", "aria-label": "The photo with the object's outline" });
   private readonly caption = h("div", { class: "caption" });
   private photo: HTMLImageElement | null = null;
   private mask: Mask | null = null;
@@ -55,7 +55,7 @@ export class PhotoCard {
   }
 }
 
-/** Photo and mask outline, as large as fits with the photo's aspect, in the middle of the canvas. */
+/** Photo and mask, as large as fits with the photo's aspect, in the middle of the canvas: outlined, the rest dimmed. */
 export function paint(canvas: HTMLCanvasElement, photo: HTMLImageElement, mask: Mask | null): void {
   const context = canvas.getContext("2d") as CanvasRenderingContext2D;
   const part = Math.min(canvas.width / photo.naturalWidth, canvas.height / photo.naturalHeight);
@@ -64,9 +64,18 @@ export function paint(canvas: HTMLCanvasElement, photo: HTMLImageElement, mask: 
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
   context.drawImage(photo, left, top, width, height);
-  if (!mask) return;
+  const shown = mask && resize(mask, width, height);
+  if (!shown || shown.count() === 0) return;
+  context.drawImage(dimmed(shown), left, top);
   const layer = new MaskLayer(width, height, contrastingColour(photo));
-  const shown = resize(mask, width, height);
-  layer.draw(shown, shown.bounds, Math.max(2, Math.round(canvas.width / 260)), 40);
+  layer.draw(shown, shown.bounds, Math.max(3, Math.round(canvas.width / 160)), 0);
   context.drawImage(layer.canvas, left, top);
+}
+
+/** A veil over everything but the object, so that a small one is found at a glance. */
+function dimmed(mask: Mask): HTMLCanvasElement {
+  const outside = new Mask(mask.width, mask.height, mask.data.map((cell) => 1 - cell));
+  const veil = new MaskLayer(mask.width, mask.height, [0, 0, 0]);
+  veil.draw(outside, outside.bounds, 0, DIM_ALPHA, DIM_ALPHA);
+  return veil.canvas;
 }

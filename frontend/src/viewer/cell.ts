@@ -85,7 +85,7 @@ export class Cell {
         const splats = await this.fetchSplats(splat_url);
         if (this.isGone) splats.dispose();
         else this.splats = splats;
-        this.state = this.renderer.isSoftware ? "as points: no GPU here" : "";
+        this.state = this.renderer.isSoftware ? "as points, no GPU" : "";
       } catch (error) {
         this.state = error instanceof Error ? error.message : "no splats";
         this.pendingSplats = null;

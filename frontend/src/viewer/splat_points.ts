@@ -6,6 +6,8 @@ import type { Splats } from "./splats";
 /** The zeroth spherical harmonic: colour = 0.5 + C0 * f_dc. */
 const C0 = 0.28209479177387814;
 const FAINTEST_OPACITY = 0.2;
+/** Points this large, that many of them, close the surface of a shape in the unit cube. */
+const CUBE_SURFACE = 5;
 
 export async function addSplatPoints(url: string, scene: Scene): Promise<Splats> {
   const response = await fetch(url);
@@ -14,7 +16,7 @@ export async function addSplatPoints(url: string, scene: Scene): Promise<Splats>
   const geometry = new BufferGeometry();
   geometry.setAttribute("position", new BufferAttribute(positions, 3));
   geometry.setAttribute("color", new BufferAttribute(colours, 3));
-  const points = new Points(geometry, new PointsMaterial({ size: Math.max(0.012, 2.2 * meanScale), vertexColors: true }));
+  const points = new Points(geometry, new PointsMaterial({ size: Math.max(2.2 * meanScale, Math.sqrt(CUBE_SURFACE / Math.max(1, positions.length / 3))), vertexColors: true }));
   scene.add(points);
   return {
     object: points,
