@@ -1,0 +1,76 @@
+"""A person at the site: logs in, waits for screens as people do, and reads what the page says of itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page, expect
+
+from tests.running_site import RunningSite
+
+#: Patience with a software renderer on two busy cores, not a budget.
+PATIENCE_MS = 180_000
+
+
+class Person:
+    """One logged-in demo account in a browser page of its own."""
+
+    def __init__(self, page: Page, site: RunningSite, name: str) -> None:
+        self.page, self.site, self.name = page, site, name
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto("/login")
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password").fill(_password(site, name))
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(lambda url: "/login" not in url)
+
+    def opens_stage(self, stage: str) -> str:
+        """The stage's page with a task on it; returns the assignment."""
+        self.page.goto(f"/p/demo/work/{stage}")
+        return self.waits_for_task(after="")
+
+    def waits_for_task(self, *, after: str) -> str:
+        """Waits until another task than ``after`` is drawn; returns its assignment."""
+        app = self.page.locator("#app")
+
+        def is_there() -> bool:
+            task = app.get_attribute("data-task")
+            return bool(task) and task != after and app.get_attribute("data-ready") == "1"
+
+        waits_until(is_there, what=f"a task of {self.page.url}", told=lambda: app.inner_text()[:600])
+        return app.get_attribute("data-task") or ""
+
+    def stage(self) -> dict[str, Any]:
+        """What the stage says of itself (test handle)."""
+        return dict(self.page.evaluate("window.__candid8.stage()"))
+
+    def asks(self, path: str) -> Any:
+        """A GET of the HTTP interface with this person's session."""
+        reply = self.page.request.get(f"/api/v1{path}")
+        assert reply.ok, f"{reply.status} {path}: {reply.text()[:300]}"
+        return reply.json()
+
+    def presses(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+
+def waits_until(is_so: Callable[[], bool], *, what: str, told: Callable[[], str] = lambda: "") -> None:
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited in vain for {what}. The page says: {told()}"
+        time.sleep(0.25)
+
+
+def says(page: Page, text: str) -> None:
+    expect(page.locator("body")).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+def _password(site: RunningSite, name: str) -> str:
+    for line in (site.home / "demo_accounts.txt").read_text().splitlines():
+        words = line.split()
+        if words and words[0] == name:
+            return words[-1]
+    raise AssertionError(f"demo_accounts.txt has no {name}")
