@@ -1,7 +1,6 @@
-"""Resident memory of the web process after real requests, and that it has not loaded torch."""
+"""Resident memory of the web process after real requests and a 12-megapixel upload, and that it has no torch."""
 
-from __future__ import annotations
-
+import io
 import os
 import re
 import socket
@@ -11,23 +10,31 @@ import time
 from http.client import HTTPConnection
 from pathlib import Path
 
+import numpy as np
+from django.contrib.auth import get_user_model
+from django.test import Client
+from PIL import Image
+from urllib3 import encode_multipart_formdata
+
+import benchmarks.throwaway_site  # noqa: F401  (first: it sets Django up before a model is imported)
 from benchmarks.result import Result
-from tests.real_services import provide_services
+from engine import blobs
+from engine.services.projects import add_member
+from engine.states import Role
+from tests.factories import make_project
+from workers.stack.processes import WEB
 
 ROOT = Path(__file__).resolve().parents[1]
 REQUESTS = 300
 
 
 def measure(*, seed: int) -> list[Result]:
-    del seed  # nothing random here
-    provide_services()
+    cookie, project_id = _log_in()
+    blobs.ensure_bucket(origins=["http://127.0.0.1"])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "engine.settings.dev"}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=environment, check=True
-    )
+    environment = {**os.environ, **WEB.environment, "DJANGO_SETTINGS_MODULE": "engine.settings.dev"}
     server = subprocess.Popen(
         [
             sys.executable,
@@ -49,16 +56,52 @@ def measure(*, seed: int) -> list[Result]:
         for path in ("/login", "/healthz", "/api/v1/me", "/admin/login/"):
             for _ in range(REQUESTS // 4):
                 _get(port, path)
-        status = Path(f"/proc/{server.pid}/status").read_text()
+        before = _resident_mib(server.pid)
+        _upload(port, cookie, project_id, _photograph(seed))
+        after = _resident_mib(server.pid)
         maps = Path(f"/proc/{server.pid}/maps").read_text()
     finally:
         server.terminate()
         server.wait(timeout=20)
-    resident = int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
     return [
-        Result(name=f"web process after {REQUESTS} requests", value=resident, unit="MiB RSS", budget=150),
+        Result(name=f"web process after {REQUESTS} requests", value=before, unit="MiB RSS", budget=150),
+        Result(name="web process after a 12-megapixel upload", value=after, unit="MiB RSS", budget=150),
         Result(name="shared objects of torch in it", value=maps.count("libtorch"), unit="count", budget=0),
     ]
+
+
+def _log_in() -> tuple[str, int]:
+    """A lead's cookies, and the project they may upload to."""
+    project = make_project("bench-web")
+    person = get_user_model().objects.create_user("lea-bench")
+    add_member(project_id=project.pk, user_id=person.pk, role=Role.LEAD)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(person)
+    return f"sessionid={client.cookies['sessionid'].value}; csrftoken={'c' * 32}", project.pk
+
+
+def _photograph(seed: int) -> bytes:
+    """4000 x 3000 pixels with some structure, as a JPEG."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (75, 100, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(coarse).resize((4000, 3000), Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+def _upload(port: int, cookie: str, project_id: int, photograph: bytes) -> None:
+    body, content_type = encode_multipart_formdata({"file": ("large.jpg", photograph, "image/jpeg")})
+    headers = {"Cookie": cookie, "X-CSRFToken": "c" * 32, "Content-Type": content_type}
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", f"/api/v1/projects/{project_id}/images", body=body, headers=headers)
+    reply = connection.getresponse()
+    if reply.status != 201:
+        raise RuntimeError(f"the upload was refused: {reply.status} {reply.read()[:300]!r}")
+    connection.close()
+
+
+def _resident_mib(process_id: int) -> float:
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
 
 def _wait(port: int) -> None:

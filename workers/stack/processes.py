@@ -20,6 +20,9 @@ ENVIRONMENT_NAMES = (
     "CANDID8_HOME",
 )
 
+# A photograph is decoded in the web process: large blocks must go back to the system when it is done.
+RETURN_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+
 # Celery's quick shutdown: the task at hand goes back to its queue instead of holding the worker until it is done.
 QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
 
@@ -65,6 +68,7 @@ WEB = AppProcess(
         *("annotate.asgi:application", "--host", "{host}", "--port", "{port}", "--lifespan", "off"),
         *("--no-access-log", "--timeout-graceful-shutdown", "5"),
     ),
+    environment=RETURN_MEMORY,
     ready_path="/healthz",
 )
 
