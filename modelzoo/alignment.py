@@ -14,6 +14,7 @@ from modelzoo.contracts import Intrinsics
 RASTER = 48  # pixels per side of the crop in which silhouettes are compared
 CROP_FACTOR = 1.6  # wider than the mask, so that a silhouette that is too large is seen to be
 MIN_GAIN = 0.01  # of mask IoU
+MAX_MOVE = (0.02, 50.0)  # in depth; a layout without a point map stands at distance one
 
 Floats = NDArray[np.float64]
 
@@ -179,4 +180,4 @@ def _depth_ratio(
     known = np.isfinite(drawn)
     if known.sum() < 20:
         return None
-    return float(np.clip(np.median(points[rows[known], cols[known], 2] / drawn[known]), 0.5, 2.0))
+    return float(np.clip(np.median(points[rows[known], cols[known], 2] / drawn[known]), *MAX_MOVE))

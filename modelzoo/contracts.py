@@ -85,8 +85,8 @@ class SamplerSettings:
 
     geometry_steps: int = 8
     geometry_rescale_t: float = 4.0
-    geometry_cfg_strength: float = 0.0
-    texture_steps: int = 6
+    geometry_cfg_strength: float = 1.0
+    texture_steps: int = 2
     texture_rescale_t: float = 2.0
     texture_cfg_strength: float = 0.0
 
@@ -100,13 +100,16 @@ class CandidateRequest:
     seeds: tuple[int, ...]  # one per candidate
     points: NDArray[np.float32] | None = None  # H x W x 3, OpenCV camera frame, NaN where unknown
     unit: Unit = "pointmap"
+    approximate: bool = False  # the points are a guess: they place a candidate, they do not shape it
     settings: SamplerSettings = field(default_factory=SamplerSettings)
 
     def __post_init__(self) -> None:
         if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
             raise ValueError(f"image must be H x W x 3 uint8, not {self.image.shape} {self.image.dtype}")
         if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.bool_:
-            raise ValueError(f"mask must be {self.image.shape[:2]} bool, not {self.mask.shape} {self.mask.dtype}")
+            raise ValueError(
+                f"mask must be {self.image.shape[:2]} bool, not {self.mask.shape} {self.mask.dtype}"
+            )
         if not self.mask.any():
             raise ValueError("mask must mark at least one pixel")
         if self.points is not None and self.points.shape != self.image.shape:

@@ -29,6 +29,8 @@ from modelzoo.texture_conditioning import Placement, texture_condition, texture_
 from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, CellGaussians
 
 MAX_CELLS = 1536
+NO_POINTS = ("point_map_missing", "point_map_unknown_inside_mask")
+PLACED_ONLY = "approximate_point_map_only_placed_it"
 SURFACE_POINTS = 3000  # that stand for a shape when its silhouette is fitted
 
 Progress = Callable[[float], None]
@@ -71,10 +73,8 @@ class CandidatePipeline:
     ) -> tuple[GeneratedCandidate, ...]:
         """One candidate per seed, in the order of the seeds. ``on_progress`` hears shares from 0 to 1."""
         report = on_progress or _ignore
-        settings, unit = request.settings, request.unit
-        intrinsics, missing = _camera_of(request)
-        if missing:
-            unit = "pointmap"
+        settings = request.settings
+        intrinsics, notes = _camera_of(request)
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
         shapes = self._shapes(request, generators, intrinsics)
         report(0.4)
@@ -89,10 +89,13 @@ class CandidatePipeline:
         parts = _per_candidate(request.seeds, shapes, cells, feats, content, gaussians, field)
         photo = photo_view(request.image, request.mask, intrinsics)
         with ThreadPoolExecutor(self.export_threads) as pool:
-            files = pool.map(lambda part: candidate_files(part, photo, unit=unit, settings=settings), parts)
+            files = pool.map(
+                lambda part: candidate_files(part, photo, unit=_unit_of(request, notes), settings=settings),
+                parts,
+            )
             made = []
             for index, one in enumerate(files):
-                made.append(replace(one, fallbacks=(*missing, *one.fallbacks)))
+                made.append(replace(one, fallbacks=(*notes, *one.fallbacks)))
                 report(0.7 + 0.3 * (index + 1) / len(request.seeds))
         return tuple(made)
 
@@ -103,13 +106,13 @@ class CandidatePipeline:
         A shape without a latent of ours is encoded from its occupancy. Raises ValueError for other bytes.
         """
         given = latents_from_bytes(latents)
-        intrinsics, missing = _camera_of(request)
+        intrinsics, notes = _camera_of(request)
         shape = self._shape_latent(given)
         prepared, tokens = self._encode(request, len(request.seeds))
         generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
         layouts = self._layouts_for(shape, tokens, generators, request.settings)
         surface = _surface_points(torch.from_numpy(given.occupancy).to(self.device))
-        unit: Unit = "pointmap" if missing else request.unit
+        unit = _unit_of(request, notes)
         return tuple(
             pose_of(_fit(layout, surface, prepared, request, intrinsics).layout, unit=unit)
             for layout in layouts
@@ -118,7 +121,7 @@ class CandidatePipeline:
     def _encode(self, request: CandidateRequest, count: int) -> tuple[Condition, Tensor]:
         """The photograph is encoded once, whatever the number of candidates."""
         prepared = condition(
-            request.image, request.mask, request.points, size=self.models.preset.geometry.image_size
+            request.image, request.mask, _shaping_points(request), size=self.models.preset.geometry.image_size
         )
         views = [
             torch.from_numpy(view)[None].to(self.device)
@@ -162,7 +165,11 @@ class CandidatePipeline:
         """Standardised structured latents (N, C). Noise is drawn for the whole grid, whatever the shape."""
         latent, settings = self.models.preset.latent, request.settings
         view = texture_view(
-            request.image, request.mask, request.points, intrinsics, size=self.models.preset.texture.view
+            request.image,
+            request.mask,
+            _shaping_points(request),
+            intrinsics,
+            size=self.models.preset.texture.view,
         )
         count = len(generators)
         condition_ = texture_condition(
@@ -309,6 +316,11 @@ def _fit(
     intrinsics: Intrinsics,
 ) -> FittedLayout:
     rotation, translation, scale = decode_layout(layout.cpu().numpy(), prepared.normaliser)
+    if prepared.box[3] == 0.0:
+        # The layout is that of a flat cut-out under a typical lens; under another it looks the same from elsewhere.
+        translation = translation * np.array(
+            [1.0, 1.0, intrinsics.fx / (TYPICAL_FOCAL * max(request.mask.shape))]
+        )
     return fit_layout(
         Layout(rotation=rotation, translation=translation, scale=scale),
         surface,
@@ -319,15 +331,26 @@ def _fit(
 
 
 def _camera_of(request: CandidateRequest) -> tuple[Intrinsics, tuple[str, ...]]:
-    """The camera that the point map implies; a typical one, and what is missing by name, where there is none."""
+    """The camera that the point map implies, or a typical one, and by name what was missing or not relied on."""
     height, width = request.mask.shape
     typical = typical_intrinsics(height=height, width=width, focal_factor=TYPICAL_FOCAL)
     if request.points is None:
-        return typical, ("point_map_missing",)
+        return typical, NO_POINTS[:1]
     if np.isfinite(request.points[request.mask]).all(axis=-1).sum() < 8:
-        return typical, ("point_map_unknown_inside_mask",)
+        return typical, NO_POINTS[1:]
+    notes = (PLACED_ONLY,) if request.approximate else ()
     found = intrinsics_from_points(request.points)
-    return (typical, ("camera_guessed",)) if found is None else (found, ())
+    return (typical, ("camera_guessed", *notes)) if found is None else (found, notes)
+
+
+def _unit_of(request: CandidateRequest, notes: tuple[str, ...]) -> Unit:
+    """Without points inside the mask a pose is metric in no sense."""
+    return "pointmap" if set(notes) & set(NO_POINTS) else request.unit
+
+
+def _shaping_points(request: CandidateRequest) -> NDArray[np.float32] | None:
+    """The points that the models may see. A guessed map misleads them more than none does (docs/log.md)."""
+    return None if request.approximate else request.points
 
 
 def _ignore(_: float) -> None:

@@ -92,7 +92,15 @@ def golden_request(seeds: tuple[int, ...] = (GOLDEN_SEED,)) -> CandidateRequest:
         mask=mask,
         seeds=seeds,
         points=points.astype(np.float32),
-        settings=SamplerSettings(geometry_steps=4, texture_steps=2),
+        # Spelled out: golden outputs must not change when the defaults of candidates do.
+        settings=SamplerSettings(
+            geometry_steps=4,
+            geometry_rescale_t=4.0,
+            geometry_cfg_strength=0.0,
+            texture_steps=2,
+            texture_rescale_t=2.0,
+            texture_cfg_strength=0.0,
+        ),
     )
 
 

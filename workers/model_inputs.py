@@ -41,6 +41,7 @@ def model_input(target: TargetObject, *, seeds: tuple[int, ...], may_wait: bool)
         mask=_shrunk_mask(mask, size),
         points=points,
         unit=unit,
+        approximate=point_map is not None and point_map.approximate,
         seeds=seeds,
     )
 
