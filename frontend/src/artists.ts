@@ -8,6 +8,7 @@ import { onNews } from "./net/project_news";
 import { toast } from "./ui/dialogs";
 import { paint } from "./ui/photo_card";
 import { loadImage, loadMask } from "./ui/raster";
+import { readReport } from "./ui/report";
 import { restoreTheme } from "./ui/theme";
 import { TopBar } from "./ui/topbar";
 import { uploadBox } from "./ui/upload";
@@ -88,7 +89,7 @@ class CasePage {
       h("div", { class: "panel stack" }, h("div", { class: "row spread" }, h("h1", { text: found.label }), statusBadge(found.status)),
         h("p", { text: REASONS[found.reason] ?? found.reason }), found.note && h("blockquote", { class: "notice", text: found.note }),
         h("p", { class: "caption", text: `${found.photo.name} · ${found.target.flags.join(", ") || "no flags"}` }),
-        found.claimed_by && h("p", { class: "caption", text: mine ? "You work on it." : `${found.claimed_by} works on it.` }),
+        found.claimed_by && found.status !== "ACCEPTED" && h("p", { class: "caption", text: mine ? "You work on it." : `${found.claimed_by} works on it.` }),
         h("div", { class: "row" }, found.status === "OPEN" && act("claim", "Claim this case", "primary"), mine && (found.status === "CLAIMED" || found.status === "REWORK") && act("release", "Give it back"),
           h("a", { class: "button", href: found.photo.url, target: "_blank", rel: "noopener", text: "Photo" }), h("a", { class: "button", href: found.target.mask_url, target: "_blank", rel: "noopener", text: "Mask" }))),
       found.report && this.report(found),
@@ -99,13 +100,11 @@ class CasePage {
   }
 
   private report(found: ArtistCase): HTMLElement {
-    const report = found.report ?? {};
-    const lists = Object.entries(report).filter(([, value]) => Array.isArray(value) && value.length > 0) as [string, unknown[]][];
-    const figures = Object.entries(report).filter(([, value]) => typeof value === "number" || typeof value === "string" || typeof value === "boolean");
+    const { sentences, figures } = readReport(found.report ?? {});
     const look = found.status === "REWORK" ? "error" : found.status === "ACCEPTED" ? "success" : "";
     return h("div", { class: `notice stack ${look}` }, h("h2", { text: found.status === "REWORK" ? "Please rework" : "Checked" }),
-      ...lists.map(([name, values]) => h("ul", { class: "report", "aria-label": name }, ...values.map((value) => h("li", { text: typeof value === "string" ? value : JSON.stringify(value) })))),
-      figures.length > 0 && h("dl", { class: "readouts" }, ...figures.flatMap(([name, value]) => [h("span", { class: "caption", text: name.replaceAll("_", " ") }), h("span", { class: "value", text: String(value) }), h("span")])));
+      sentences.length > 0 && h("ul", { class: "report" }, ...sentences.map((text) => h("li", { text }))),
+      figures.length > 0 && h("dl", { class: "figures-list" }, ...figures.flatMap(([name, value]) => [h("dt", { class: "caption", text: name }), h("dd", { text: value })])));
   }
 
   private upload(id: number): HTMLElement {

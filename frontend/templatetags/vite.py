@@ -30,7 +30,7 @@ class Chunk(TypedDict, total=False):
 def vite_entry(context: Context, name: str) -> SafeString:
     """Tags of the entry ``name`` (app, work, home, artists, console). Raises TemplateSyntaxError on an unknown one."""
     if not MANIFEST.exists():
-        return format_html('<p class="notice" role="alert">{}</p>', "The front end is not built yet: run make frontend.")
+        return format_html('<p class="notice" role="alert">{}</p>', "The front end is not built: run make install.")
     manifest = _read(MANIFEST.stat().st_mtime_ns)
     key = next((k for k, chunk in manifest.items() if chunk.get("isEntry") and _entry_name(k) == name), None)
     if key is None:

@@ -6,6 +6,7 @@ import { fillHoles, fillPolygon, fillRect, invert, iou, isEdge, Mask, resize, st
 import { bytesFromBase64, maskPng, maskPngBase64, packedRows } from "../src/tools/mask_png";
 import { clampScale, degreesOf, dragScale, nudge, uniformScale, withDegrees } from "../src/tools/pose_edit";
 import { judge, numComparisons, startTournament } from "../src/tools/tournament";
+import { readReport } from "../src/ui/report";
 import { angleBetween } from "../src/viewer/frames";
 import { parseSplatPly } from "../src/viewer/splat_points";
 import { parsePointCloud } from "../src/viewer/point_cloud_file";
@@ -186,6 +187,12 @@ describe("point cloud files", () => {
     expect(() => parsePointCloud(new ArrayBuffer(50))).toThrow("C8PC");
     expect(() => parsePointCloud(new ArrayBuffer(5))).toThrow("header");
   });
+});
+
+it("reports read as people write: rounded, in one line, yes and no", () => {
+  const { sentences, figures } = readReport({ extent: [1.3499999, 0.9000033], watertight: true, num_faces: 2304, scale_into_cube: 0.6962963, problems: ["It has holes."], none: null });
+  expect(sentences).toEqual(["It has holes."]);
+  expect(figures).toEqual([["extent", "1.35 × 0.9"], ["watertight", "yes"], ["num faces", "2304"], ["scale into cube", "0.696"]]);
 });
 
 describe("splat files", () => {

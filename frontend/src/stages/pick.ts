@@ -153,7 +153,9 @@ class PickStage implements StageView<PickTask> {
     const look = (id: CellLook) => commandButton(commands, `look.${id}`, { pressed: () => this.grid.look === id });
     replace(shell.work, this.grid.element, this.frames, this.photoCanvas);
     this.photoCanvas.hidden = true;
-    const kingButtons = h("div", { class: "view-buttons" }, commandButton(commands, "king.left"), commandButton(commands, "king.right"), commandButton(commands, "king.equal"));
+    const kingButtons = h("div", { class: "view-buttons thirds" }, commandButton(commands, "king.left", { label: "Left" }), commandButton(commands, "king.equal", { label: "Equal" }), commandButton(commands, "king.right", { label: "Right" }));
+    // Left and right are the names of their keys already.
+    for (const id of ["king.left", "king.right"]) kingButtons.querySelector(`[data-command="${id}"] kbd`)?.remove();
     commands.onChange(() => { kingButtons.hidden = !commands.isIn("king"); });
     replace(shell.tools,
       h("section", {}, h("div", { class: "row spread" }, h("h3", { text: "Comparing" }), this.progressText), h("div", { class: "progress" }, this.progressBar), kingButtons,
