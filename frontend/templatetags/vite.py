@@ -30,7 +30,9 @@ class Chunk(TypedDict, total=False):
 def vite_entry(context: Context, name: str) -> SafeString:
     """Tags of the entry ``name`` (app, work, home, artists, console). Raises TemplateSyntaxError on an unknown one."""
     if not MANIFEST.exists():
-        return format_html('<p class="notice" role="alert">{}</p>', "The front end is not built: run make install.")
+        return format_html(
+            '<p class="notice" role="alert">{}</p>', "The front end is not built: run make install."
+        )
     manifest = _read(MANIFEST.stat().st_mtime_ns)
     key = next((k for k, chunk in manifest.items() if chunk.get("isEntry") and _entry_name(k) == name), None)
     if key is None:
@@ -44,7 +46,9 @@ def vite_entry(context: Context, name: str) -> SafeString:
     tags = [format_html_join("\n", '<link rel="stylesheet" href="{}">', ((_url(file),) for file in styles))]
     tags.append(
         format_html_join(
-            "\n", '<link rel="modulepreload" href="{}" nonce="{}">', ((_url(file), nonce) for file in preloads)
+            "\n",
+            '<link rel="modulepreload" href="{}" nonce="{}">',
+            ((_url(file), nonce) for file in preloads),
         )
     )
     if entry.endswith(".js"):
