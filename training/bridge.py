@@ -100,7 +100,11 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     checkpoint = _registered(run, result.output_dir)
     reporter.say("evaluating")
     evaluation = compare_to_parent(
-        result.output_dir, base, seed=run.seed, on_progress=lambda done, total: reporter.say("evaluating")
+        result.output_dir,
+        base,
+        seed=run.seed,
+        num_objects=run.settings["evaluation_objects"],
+        on_progress=lambda done, total: reporter.say("evaluating"),
     )
     checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
     reporter.say("done")
@@ -108,7 +112,7 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
 
 
 def _config(run: TrainingRun) -> RunConfig:
-    chosen = dict(run.settings)
+    chosen = {name: value for name, value in run.settings.items() if name != "evaluation_objects"}
     config = default_config(run.objective, steps=chosen.pop("steps", None), seed=run.seed)
     if "learning_rate" in chosen:
         optimizer = replace(config.optimizer, learning_rate=chosen.pop("learning_rate"))

@@ -36,6 +36,10 @@ class Setting:
 
 
 STEPS_HELP = "Optimiser steps. Kept small, so that a round on a processor ends within minutes."
+EVALUATION = Setting(
+    name="evaluation_objects", label="Held-out objects", kind=int, low=2, high=512, default=24,
+    help="On so many the result is compared with its base, eight candidates each. Fewer: faster, wider intervals.",
+)  # fmt: skip
 #: Defaults that were seen to learn at the tiny preset: about 2.7 passes for DPO, half D+ half replay for SFT.
 SETTINGS: Mapping[str, tuple[Setting, ...]] = {
     TrainingRun.Objective.SFT: (
@@ -51,6 +55,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             name="replay_share", label="Replay share", kind=float, low=0.0, high=0.95, default=0.5,
             help="Part of each batch that is synthetic, so that little data is not learnt by heart.",
         ),
+        EVALUATION,
     ),
     TrainingRun.Objective.DPO: (
         Setting(name="steps", label="Steps", kind=int, low=1, high=1_000_000, default=50, help=STEPS_HELP),
@@ -65,6 +70,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             name="beta", label="Beta", kind=float, low=1e-3, high=1e5, default=100.0,
             help="How strongly the policy is held to the reference.",
         ),
+        EVALUATION,
     ),
 }  # fmt: skip
 

@@ -21,6 +21,7 @@ from tests.running_site import PROJECT, RunningSite
 
 Shot = Callable[[str], Path]
 STEPS = "6"  # of a run: enough to see curves, few enough for a test
+OBJECTS = "4"  # of its evaluation: enough to see the report
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -232,6 +233,7 @@ def _trains(page: Page, objective: str, *, shot: str, base: str | None = None) -
     """Starts a run from the dataset's page and waits for its checkpoint; returns its name, on whose page we are."""
     panel = page.locator(f"#start-{objective.lower()}")
     panel.get_by_label("Steps").fill(STEPS)
+    panel.get_by_label("Held-out objects").fill(OBJECTS)
     if base is not None:
         chooser = panel.get_by_label("Base checkpoint")
         names = chooser.locator("option").all_inner_texts()

@@ -181,6 +181,7 @@ def actions(world: World) -> dict[str, tuple[str, dict[str, Any]]]:
                 "learning_rate": "0.0003",
                 "batch_size": "4",
                 "replay_share": "0.5",
+                "evaluation_objects": "24",
             },
         ),
         "cancel": (reverse("admin:console-run-cancel", kwargs={"run_id": world.run.pk}), {}),
@@ -257,7 +258,10 @@ def test_a_run_is_started_with_the_chosen_settings_and_shown(world: World, mel: 
     reply = mel.post(*actions(world)["start"])
     run = TrainingRun.objects.latest("pk")
     assert reply["Location"] == reverse("admin:console-run", kwargs={"run_id": run.pk})
-    assert run.settings == {"steps": 12, "learning_rate": 3e-4, "batch_size": 4, "replay_share": 0.5}
+    assert run.settings == {
+        **{"steps": 12, "learning_rate": 3e-4, "batch_size": 4, "replay_share": 0.5},
+        "evaluation_objects": 24,
+    }
     assert (run.seed, run.base_checkpoint, run.started_by) == (3, world.base, world.mel)
     assert Job.objects.filter(key=f"run-{run.pk}-1", status=JobStatus.PENDING).exists()
 

@@ -27,7 +27,7 @@ from workers.tasks.point_maps import read_point_map
 pytestmark = pytest.mark.slow
 
 STEPS = 3
-SFT = {"steps": STEPS, "batch_size": 2, "replay_share": 0.0}
+SFT = {"steps": STEPS, "batch_size": 2, "replay_share": 0.0, "evaluation_objects": 2}
 
 
 @pytest.fixture
