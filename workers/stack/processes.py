@@ -26,6 +26,9 @@ RETURN_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "M
 # Celery's quick shutdown: the task at hand goes back to its queue instead of holding the worker until it is done.
 QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
 
+# On a busy machine torch's threads would burn their cores waiting for one another: let them sleep instead.
+PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AppProcess:
@@ -54,7 +57,7 @@ def _worker(name: str, *, queues: str, concurrency: int, uses_gpu: bool = False)
             *("-A", "workers.celery", "worker", "-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h"),
             *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
         ),
-        environment=QUICK_SHUTDOWN,
+        environment=QUICK_SHUTDOWN | (PATIENT_THREADS if uses_gpu else {}),
         ready_line=" ready.",
         grace_s=15,
         uses_gpu=uses_gpu,
