@@ -43,7 +43,7 @@ from modelzoo.checkpoint import (
     read_manifest,
 )
 from modelzoo.serving import ModelSlot
-from training.configs import RunConfig, default_config
+from training.configs import RunConfig, Stage, default_config
 from training.evaluate import compare_to_parent
 from training.runs import RunStopped, run_training
 
@@ -113,7 +113,8 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
 
 def _config(run: TrainingRun) -> RunConfig:
     chosen = {name: value for name, value in run.settings.items() if name != "evaluation_objects"}
-    config = default_config(run.objective, steps=chosen.pop("steps", None), seed=run.seed)
+    stage: Stage = "sft" if run.objective == TrainingRun.Objective.SFT else "dpo"
+    config = default_config(stage, steps=chosen.pop("steps", None), seed=run.seed)
     if "learning_rate" in chosen:
         optimizer = replace(config.optimizer, learning_rate=chosen.pop("learning_rate"))
         config = replace(config, optimizer=optimizer)

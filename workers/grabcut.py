@@ -16,6 +16,7 @@ RIM = 5  # working pixels on each side of the coarse outline that the fine cut m
 SMALLEST_PIECE = (
     0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
 )
+NO_RECTANGLE = (0, 0, 1, 1)  # not looked at: the labels say it all
 
 Mask = NDArray[np.bool_]
 
@@ -46,7 +47,7 @@ def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
         return inside
     x0, y0, x1, y1 = _padded_bounds(inside | _strokes(guidance, like=inside))
     size = _working_size(width=x1 - x0, height=y1 - y0)
-    crop = cv2.resize(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, interpolation=cv2.INTER_AREA)
+    crop = _resized(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, cv2.INTER_AREA)
     labels = _labels(guidance, inside=inside, window=(x0, y0, x1, y1), size=size)
     small = _cut(crop, labels)
     mask = np.zeros((height, width), dtype=bool)
@@ -124,15 +125,15 @@ def _cut(crop: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Mask:
     if may_be_object.all() or not may_be_object.any():
         return may_be_object  # nothing to tell apart
     cv2.setRNGSeed(0)  # GrabCut's k-means draws; the same request gives the same mask
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    background, objects = np.zeros((1, 65)), np.zeros((1, 65))
     height, width = labels.shape
     shrink = min(1.0, COARSE_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    coarse = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+    coarse = _resized(labels, size, cv2.INTER_NEAREST)
     if _is_object(coarse).all() or not _is_object(coarse).any():
         return may_be_object
-    small = cv2.resize(crop, size, interpolation=cv2.INTER_AREA)
-    cv2.grabCut(small, coarse, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    small = _resized(crop, size, cv2.INTER_AREA)
+    cv2.grabCut(small, coarse, NO_RECTANGLE, background, objects, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     rough = _enlarged(_is_object(coarse), width=width, height=height).astype(np.uint8)
     kernel = np.ones((2 * RIM + 1,) * 2, np.uint8)
     fine = np.full_like(labels, cv2.GC_BGD)
@@ -142,9 +143,13 @@ def _cut(crop: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Mask:
     certain = np.isin(labels, (cv2.GC_FGD, cv2.GC_BGD))
     fine[certain] = labels[certain]
     if len(np.unique(fine)) > 2:
-        cv2.grabCut(crop, fine, None, *models, 1, cv2.GC_EVAL)
+        cv2.grabCut(crop, fine, NO_RECTANGLE, background, objects, 1, cv2.GC_EVAL)
     mask = _without_specks(_is_object(fine), keep=labels == cv2.GC_FGD)
     return mask if mask.any() else may_be_object
+
+
+def _resized(array: NDArray[np.uint8], size: tuple[int, int], how: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(array, size, interpolation=how), dtype=np.uint8)
 
 
 def _is_object(labels: NDArray[np.uint8]) -> Mask:

@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 from PIL import Image
+from trimesh.visual import ColorVisuals, TextureVisuals
 
 from modelzoo import frames
 from modelzoo.decoders.mesh import ColouredMesh
@@ -112,26 +113,26 @@ def _subdivided_for_texture(part: trimesh.Trimesh, *, budget: int) -> trimesh.Tr
 
 
 def _texture(part: trimesh.Trimesh) -> Image.Image | None:
-    if getattr(part.visual, "uv", None) is None:
+    visual = part.visual
+    if not isinstance(visual, TextureVisuals) or visual.uv is None or not np.isfinite(visual.uv).all():
         return None
-    material = part.visual.material
-    picture = getattr(material, "baseColorTexture", None)
+    picture = getattr(visual.material, "baseColorTexture", None)
     return picture if isinstance(picture, Image.Image) else None
 
 
 def _colours(part: trimesh.Trimesh) -> Floats:
-    picture = _texture(part)
-    factor = _base_colour(part)
-    if picture is not None and np.isfinite(part.visual.uv).all():
+    picture, visual = _texture(part), part.visual
+    if picture is not None and isinstance(visual, TextureVisuals):
         pixels = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
         height, width = pixels.shape[:2]
+        uv = np.asarray(visual.uv, dtype=np.float64)
         # trimesh turns glTF's v around: v = 0 is the picture's last row.
-        column = np.floor(part.visual.uv[:, 0] % 1.0 * width).astype(int).clip(0, width - 1)
-        row = np.floor((1.0 - part.visual.uv[:, 1]) % 1.0 * height).astype(int).clip(0, height - 1)
-        return _srgb(_linear(pixels[row, column]) * factor)
-    if part.visual.kind == "vertex":
-        return _srgb(np.asarray(part.visual.vertex_colors, dtype=np.float64)[:, :3] / 255)
-    return np.tile(_srgb(factor), (len(part.vertices), 1))
+        column = np.floor(uv[:, 0] % 1.0 * width).astype(int).clip(0, width - 1)
+        row = np.floor((1.0 - uv[:, 1]) % 1.0 * height).astype(int).clip(0, height - 1)
+        return _srgb(_linear(pixels[row, column]) * _base_colour(part))
+    if isinstance(visual, ColorVisuals) and visual.kind == "vertex":
+        return _srgb(np.asarray(visual.vertex_colors, dtype=np.float64)[:, :3] / 255)
+    return np.tile(_srgb(_base_colour(part)), (len(part.vertices), 1))
 
 
 def _base_colour(part: trimesh.Trimesh) -> Floats:

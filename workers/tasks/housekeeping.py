@@ -10,12 +10,12 @@ from workers import policy
 from workers.celery import app
 
 
-@app.task(name="workers.sweep")
+@app.task(name="workers.sweep")  # type: ignore[untyped-decorator]
 def sweep() -> None:
     policy.abandon_worn_out()
     jobs.sweep(now=timezone.now())
 
 
-@app.task(name="workers.expire_leases")
+@app.task(name="workers.expire_leases")  # type: ignore[untyped-decorator]
 def expire_leases() -> None:
     leases.expire_leases(now=timezone.now())

@@ -71,7 +71,7 @@ def _latents(candidate: Candidate, shape: Shape, *, resolution: int) -> bytes:
 def _camera(candidate: Candidate, request: CandidateRequest) -> Intrinsics | None:
     """The photograph's camera at the request's size, when the point map knows it."""
     known = PointMap.objects.filter(image_id=candidate.target.image_id, intrinsics__isnull=False).first()
-    if known is None or request.points is None:
+    if known is None or known.intrinsics is None or request.points is None:
         return None
     height, width = request.mask.shape
     return Intrinsics(**known.intrinsics).resized(width=width, height=height)

@@ -64,7 +64,7 @@ def _pending(hold: Hold) -> PointMap | None:
 def _record(point_map: PointMap, made: PointMapData) -> dict[str, Any]:
     image = point_map.image
     height, width = made.points.shape[:2]
-    photograph = cv2.resize(pixels.photograph(image.key), (width, height), interpolation=cv2.INTER_AREA)
+    photograph = _resized(pixels.photograph(image.key), (width, height))
     cloud = cloud_from_point_map(made.points, photograph, approximate=made.approximate)
     if not len(cloud.points):
         raise BadInput("The point map holds no point in front of the camera.", code="bad_point_map")
@@ -86,8 +86,11 @@ def _at_most(photograph: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     shrink = side / max(height, width)
     if shrink >= 1:
         return photograph
-    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-    return np.asarray(cv2.resize(photograph, size, interpolation=cv2.INTER_AREA))
+    return _resized(photograph, (max(1, round(width * shrink)), max(1, round(height * shrink))))
+
+
+def _resized(photograph: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(photograph, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 @cache
