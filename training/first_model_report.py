@@ -65,6 +65,7 @@ def first_model_report(
             "chance": pose_errors(_chance_layouts(models.geometry, examples), examples).as_dict(),
             "note": "medians over all candidates; chance always answers the training data's mean layout",
         },
+        "median_volume_over_true_volume": round(_volume_ratio(shipped, examples), 4),
         "f_score_floor_at_same_shape": _f_score_floor(examples[0].occupancy),
         "provenance": provenance(seed=seed),
         "passed": gap.mean > MIN_CONDITIONING_GAP,
@@ -75,6 +76,12 @@ def _scores(scores: ObjectScores, seed: int) -> dict[str, dict[str, float]]:
     return {
         name: bootstrap_mean(values.numpy(), seed=seed).as_dict() for name, values in scores.columns().items()
     }
+
+
+def _volume_ratio(scores: ObjectScores, examples: list[Example]) -> float:
+    """How bloated the candidates are: volume IoU forgives fullness."""
+    drawn = scores.drawn.grids.flatten(2).sum(2).float()
+    return float((drawn / truth_grids(examples).flatten(1).sum(1)[:, None]).median())
 
 
 def _by_world(scores: ObjectScores, examples: list[Example], seed: int) -> dict[str, object]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from modelzoo.conditioning import Normaliser, decode_layout
+from modelzoo.contracts import SamplerSettings
 from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch, views_tensor
@@ -16,18 +17,19 @@ from training.data.samples import HELD_OUT_STREAM, Example, Mixture, make_exampl
 from training.metrics.overlap import volume_iou
 from training.metrics.pose import rotation_error_deg, scale_error, translation_error
 
+SHIPPED = SamplerSettings()
 UNSEEN = Mixture(isolated=1 / 3, composited=1 / 3, shifted=1 / 3, spoilt_points=0.0)
 _IDENTITY = Normaliser(shift=np.zeros(3), scale=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerPlan:
-    """How candidates are drawn for an evaluation."""
+    """How candidates are drawn for an evaluation: as annotators get them, unless said otherwise."""
 
     num_samples: int = 8
-    steps: int = 8
-    rescale_t: float = 4.0
-    cfg_strength: float = 0.0
+    steps: int = SHIPPED.geometry_steps
+    rescale_t: float = SHIPPED.geometry_rescale_t
+    cfg_strength: float = SHIPPED.geometry_cfg_strength
     seed: int = 0
 
 
