@@ -30,7 +30,7 @@ test: install ## prove the product: real services, real browser, front-end units
 check: install ## format, lint, types, import contracts, migrations, generated files
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
-	@$(RUN) -m mypy
+	@$(NO_SERVICES) $(RUN) -m mypy
 	@$(BOOTSTRAP) lint-imports
 	@$(RUN) -m pytest -q tests/architecture
 

@@ -67,7 +67,7 @@ def train_autoencoder(
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the autoencoder's loss is {loss.item()} at step {step}")
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if on_progress is not None:

@@ -162,7 +162,7 @@ class TrainingLoop:
         loss, metrics = self.objective.loss(self.model, self.source.batch(self.step), self.generator)
         if not torch.isfinite(loss):
             raise NonFiniteLoss(f"the loss is {loss.item()} at step {self.step}")
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         norm = float(torch.nn.utils.clip_grad_norm_(trained, settings.clip_norm))
         if not math.isfinite(norm):

@@ -17,7 +17,7 @@ EXPIRE_LEASES_EVERY_S = 10.0
 app = Celery("candid8")
 app.config_from_object("django.conf:settings", namespace="CELERY")  # the broker's address
 app.conf.update(
-    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],  # type: ignore[no-untyped-call]
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
     task_default_queue="cpu",
     task_create_missing_queues=False,
     task_ignore_result=True,

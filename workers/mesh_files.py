@@ -36,7 +36,7 @@ def occupancy(shape: Shape, *, resolution: int) -> NDArray[np.bool_]:
     A surface with holes encloses nothing, and then only its own voxels are solid.
     """
     longest = 0.5 / resolution
-    vertices, faces = trimesh.remesh.subdivide_to_size(  # type: ignore[no-untyped-call]
+    vertices, faces = trimesh.remesh.subdivide_to_size(
         shape.vertices, shape.faces, max_edge=longest, max_iter=12
     )
     centres = vertices[faces].mean(axis=1)

@@ -1,7 +1,5 @@
 """Settings of `make up`: a laptop or one lab machine, on loopback."""
 
-import re
-
 from engine.settings.base import *  # noqa: F403  (Django's settings idiom)
 
 # Static files are served from where they are: collecting and compressing them costs a first start more than it saves.
@@ -10,8 +8,3 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
-
-
-def WHITENOISE_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:
-    """Vite writes a hash into each name below assets/."""
-    return re.match(r"/static/candid8/assets/.+-[\w-]{8}\.\w+$", url) is not None

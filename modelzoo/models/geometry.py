@@ -93,7 +93,7 @@ class GeometryModel(nn.Module):
         assert t.shape == (batch,) and condition.shape[0] == batch, (t.shape, condition.shape)
         scale_in, skip, scale_out = precondition(t, 2)
         shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
-        pieces = torch.split(layout * scale_in, LAYOUT_SIZES, dim=1)
+        pieces = torch.split(layout * scale_in, list(LAYOUT_SIZES), dim=1)
         layout_tokens = torch.stack(
             [net(piece) for net, piece in zip(self.layout_in, pieces, strict=True)], dim=1
         )

@@ -28,7 +28,7 @@ def shape_error(predicted: Tensor, velocity: Tensor) -> Tensor:
 def layout_error(predicted: Tensor, velocity: Tensor, *, weights: LayoutWeights) -> Tensor:
     """B numbers: the weighted sum over rotation, translation and scale of their mean squared velocity errors."""
     assert predicted.shape == velocity.shape, (predicted.shape, velocity.shape)
-    parts = torch.split((predicted - velocity).square(), LAYOUT_SIZES, dim=1)
+    parts = torch.split((predicted - velocity).square(), list(LAYOUT_SIZES), dim=1)
     means = torch.stack([part.mean(dim=1) for part in parts])
     scales = torch.tensor([weights.rotation, weights.translation, weights.scale], device=predicted.device)
     return (means * scales[:, None]).sum(dim=0)
