@@ -106,13 +106,17 @@ def pose_from_parts(
 def camera_from_object(pose: Pose, points: ArrayLike) -> Floats:
     """Object points (..., 3) in the camera frame: ``R @ (scale * x) + translation``."""
     p = _points(points)
-    return pose.scale * (p @ rotation_from_wxyz(pose.rotation_wxyz).T) + np.asarray(pose.translation)
+    placed: Floats = pose.scale * (p @ rotation_from_wxyz(pose.rotation_wxyz).T) + np.asarray(
+        pose.translation
+    )
+    return placed
 
 
 def object_from_camera(pose: Pose, points: ArrayLike) -> Floats:
     """Camera points (..., 3) in the object frame; the inverse of ``camera_from_object``."""
     p = _points(points) - np.asarray(pose.translation)
-    return (p @ rotation_from_wxyz(pose.rotation_wxyz)) / pose.scale
+    back: Floats = (p @ rotation_from_wxyz(pose.rotation_wxyz)) / pose.scale
+    return back
 
 
 def compose(pose_a_b: Pose, pose_b_c: Pose) -> Pose:

@@ -82,7 +82,7 @@ def photo_view(image: NDArray[np.uint8], mask: NDArray[np.bool_], intrinsics: In
     window = crop_square(mask)
     zoom = SIZE / window.side
     return PhotoView(
-        colour=resample_colour(image, window, SIZE).astype(np.float32) / 255,
+        colour=resample_colour(image, window, SIZE).astype(np.float32) / np.float32(255),
         inside_px=distance_transform_edt(resample_mask(mask, window, SIZE)).astype(np.float32),
         camera=Intrinsics(
             fx=intrinsics.fx * zoom,
@@ -102,4 +102,4 @@ def seen_surface(photo: PhotoView, layout: Layout, vertices: Floats, faces: NDAr
 
 
 def _ramp(values: NDArray[np.floating], low: float, high: float) -> NDArray[np.floating]:
-    return np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1))

@@ -28,7 +28,9 @@ from training.simulated_round import write_simulated_dataset
 PRETRAIN_COMMANDS = (
     "python -m training.cli autoencoder --workdir W; python -m training.cli generate --workdir W &"
     " python -m training.cli pretrain --workdir W --until TIME;"
+    " python -m training.structured_latent --work S; python -m training.texture --work T --vae S/slat_vae.safetensors;"
     " python -m training.cli export --workdir W --checkpoint C"
+    " --slat-vae S/slat_vae.safetensors --texture T/texture.safetensors"
 )
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from modelzoo.checkpoint import Lineage, assemble
 from modelzoo.depth import PRESET, depth_config_json
 from modelzoo.models.depth_net import DepthConfig, DepthNet
-from training.data.scenes import make_scene, render_scene
+from training.data.scenes import SceneKind, make_scene, render_scene
 from training.losses.depth import depth_loss
 
 STREAM, HELD_OUT_STREAM = 51, 900_051
@@ -31,7 +31,8 @@ View = tuple[np.ndarray, np.ndarray, float]  # rgb u8 (S, S, 3), depth (S, S) wi
 def draw_view(*, stream: int, index: int, size: int) -> View:
     """A repeatable photograph with its depth; nine in ten are full scenes."""
     rng = np.random.default_rng([stream, index])
-    scene = make_scene(rng, ("isolated", "composited", "shifted")[int(rng.choice(3, p=[0.1, 0.5, 0.4]))])  # type: ignore[arg-type]
+    kind: SceneKind = ("isolated", "composited", "shifted")[int(rng.choice(3, p=[0.1, 0.5, 0.4]))]
+    scene = make_scene(rng, kind)
     seen = render_scene(scene, rng, intrinsics=scene.intrinsics(size), supersample=1)
     return seen.rgb, seen.depth.astype(np.float32), scene.focal
 
@@ -83,7 +84,7 @@ def train(
             if not torch.isfinite(total):
                 raise FloatingPointError(f"loss is not finite at step {step}: {terms}")
             optimizer.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             step += 1
@@ -145,7 +146,7 @@ def _follow(average: DepthNet, model: DepthNet, *, decay: float) -> None:
 def _recoloured(values: np.ndarray, rng: Generator) -> np.ndarray:
     """Photographs differ in exposure, white balance and contrast."""
     gain = np.exp(rng.normal(0, 0.15, 3)) * np.exp(rng.normal(0, 0.2))
-    return np.clip(values ** np.exp(rng.normal(0, 0.2)) * gain, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(values ** np.exp(rng.normal(0, 0.2)) * gain, 0, 1), dtype=np.float32)
 
 
 def _write(stream: Any, row: dict[str, Any]) -> None:

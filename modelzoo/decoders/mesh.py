@@ -75,8 +75,8 @@ def mesh_from_field(
     faces, dropped = _without_floaters(faces, num_vertices=len(grid))
     if dropped:
         steps.append("floaters_dropped")
-    used, faces = np.unique(faces, return_inverse=True)
-    grid, faces = grid[used], faces.reshape(-1, 3).astype(np.int32)
+    used, renamed = np.unique(faces, return_inverse=True)
+    grid, faces = grid[used], renamed.reshape(-1, 3).astype(np.int32)
     mesh = ColouredMesh(
         vertices=(grid + 0.5) / resolution - 0.5,
         faces=faces,
@@ -161,4 +161,4 @@ def _colours_at(
     missing = weight < 0.05
     if missing.any():
         result[missing] = colours[cKDTree(colour_voxels).query(grid[missing])[1]]
-    return np.clip(result, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(result, 0.0, 1.0), dtype=np.float32)

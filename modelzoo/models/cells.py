@@ -137,12 +137,7 @@ def active_cells(occupied: Tensor, *, grid: int, max_cells: int) -> list[Tensor]
         shell.narrow(axis, 0, resolution - 1).logical_or_(change)
         shell.narrow(axis, 1, resolution - 1).logical_or_(change)
     side = resolution // grid
-    counts = (
-        shell.unflatten(1, (grid, side))
-        .unflatten(3, (grid, side))
-        .unflatten(5, (grid, side))
-        .sum(dim=(2, 4, 6))
-    )
+    counts = shell.reshape(len(shell), grid, side, grid, side, grid, side).sum(dim=(2, 4, 6))
     return [_largest(count, max_cells=max_cells) for count in counts]
 
 
@@ -169,7 +164,7 @@ def scatter_voxels(values: Tensor, cells: CellBatch, volume: Tensor) -> Tensor:
     x, y, z = cells.coords.unbind(dim=1)
     blocks[cells.batch, x, y, z] = values
     side = volume.shape[-1] // cells.grid
-    joined = blocks.unflatten(-1, (side, side, side)).permute(0, 1, 4, 2, 5, 3, 6)
+    joined = blocks.reshape(*blocks.shape[:4], side, side, side).permute(0, 1, 4, 2, 5, 3, 6)
     return joined.reshape(volume.shape)
 
 
@@ -183,5 +178,5 @@ def _blocks(volume: Tensor, grid: int) -> Tensor:
     """(B, R, R, R) as (B, grid, grid, grid, V)."""
     assert volume.ndim == 4 and volume.shape[-1] % grid == 0, volume.shape
     side = volume.shape[-1] // grid
-    cut = volume.unflatten(3, (grid, side)).unflatten(2, (grid, side)).unflatten(1, (grid, side))
+    cut = volume.reshape(len(volume), grid, side, grid, side, grid, side)
     return cut.permute(0, 1, 3, 5, 2, 4, 6).flatten(4)

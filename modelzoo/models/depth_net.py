@@ -85,4 +85,5 @@ class _Residual(nn.Module):
         nn.init.zeros_(self.second.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.silu(self.first(F.silu(self.norm(x)))))
+        change: Tensor = self.second(F.silu(self.first(F.silu(self.norm(x)))))
+        return x + change

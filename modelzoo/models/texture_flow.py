@@ -188,7 +188,8 @@ class _FineBlock(nn.Module):
     def forward(self, values: Tensor, time: Tensor, cells: CellBatch) -> Tensor:
         shift, scale = self.modulation(time)[cells.batch].chunk(2, dim=-1)
         hidden = self.norm(values) * (1 + scale) + shift
-        return values + self.out(self.conv(hidden, cells))
+        change: Tensor = self.out(self.conv(hidden, cells))
+        return values + change
 
 
 class _CoarseBlock(nn.Module):
@@ -227,10 +228,11 @@ class _CoarseBlock(nn.Module):
             self._split(self.query(self.norm2(tokens))), self._split(k), self._split(v)
         )
         tokens = tokens + self.cross_out(seen.transpose(1, 2).flatten(2))
-        return tokens + gate2 * self.mlp(self.norm3(tokens) * (1 + scale2) + shift2)
+        change: Tensor = self.mlp(self.norm3(tokens) * (1 + scale2) + shift2)
+        return tokens + gate2 * change
 
     def _split(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 def _sample(image: Tensor, pixels: Tensor, cells: CellBatch) -> Tensor:

@@ -60,7 +60,8 @@ class _Block(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, values: Tensor, cells: CellBatch) -> Tensor:
-        return values + self.out(F.silu(self.conv(self.norm(values), cells)))
+        change: Tensor = self.out(F.silu(self.conv(self.norm(values), cells)))
+        return values + change
 
 
 class StructuredLatentVAE(nn.Module):
@@ -113,7 +114,7 @@ class StructuredLatentVAE(nn.Module):
         return self._mesh(trunk), self._gaussians(trunk, cells)
 
     def _trunk(self, latent: Tensor, cells: CellBatch) -> Tensor:
-        values = self.from_latent(latent)
+        values: Tensor = self.from_latent(latent)
         for block in self.decoder:
             values = block(values, cells)
         return values
@@ -121,12 +122,13 @@ class StructuredLatentVAE(nn.Module):
     def _mesh(self, trunk: Tensor) -> CellContent:
         hidden = self.mesh_head(trunk)
         field = FIELD_CLAMP * torch.tanh(self.to_field(hidden) / FIELD_CLAMP)
-        colour = torch.sigmoid(self.to_colour(hidden)).unflatten(-1, (-1, 3))
+        colour = torch.sigmoid(self.to_colour(hidden))
+        colour = colour.reshape(len(colour), -1, 3)
         return CellContent(field=field, colour=colour)
 
     def _gaussians(self, trunk: Tensor, cells: CellBatch) -> CellGaussians:
         """Positions reach half a cell beyond their own; a scale is a share of the cell."""
-        raw = self.to_gaussians(self.gaussian_head(trunk)).unflatten(-1, (-1, 14))
+        raw = self.to_gaussians(self.gaussian_head(trunk)).view(len(trunk), -1, 14)
         offset, scale, rotation, opacity, colour = raw.split([3, 3, 4, 1, 3], dim=-1)
         side = 1.0 / self.config.grid
         centre = (cells.coords.to(raw.dtype) + 0.5) * side - 0.5

@@ -78,7 +78,8 @@ def cells_of(
 
 def display_colour(item: ProceduralObject, points: NDArray[np.floating]) -> Floats:
     """Evenly lit colours (M, 3) in [0, 1], as a photograph would show them, of the surface nearest to each point."""
-    return (np.clip(ALBEDO_SHARE * object_colour(item, points), 0, 1) ** DISPLAY_GAMMA).astype(np.float32)
+    shown = np.clip(ALBEDO_SHARE * object_colour(item, points), 0, 1) ** DISPLAY_GAMMA
+    return np.asarray(shown, dtype=np.float32)
 
 
 def _outward(solids: Primitives, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -89,11 +90,11 @@ def _outward(solids: Primitives, points: NDArray[np.float64]) -> NDArray[np.floa
         axis=-1,
     )
     length = np.linalg.norm(gradient, axis=-1, keepdims=True)
-    return gradient / np.maximum(length, 1e-9)
+    return np.asarray(gradient / np.maximum(length, 1e-9), dtype=np.float64)
 
 
 def _distances(solids: Primitives, points: NDArray[np.float64]) -> Floats:
-    return _signed_distance(
+    found: Floats = _signed_distance(
         solids.kind,
         solids.inverse,
         solids.centre,
@@ -103,6 +104,7 @@ def _distances(solids: Primitives, points: NDArray[np.float64]) -> Floats:
         solids.extent,
         np.ascontiguousarray(points, dtype=np.float64),
     )
+    return found
 
 
 @numba.njit(cache=True, inline="always")

@@ -85,7 +85,7 @@ def _exposure(scene: Scene, seen: Rendering, camera: Intrinsics) -> NDArray[np.f
     points = points_from_depth(seen.depth, camera)[shown]
     true = display_colour(scene.target, (points - scene.translation) @ scene.rotation / scene.scale)
     ratio = (seen.rgb[shown].mean(axis=0) / 255) / np.maximum(true.mean(axis=0), 0.02)
-    return np.clip(ratio, 0.25, 3.0).astype(np.float32)
+    return np.asarray(np.clip(ratio, 0.25, 3.0), dtype=np.float32)
 
 
 def jittered_pose(
