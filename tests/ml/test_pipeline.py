@@ -99,6 +99,22 @@ def test_a_missing_point_map_is_stated(pipeline: CandidatePipeline) -> None:
     )
 
 
+def test_an_approximate_point_map_places_a_candidate_but_does_not_shape_it(
+    pipeline: CandidatePipeline,
+) -> None:
+    request = golden_request((5,))
+    assert request.points is not None
+    without = pipeline.generate(replace(request, points=None))[0]
+    near, far = (
+        pipeline.generate(replace(request, points=request.points * scale, approximate=True))[0]
+        for scale in (1.0, 4.0)
+    )
+    shapes = [latents_from_bytes(one.latents).shape_latent for one in (without, near, far)]
+    assert np.array_equal(shapes[0], shapes[1]) and np.array_equal(shapes[1], shapes[2])
+    assert "approximate_point_map_only_placed_it" in near.fallbacks
+    assert far.pose.translation[2] == pytest.approx(4 * near.pose.translation[2], rel=0.05)
+
+
 def test_progress_rises_to_one(pipeline: CandidatePipeline) -> None:
     heard: list[float] = []
     pipeline.generate(golden_request((1, 2)), heard.append)
