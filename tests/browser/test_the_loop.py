@@ -247,7 +247,8 @@ def _trains(page: Page, objective: str, *, shot: str, base: str | None = None) -
     _save(page, shot)
     made.click()
     page.wait_for_url("**/checkpoints/**")
-    return page.locator("h1").inner_text().strip()
+    name: str = page.locator("h1").evaluate("heading => heading.firstChild.textContent.trim()")
+    return name
 
 
 def _is_verified(mel: Person, name: str) -> bool:
