@@ -100,7 +100,8 @@ def _untrained(model: GeometryModel, seed: int) -> GeometryModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         fresh = GeometryModel(model.preset).eval().requires_grad_(False)
-    fresh.load_state_dict({**fresh.state_dict(), **dict(model.named_buffers())})
+    for name in ("shape_mean", "shape_std", "layout_mean", "layout_std"):
+        fresh.get_buffer(name).copy_(model.get_buffer(name))
     return fresh
 
 
