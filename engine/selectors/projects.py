@@ -46,7 +46,9 @@ class ProjectOverview:
 
 def projects_of(*, user_id: int) -> list[ProjectMembership]:
     """The person's projects by name, each with all of their roles. One query."""
-    memberships = Membership.objects.filter(user_id=user_id).select_related("project").order_by("project__name", "role")
+    memberships = (
+        Membership.objects.filter(user_id=user_id).select_related("project").order_by("project__name", "role")
+    )
     roles: dict[Project, list[Role]] = {}
     for membership in memberships:
         roles.setdefault(membership.project, []).append(Role(membership.role))
