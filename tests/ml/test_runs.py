@@ -14,6 +14,7 @@ from modelzoo.serving import golden_outputs
 from training.configs import RunConfig, Stage, default_config
 from training.data.manifests import ManifestRefused, read_dataset
 from training.evaluate import compare_to_parent
+from training.first_model_report import first_model_report
 from training.runs import run_training
 from training.simulated_round import write_simulated_dataset
 
@@ -103,3 +104,9 @@ def test_a_checkpoint_compared_with_itself_shows_no_difference(parent: Path) -> 
     assert metrics["volume_iou_mean"]["difference"] == 0.0
     assert metrics["chamfer"]["higher_is_better"] is False
     assert "no difference" in str(report["verdict"])
+
+
+def test_the_first_model_report_says_that_an_untrained_model_fails(parent: Path) -> None:
+    report = first_model_report(parent, num_objects=2)
+    assert report["passed"] is False
+    assert {"shipped", "untrained", "training_mean_shape", "pose", "provenance"} <= report.keys()
