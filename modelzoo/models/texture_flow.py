@@ -228,11 +228,12 @@ class _CoarseBlock(nn.Module):
             self._split(self.query(self.norm2(tokens))), self._split(k), self._split(v)
         )
         tokens = tokens + self.cross_out(seen.transpose(1, 2).flatten(2))
-        change: Tensor = self.mlp(self.norm3(tokens) * (1 + scale2) + shift2)
-        return tokens + gate2 * change
+        moved: Tensor = tokens + gate2 * self.mlp(self.norm3(tokens) * (1 + scale2) + shift2)
+        return moved
 
     def _split(self, values: Tensor) -> Tensor:
-        return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
+        split: Tensor = values.reshape(*values.shape[:2], self.heads, -1)
+        return split.transpose(1, 2)
 
 
 def _sample(image: Tensor, pixels: Tensor, cells: CellBatch) -> Tensor:
