@@ -220,11 +220,11 @@ def _an_engineer_turns_the_round(browser: Browser, site: RunningSite, ana: Perso
         waits_until(lambda: _is_verified(mel, aligned), what="the checkpoint's verification")
         page.reload()
         page.get_by_role("button", name="Deploy").click()
-        says(page, "serves now")
+        says(page, "Roll back to shipped")
         assert _maker_of_next_batch(ana, mel) == aligned, "the next batch names the promoted checkpoint"
         page.goto("/admin/console/deployments/")
         page.get_by_role("button", name="Roll back").click()
-        says(page, "shipped")
+        says(page, f"Roll back to {aligned}")
         _save(page, "18-deployments")
         assert _maker_of_next_batch(ana, mel).startswith("shipped"), "rolled back within one batch"
 
