@@ -1,4 +1,4 @@
-"""Permission-checked fetches: the only way to a row on a person's behalf. Strangers learn nothing, not even that it is."""
+"""Permission-checked fetches: the only way to a row on a person's behalf. Strangers learn nothing of it."""
 
 from __future__ import annotations
 
@@ -52,12 +52,16 @@ def require(*, user_id: int, project_id: int, any_of: Iterable[Role]) -> frozens
     return roles
 
 
-def access_project(*, user_id: int, project_id: int, any_of: Iterable[Role]) -> tuple[Project, frozenset[Role]]:
+def access_project(
+    *, user_id: int, project_id: int, any_of: Iterable[Role]
+) -> tuple[Project, frozenset[Role]]:
     roles = require(user_id=user_id, project_id=project_id, any_of=any_of)
     return Project.objects.get(pk=project_id), roles
 
 
-def access_project_by_slug(*, user_id: int, slug: str, any_of: Iterable[Role]) -> tuple[Project, frozenset[Role]]:
+def access_project_by_slug(
+    *, user_id: int, slug: str, any_of: Iterable[Role]
+) -> tuple[Project, frozenset[Role]]:
     project = Project.objects.filter(slug=slug).first()
     if project is None:
         raise NotFound("There is no such project, or you are not a member of it.")
@@ -112,7 +116,9 @@ def access_job(*, user_id: int, job: UUID) -> Job:
     return row
 
 
-def access_dataset_version(*, user_id: int, dataset_version_id: int, any_of: Iterable[Role]) -> DatasetVersion:
+def access_dataset_version(
+    *, user_id: int, dataset_version_id: int, any_of: Iterable[Role]
+) -> DatasetVersion:
     version = DatasetVersion.objects.filter(pk=dataset_version_id).first()
     if version is None:
         raise NotFound("There is no such dataset version, or you are not a member of its project.")

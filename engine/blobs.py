@@ -62,7 +62,10 @@ def ensure_bucket(*, origins: Sequence[str]) -> None:
     try:
         client.create_bucket(Bucket=settings.S3_BUCKET)
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code") not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+        if error.response.get("Error", {}).get("Code") not in {
+            "BucketAlreadyOwnedByYou",
+            "BucketAlreadyExists",
+        }:
             raise
     rule = {
         "AllowedOrigins": list(origins),

@@ -29,12 +29,12 @@ def publish_change(row: models.Model) -> None:
         project_id=getattr(row, "project_id", None),
         kind=f"{row.EVENT}.changed",  # type: ignore[attr-defined]  # every model with a status names its event
         id=str(getattr(row, "uuid", row.pk)),
-        status=str(getattr(row, "status")),
+        status=str(row.status),
     )
 
 
 def publish(*, project_id: int | None, kind: str, **body: Any) -> None:
-    """Sends ``{type: kind, **body}`` to the project's watchers after the commit. Losing it harms nobody: they refetch."""
+    """Sends ``{type: kind, **body}`` to the project's watchers after the commit; a lost one is refetched."""
     transaction.on_commit(lambda: _send(group_of(project_id), {"type": kind, **body}))
 
 

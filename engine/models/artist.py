@@ -20,7 +20,9 @@ class ArtistCase(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artist_cases")
     target = models.ForeignKey(TargetObject, models.PROTECT, related_name="artist_cases")
-    assignment = models.ForeignKey(Assignment, models.PROTECT, null=True, blank=True, help_text="Who escalated it.")
+    assignment = models.ForeignKey(
+        Assignment, models.PROTECT, null=True, blank=True, help_text="Who escalated it."
+    )
     reason = models.CharField(max_length=40)
     note = models.TextField(blank=True)
     status = models.CharField(max_length=12, choices=ArtistCaseStatus.choices, default=ArtistCaseStatus.OPEN)

@@ -51,14 +51,22 @@ class Candidate(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE)
     target = models.ForeignKey(TargetObject, models.CASCADE, related_name="candidates")
-    batch = models.ForeignKey(CandidateBatch, models.CASCADE, null=True, blank=True, related_name="candidates")
+    batch = models.ForeignKey(
+        CandidateBatch, models.CASCADE, null=True, blank=True, related_name="candidates"
+    )
     index = models.PositiveSmallIntegerField()
     source = models.CharField(max_length=40)
-    checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, null=True, blank=True, related_name="candidates")
-    generation = models.PositiveIntegerField(null=True, blank=True, help_text="Of the deployment that made it.")
+    checkpoint = models.ForeignKey(
+        Checkpoint, models.PROTECT, null=True, blank=True, related_name="candidates"
+    )
+    generation = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Of the deployment that made it."
+    )
     seed = models.BigIntegerField(null=True, blank=True)
     settings = models.JSONField(default=dict)
-    pose = models.JSONField(null=True, help_text="rotation_wxyz, translation, scale, unit: the model's own layout.")
+    pose = models.JSONField(
+        null=True, help_text="rotation_wxyz, translation, scale, unit: the model's own layout."
+    )
     latents_key = models.CharField(max_length=200, blank=True)
     mesh_key = models.CharField(max_length=200)
     preview_key = models.CharField(max_length=200)

@@ -20,7 +20,9 @@ class Checkpoint(models.Model):
     manifest = models.JSONField()
     preset = models.CharField(max_length=20)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
-    status = models.CharField(max_length=12, choices=CheckpointStatus.choices, default=CheckpointStatus.REGISTERED)
+    status = models.CharField(
+        max_length=12, choices=CheckpointStatus.choices, default=CheckpointStatus.REGISTERED
+    )
     evaluation = models.JSONField(null=True, blank=True, help_text="Against the parent, with intervals.")
     detail = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -42,19 +44,27 @@ class Deployment(models.Model):
 
     role = models.CharField(max_length=20, choices=DeploymentRole.choices, default=DeploymentRole.GENERATOR)
     checkpoint = models.ForeignKey(Checkpoint, models.PROTECT, related_name="deployments")
-    status = models.CharField(max_length=12, choices=DeploymentStatus.choices, default=DeploymentStatus.STAGED)
+    status = models.CharField(
+        max_length=12, choices=DeploymentStatus.choices, default=DeploymentStatus.STAGED
+    )
     generation = models.PositiveIntegerField()
     canary_share = models.FloatField(default=0.0)
-    swap_error = models.TextField(blank=True, help_text="Why a worker refused to load it; the old one went on serving.")
+    swap_error = models.TextField(
+        blank=True, help_text="Why a worker refused to load it; the old one went on serving."
+    )
     deployed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-generation"]
         constraints = [
-            UniqueConstraint(fields=["role"], condition=Q(status=DeploymentStatus.SERVING), name="deployment_one_serving"),
+            UniqueConstraint(
+                fields=["role"], condition=Q(status=DeploymentStatus.SERVING), name="deployment_one_serving"
+            ),
             UniqueConstraint(fields=["role", "generation"], name="deployment_generation_once"),
-            CheckConstraint(condition=Q(canary_share__gte=0, canary_share__lte=1), name="deployment_canary_share"),
+            CheckConstraint(
+                condition=Q(canary_share__gte=0, canary_share__lte=1), name="deployment_canary_share"
+            ),
         ]
 
     def __str__(self) -> str:

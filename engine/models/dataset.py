@@ -21,7 +21,9 @@ class DatasetVersion(models.Model):
     number = models.PositiveIntegerField()
     alpha = models.FloatField()
     status = models.CharField(max_length=12, choices=DatasetStatus.choices, default=DatasetStatus.DRAFT)
-    manifest_key = models.CharField(max_length=200, blank=True, help_text="JSON lines, one judged example each.")
+    manifest_key = models.CharField(
+        max_length=200, blank=True, help_text="JSON lines, one judged example each."
+    )
     manifest_sha256 = models.CharField(max_length=64, blank=True)
     num_demonstrations = models.PositiveIntegerField(default=0)
     num_preference_pairs = models.PositiveIntegerField(default=0)

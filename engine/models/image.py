@@ -50,10 +50,14 @@ class PointMap(models.Model):
     project = models.ForeignKey(Project, models.CASCADE)
     image = models.OneToOneField(Image, models.CASCADE, related_name="point_map")
     status = models.CharField(max_length=12, choices=PointMapStatus.choices, default=PointMapStatus.PENDING)
-    source = models.CharField(max_length=60, blank=True, help_text="What made it: a sensor's file or an estimator.")
+    source = models.CharField(
+        max_length=60, blank=True, help_text="What made it: a sensor's file or an estimator."
+    )
     approximate = models.BooleanField(default=True)
     metric = models.BooleanField(default=False)
-    upload_key = models.CharField(max_length=200, blank=True, help_text="The file handed in with the photograph.")
+    upload_key = models.CharField(
+        max_length=200, blank=True, help_text="The file handed in with the photograph."
+    )
     upload_form = models.JSONField(default=dict, blank=True, help_text="How to read that file.")
     key = models.CharField(max_length=200, blank=True)
     cloud_key = models.CharField(max_length=200, blank=True)
@@ -64,7 +68,8 @@ class PointMap(models.Model):
     class Meta:
         constraints = [
             CheckConstraint(
-                condition=~Q(status=PointMapStatus.READY) | (Q(intrinsics__isnull=False) & ~Q(key="") & ~Q(source="")),
+                condition=~Q(status=PointMapStatus.READY)
+                | (Q(intrinsics__isnull=False) & ~Q(key="") & ~Q(source="")),
                 name="point_map_ready_is_complete",
             ),
         ]

@@ -19,7 +19,9 @@ class StateChange(models.Model):
     object_id = models.BigIntegerField()
     old = models.CharField(max_length=12, blank=True)
     new = models.CharField(max_length=12)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, blank=True, db_constraint=False)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.DO_NOTHING, null=True, blank=True, db_constraint=False
+    )
     actor_name = models.CharField(max_length=80, blank=True)
     reason = models.CharField(max_length=300, blank=True)
     at = models.DateTimeField(default=timezone.now)
@@ -40,7 +42,9 @@ class Job(models.Model):
     project = models.ForeignKey("engine.Project", models.CASCADE, null=True, blank=True)
     kind = models.CharField(max_length=40, help_text="Also the Celery task: workers.<kind>.")
     queue = models.CharField(max_length=20)
-    key = models.CharField(max_length=160, unique=True, help_text="Idempotency key: the same work is one job.")
+    key = models.CharField(
+        max_length=160, unique=True, help_text="Idempotency key: the same work is one job."
+    )
     payload = models.JSONField(default=dict, help_text="Ids and small settings only.")
     status = models.CharField(max_length=12, choices=JobStatus.choices, default=JobStatus.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)

@@ -72,7 +72,9 @@ class Selection(models.Model):
     shape_rating = models.PositiveSmallIntegerField(null=True, blank=True, validators=FIVE)
     texture_rating = models.PositiveSmallIntegerField(null=True, blank=True, validators=FIVE)
     rating = models.FloatField(null=True, blank=True)
-    shown_order = models.JSONField(default=list, help_text="Candidate ids in the order of this person's cells.")
+    shown_order = models.JSONField(
+        default=list, help_text="Candidate ids in the order of this person's cells."
+    )
     inspected = models.JSONField(default=dict, help_text="Milliseconds each candidate was looked at large.")
     none_because = models.CharField(max_length=40, blank=True)
     note = models.TextField(blank=True)
@@ -113,6 +115,7 @@ class Alignment(models.Model):
     class Meta:
         constraints = [
             CheckConstraint(
-                condition=Q(mask_iou__isnull=True) | Q(mask_iou__gte=0, mask_iou__lte=1), name="alignment_iou_in_range"
+                condition=Q(mask_iou__isnull=True) | Q(mask_iou__gte=0, mask_iou__lte=1),
+                name="alignment_iou_in_range",
             ),
         ]

@@ -21,13 +21,17 @@ class Project(models.Model):
     num_candidates = models.PositiveSmallIntegerField(default=8)
     stage2_mode = models.CharField(max_length=8, choices=Stage2Mode.choices, default=Stage2Mode.GRID)
     lease_seconds = models.PositiveIntegerField(default=600)
-    alpha = models.FloatField(default=0.5, help_text="The bar a rating must reach, for the next round to be opened.")
+    alpha = models.FloatField(
+        default=0.5, help_text="The bar a rating must reach, for the next round to be opened."
+    )
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            CheckConstraint(condition=Q(num_candidates__gte=2, num_candidates__lte=64), name="project_candidates"),
+            CheckConstraint(
+                condition=Q(num_candidates__gte=2, num_candidates__lte=64), name="project_candidates"
+            ),
             CheckConstraint(condition=Q(alpha__gte=0, alpha__lte=1), name="project_alpha"),
             CheckConstraint(condition=Q(lease_seconds__gte=10), name="project_lease_seconds"),
         ]

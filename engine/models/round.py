@@ -18,7 +18,9 @@ class Round(models.Model):
     number = models.PositiveIntegerField()
     alpha = models.FloatField()
     num_candidates = models.PositiveSmallIntegerField()
-    deployment = models.ForeignKey("engine.Deployment", models.PROTECT, null=True, blank=True, related_name="+")
+    deployment = models.ForeignKey(
+        "engine.Deployment", models.PROTECT, null=True, blank=True, related_name="+"
+    )
     status = models.CharField(max_length=12, choices=RoundStatus.choices, default=RoundStatus.OPEN)
     opened_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)

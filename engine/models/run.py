@@ -30,7 +30,9 @@ class TrainingRun(models.Model):
     status = models.CharField(max_length=12, choices=RunStatus.choices, default=RunStatus.QUEUED)
     step = models.PositiveIntegerField(default=0)
     total_steps = models.PositiveIntegerField(default=0)
-    phase = models.CharField(max_length=40, blank=True, help_text="What it does now: fetching, training, evaluating.")
+    phase = models.CharField(
+        max_length=40, blank=True, help_text="What it does now: fetching, training, evaluating."
+    )
     output_checkpoint = models.ForeignKey(
         Checkpoint, models.PROTECT, null=True, blank=True, related_name="made_by_runs"
     )

@@ -162,7 +162,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# --- the model ----------------------------------------------------------------------------------------------------------
+# --- the model ---
 SHIPPED_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "tiny"
 SHIPPED_DEPTH_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "depth-tiny"
 DEVICE = env.text("CANDID8_DEVICE", "auto")

@@ -21,7 +21,9 @@ def text(name: str, default: str | None = None) -> str:
             raise ImproperlyConfigured(f"{name}_FILE={path} cannot be read: {error}") from error
     value = os.environ.get(name, default)
     if value is None:
-        raise ImproperlyConfigured(f"{name} is not set. `make up` sets it; on a host of your own see .env.example.")
+        raise ImproperlyConfigured(
+            f"{name} is not set. `make up` sets it; on a host of your own see .env.example."
+        )
     return value
 
 

@@ -2,7 +2,9 @@
 
 import os
 
-os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright's synchronous API runs inside an event loop
+os.environ.setdefault(
+    "DJANGO_ALLOW_ASYNC_UNSAFE", "true"
+)  # Playwright's synchronous API runs inside an event loop
 
 from engine.settings.base import *  # noqa: F403
 from engine.settings.base import DATABASES

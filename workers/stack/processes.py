@@ -21,7 +21,11 @@ ENVIRONMENT_NAMES = (
 )
 
 # A photograph is decoded in the web process: large blocks must go back to the system when it is done.
-RETURN_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+RETURN_MEMORY = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
 
 # Celery's quick shutdown: the task at hand goes back to its queue instead of holding the worker until it is done.
 QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
