@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from channels.layers import get_channel_layer
-from django.db import models, transaction
+from django.db import transaction
 from redis.exceptions import RedisError
 
 log = logging.getLogger(__name__)
@@ -23,11 +23,11 @@ def group_of(project_id: int | None) -> str:
     return EVERYONE if project_id is None else f"project-{project_id}"
 
 
-def publish_change(row: models.Model) -> None:
-    """Announces, after the commit, that ``row`` has its present status."""
+def publish_change(row: Any) -> None:
+    """Announces, after the commit, that ``row``, a model with EVENT and a status, has its present status."""
     publish(
         project_id=getattr(row, "project_id", None),
-        kind=f"{row.EVENT}.changed",  # type: ignore[attr-defined]  # every model with a status names its event
+        kind=f"{row.EVENT}.changed",
         id=str(getattr(row, "uuid", row.pk)),
         status=str(row.status),
     )

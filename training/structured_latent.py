@@ -82,7 +82,7 @@ def train(*, work: Path, objects: int, seconds: float, batch_size: int, lr: floa
             total = sum(WEIGHTS[name] * value for name, value in terms.items())
             assert isinstance(total, Tensor) and torch.isfinite(total), terms
             optimizer.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             step += 1

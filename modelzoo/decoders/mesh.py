@@ -113,7 +113,7 @@ def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
 def _surface(field: Floats, level: float) -> tuple[Floats, NDArray[np.int32]]:
     """Vertices in voxel indices and faces; padding closes the surface at the cube's faces."""
     padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
-    vertices, faces, _, _ = marching_cubes(  # type: ignore[no-untyped-call]
+    vertices, faces, _, _ = marching_cubes(
         padded, level=level, allow_degenerate=False, gradient_direction="ascent"
     )
     return vertices.astype(np.float32) - 2.0, faces.astype(np.int32)

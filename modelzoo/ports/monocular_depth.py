@@ -34,7 +34,7 @@ class TorchScriptDepth:
                 f"no TorchScript depth model at {file}; export one with torch.jit.save and name it"
             )
         self.name, self.metric, self.device = f"torchscript:{file.stem}", metric, device
-        self.model = torch.jit.load(str(file), map_location=device).eval()  # type: ignore[no-untyped-call]
+        self.model = torch.jit.load(str(file), map_location=device).eval()
 
     @torch.inference_mode()
     def estimate(self, image: NDArray[np.uint8], *, intrinsics: Intrinsics | None = None) -> PointMapData:

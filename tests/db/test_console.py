@@ -259,7 +259,10 @@ def test_a_run_is_started_with_the_chosen_settings_and_shown(world: World, mel: 
     run = TrainingRun.objects.latest("pk")
     assert reply["Location"] == reverse("admin:console-run", kwargs={"run_id": run.pk})
     assert run.settings == {
-        "steps": 12, "learning_rate": 3e-4, "batch_size": 4, "replay_share": 0.5,
+        "steps": 12,
+        "learning_rate": 3e-4,
+        "batch_size": 4,
+        "replay_share": 0.5,
         "evaluation_objects": 24,
     }
     assert (run.seed, run.base_checkpoint, run.started_by) == (3, world.base, world.mel)

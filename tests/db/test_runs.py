@@ -65,7 +65,10 @@ def test_a_run_starts_from_what_serves_with_every_setting_written_down(
     assert run.status == RunStatus.QUEUED
     assert run.base_checkpoint == judged.checkpoint()
     assert run.settings == {
-        "steps": 12, "learning_rate": 3e-4, "batch_size": 16, "replay_share": 0.5,
+        "steps": 12,
+        "learning_rate": 3e-4,
+        "batch_size": 16,
+        "replay_share": 0.5,
         "evaluation_objects": 24,
     }
     assert (run.total_steps, run.seed, run.started_by_id) == (12, 7, mel.user_id)
