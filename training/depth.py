@@ -84,7 +84,7 @@ def train(
             if not torch.isfinite(total):
                 raise FloatingPointError(f"loss is not finite at step {step}: {terms}")
             optimizer.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             step += 1
