@@ -15,6 +15,8 @@ from django.test.utils import CaptureQueriesContext
 
 from engine import events, jobs
 
+#: Events leave through a thread of their own; so long without one means that no more is coming.
+QUIET_S = 0.4
 NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
 
@@ -26,7 +28,9 @@ class Heard:
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
     def all(self) -> list[dict[str, Any]]:
-        while (message := self.pubsub.get_message(ignore_subscribe_messages=True, timeout=0.05)) is not None:
+        while (
+            message := self.pubsub.get_message(ignore_subscribe_messages=True, timeout=QUIET_S)
+        ) is not None:
             self.bodies.append(get_channel_layer().deserialize(message["data"])["body"])
         return self.bodies
 
@@ -35,8 +39,8 @@ class Heard:
 
 
 @contextmanager
-def listening_to(project_id: int) -> Iterator[Heard]:
-    """Subscribes to the project's events; afterwards empties the queues that the test's jobs were sent to."""
+def listening_to(project_id: int | None) -> Iterator[Heard]:
+    """Subscribes to a project's events (None: everyone's); in the end empties the queues its jobs were sent to."""
     client = redis.Redis.from_url(settings.REDIS_URL)
     pubsub = client.pubsub()
     pubsub.psubscribe(f"*__group__{events.group_of(project_id)}")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from engine import events
 from engine.errors import BadInput, EngineError, IllegalTransition
 from engine.models import Checkpoint, Deployment, Job, StateChange
 from engine.selectors import deployments
@@ -14,6 +13,7 @@ from engine.services import checkpoints
 from engine.states import CheckpointStatus, DeploymentStatus
 from engine.transitions import Actor
 from tests import judged
+from tests.listening import listening_to
 
 pytestmark = pytest.mark.django_db
 SHA = "a" * 64
@@ -79,14 +79,14 @@ def test_verifying_twice_and_refusing_what_is_verified_change_nothing(mel: Actor
 
 
 def test_promoting_retires_what_served_and_counts_the_generation_up(
-    mel: Actor, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+    mel: Actor, django_capture_on_commit_callbacks: Any
 ) -> None:
-    told: list[dict[str, Any]] = []
-    monkeypatch.setattr(events, "_send", lambda group, body: told.append(body))
     old, new = judged.checkpoint("old"), judged.checkpoint("new")
     checkpoints.deploy(checkpoint_id=old.pk, actor=mel)
-    with django_capture_on_commit_callbacks(execute=True):
-        deployment = checkpoints.deploy(checkpoint_id=new.pk, actor=mel)
+    with listening_to(None) as heard:
+        with django_capture_on_commit_callbacks(execute=True):
+            deployment = checkpoints.deploy(checkpoint_id=new.pk, actor=mel)
+        told = heard.all()
 
     serving = deployments.serving()
     assert serving == deployment and serving.checkpoint == new and serving.generation == 2
