@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import threading
 from functools import cache
+from queue import SimpleQueue
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -16,6 +18,8 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 EVERYONE = "everyone"
+
+Outbox = SimpleQueue[tuple[str, dict[str, Any]] | threading.Event]
 
 
 def group_of(project_id: int | None) -> str:
@@ -38,21 +42,39 @@ def publish(*, project_id: int | None, kind: str, **body: Any) -> None:
     transaction.on_commit(lambda: _send(group_of(project_id), {"type": kind, **body}))
 
 
+def wait_until_sent(*, timeout_s: float) -> bool:
+    """Waits until this process has handed over what it published so far; False when that took too long."""
+    passed = threading.Event()
+    _outbox(os.getpid()).put(passed)
+    return passed.wait(timeout_s)
+
+
 def _send(group: str, body: dict[str, Any]) -> None:
     """Hands the message to this process's sender thread, so that no request waits for a browser to be told."""
-    asyncio.run_coroutine_threadsafe(_deliver(group, body), _sender(os.getpid()))
-
-
-async def _deliver(group: str, body: dict[str, Any]) -> None:
-    try:
-        await get_channel_layer().group_send(group, {"type": "engine.event", "body": body})
-    except (RedisError, OSError):
-        log.warning("event not delivered: the channel layer does not answer", extra={"kind": body["type"]})
+    _outbox(os.getpid()).put((group, {"type": "engine.event", "body": body}))
 
 
 @cache
-def _sender(process_id: int) -> asyncio.AbstractEventLoop:
-    """The event loop that sends, one a process: its connection stays open, and a forked worker makes its own."""
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name=f"events-{process_id}", daemon=True).start()
-    return loop
+def _outbox(process_id: int) -> Outbox:
+    """What the sender of this process has still to send, in order; a forked worker makes its own."""
+    outbox: Outbox = SimpleQueue()
+    threading.Thread(target=_send_all, args=(outbox,), name=f"events-{process_id}", daemon=True).start()
+    atexit.register(wait_until_sent, timeout_s=1.0)
+    return outbox
+
+
+def _send_all(outbox: Outbox) -> None:
+    with asyncio.Runner() as runner:  # one loop, so that the layer's connection stays open
+        while True:
+            match outbox.get():
+                case threading.Event() as passed:
+                    passed.set()
+                case (group, message):
+                    runner.run(_deliver(group, message))
+
+
+async def _deliver(group: str, message: dict[str, Any]) -> None:
+    try:
+        await get_channel_layer().group_send(group, message)
+    except (RedisError, OSError):
+        log.warning("event not delivered: the channel layer does not answer", extra={"group": group})

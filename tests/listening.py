@@ -15,8 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from engine import events, jobs
 
-#: Events leave through a thread of their own; so long without one means that no more is coming.
-QUIET_S = 0.4
+QUIET_S = 0.2
 NOT_COUNTED = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 
 
@@ -41,6 +40,7 @@ class Heard:
 @contextmanager
 def listening_to(project_id: int | None) -> Iterator[Heard]:
     """Subscribes to a project's events (None: everyone's); in the end empties the queues its jobs were sent to."""
+    assert events.wait_until_sent(timeout_s=10), "what was done before must not be heard"
     client = redis.Redis.from_url(settings.REDIS_URL)
     pubsub = client.pubsub()
     pubsub.psubscribe(f"*__group__{events.group_of(project_id)}")

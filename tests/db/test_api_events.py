@@ -62,6 +62,7 @@ def watch(address: str) -> Iterator[Callable[..., ClientConnection]]:
     with ExitStack() as opened:
 
         def _watch(user: Any, project_id: int, *, origin: str | None = None) -> ClientConnection:
+            assert events.wait_until_sent(timeout_s=LIMIT_S), "what was done before must not be heard"
             headers = {}
             if user is not None:
                 client = Client()
