@@ -154,21 +154,25 @@ def resample_points(points: NDArray[np.floating], window: Square, size: int) -> 
 def encode_layout(
     rotation: NDArray[np.floating], translation: NDArray[np.floating], scale: float, normaliser: Normaliser
 ) -> NDArray[np.float32]:
-    """Ten numbers: first two columns of R, (t - shift) / scale, log(s / scale); x_camera = R (s x_object) + t."""
+    """Thirteen numbers: first two columns of R, (t - shift) / S, three times log(s / S), log |t / S|, S the normaliser's
+    scale; x_camera = R (s x_object) + t. The last, the translation scale, is learned and not read (sam3d facts 2.4)."""
     if rotation.shape != (3, 3) or scale <= 0:
         raise ValueError("a layout needs a 3 x 3 rotation and a positive scale")
-    offset = (np.asarray(translation) - normaliser.shift) / normaliser.scale
-    return np.concatenate(
-        [rotation[:, 0], rotation[:, 1], offset, [np.log(scale / normaliser.scale)]]
-    ).astype(np.float32)
+    translation = np.asarray(translation, dtype=np.float64)
+    offset = (translation - normaliser.shift) / normaliser.scale
+    distance = float(np.log(max(float(np.linalg.norm(translation)) / normaliser.scale, 1e-6)))
+    log_scale = float(np.log(scale / normaliser.scale))
+    return np.concatenate([rotation[:, 0], rotation[:, 1], offset, [log_scale] * 3, [distance]]).astype(
+        np.float32
+    )
 
 
 def decode_layout(
     layout: NDArray[np.floating], normaliser: Normaliser
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Rotation (3 x 3, orthonormal by Gram-Schmidt), translation and scale in the camera frame."""
-    if layout.shape != (10,):
-        raise ValueError(f"a layout is 10 numbers, not {layout.shape}")
+    """Rotation (3 x 3, orthonormal by Gram-Schmidt), translation and scale (mean of the axes) in the camera frame."""
+    if layout.shape != (13,):
+        raise ValueError(f"a layout is 13 numbers, not {layout.shape}")
     values = layout.astype(np.float64)
     first = values[:3] / max(float(np.linalg.norm(values[:3])), 1e-9)
     second = values[3:6] - first * float(first @ values[3:6])
@@ -177,7 +181,7 @@ def decode_layout(
     return (
         rotation,
         values[6:9] * normaliser.scale + normaliser.shift,
-        float(np.exp(values[9]) * normaliser.scale),
+        float(np.exp(values[9:12]).mean() * normaliser.scale),
     )
 
 

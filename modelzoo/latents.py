@@ -13,7 +13,7 @@ from safetensors.numpy import save as save_arrays
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateLatents:
-    """``shape_latent`` (C, D, D, D) and ``layout`` (10,) are raw, not standardised; ``slat_feats`` (N, C') are.
+    """``shape_latent`` (C, D, D, D) and ``layout`` (13,) are raw, not standardised; ``slat_feats`` (N, C') are.
 
     ``shape_latent`` and ``layout`` are None for a shape that no model made; ``occupancy`` (R, R, R) is solid.
     """

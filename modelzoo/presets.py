@@ -145,7 +145,9 @@ class TexturePreset:
     view: int = 128  # pixels per side of the crop that probes look at
     probes: int = 0  # projected points per cell
     stem_width: int = 32
+    io_reach: Literal["cube", "faces"] = "cube"  # neighbours that the outer convolutions see
     preconditioned: bool = True
+    gate_start: float = 1.0  # of the residual gates, before training; 0 as released
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +242,7 @@ _NANO = ModelPreset(
         view=32,
         probes=8,
         stem_width=8,
+        io_reach="faces",
     ),
     sampling=SamplingPreset(steps=8),
 )
@@ -279,6 +282,7 @@ _TINY = ModelPreset(
         heads=4,
         max_cells=1536,
         probes=8,
+        io_reach="faces",
     ),
     sampling=SamplingPreset(steps=8),
 )
@@ -359,6 +363,7 @@ _BASE = ModelPreset(
         heads=8,
         max_cells=32_000,
         preconditioned=False,
+        gate_start=0.0,
     ),
     sampling=SamplingPreset(steps=25),
 )
@@ -398,6 +403,7 @@ _RELEASED = ModelPreset(
         heads=16,
         max_cells=42_000,
         preconditioned=False,
+        gate_start=0.0,
     ),
     sampling=SamplingPreset(steps=25),
     axes="pytorch3d_rows",

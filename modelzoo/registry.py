@@ -72,7 +72,7 @@ def model_preset(name: str) -> ModelPreset:
     if name not in TEXTURED:
         raise ValueError(f"no preset {name!r} with a texture stage; there are {', '.join(TEXTURED)}")
     latent, texture = TEXTURED[name]
-    return ModelPreset(name=name, geometry=preset_named(name), latent=latent, texture=texture)
+    return ModelPreset(name=name, geometry=preset_named(name).geometry, latent=latent, texture=texture)
 
 
 def build(name: str, *, seed: int = 0) -> Models:
@@ -83,7 +83,7 @@ def build(name: str, *, seed: int = 0) -> Models:
         return Models(
             preset=preset,
             geometry=GeometryModel(preset.geometry),
-            ss_vae=SparseStructureVAE(preset.geometry),
+            ss_vae=SparseStructureVAE(preset.geometry.structure),
             slat_vae=StructuredLatentVAE(preset.latent),
             texture=TextureFlow(preset.texture),
         )

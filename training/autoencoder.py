@@ -46,7 +46,7 @@ def train_autoencoder(
 ) -> SparseStructureVAE:
     """Train from scratch; the held-out intersection over union is measured by ``autoencoder_iou``."""
     torch.manual_seed(config.seed)
-    preset = preset_named(config.preset)
+    preset = preset_named(config.preset).geometry.structure
     model = SparseStructureVAE(preset)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
     generator = torch.Generator().manual_seed(config.seed)

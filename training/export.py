@@ -24,7 +24,7 @@ def export_checkpoint(
     parent: str | None = None,
 ) -> Manifest:
     """Write the checkpoint folder with golden outputs of exactly the weights it holds."""
-    known = SparseStructureVAE(model_preset(preset).geometry).state_dict()
+    known = SparseStructureVAE(model_preset(preset).geometry.structure).state_dict()
     components = {
         "geometry": geometry,
         "ss_vae": {name: value for name, value in ss_vae.items() if name in known},

@@ -35,7 +35,7 @@ class SamplerPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """N x K candidates: solid grids (bool) and layouts (10 numbers each, raw)."""
+    """N x K candidates: solid grids (bool) and layouts (13 numbers each, raw)."""
 
     grids: Tensor
     layouts: Tensor

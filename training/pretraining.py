@@ -51,7 +51,7 @@ def load_autoencoder(workdir: Path, preset: GeometryPreset) -> tuple[SparseStruc
     """The stored autoencoder and its latents' per-channel mean and standard deviation."""
     state = load_file(workdir / AUTOENCODER_FILE)
     mean, std = state.pop("latent_mean"), state.pop("latent_std")
-    model = SparseStructureVAE(preset).eval().requires_grad_(False)
+    model = SparseStructureVAE(preset.structure).eval().requires_grad_(False)
     model.load_state_dict(state)
     return model, mean, std
 
@@ -60,7 +60,7 @@ def generate_forever(workdir: Path, preset: GeometryPreset, *, stream: int, mixt
     """Feed the ring until killed; goes on where an earlier process stopped."""
     vae, _, _ = load_autoencoder(workdir, preset)
     ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
-    for written in fill_ring(ring, vae, stream=stream, mixture=mixture):
+    for written in fill_ring(ring, vae, size=preset.image_size, stream=stream, mixture=mixture):
         if written % 4096 == 0:
             logger.info("examples written", extra={"written": written})
 

@@ -95,6 +95,7 @@ def _loop(
         if config.replay_share > 0:
             replay = procedural_set(
                 models.ss_vae,
+                size=size,
                 count=config.num_replay,
                 stream=REPLAY_STREAM + config.seed,
                 mixture=REPLAY_MIXTURE,

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from modelzoo.encoders.views import ViewEncoder
+from modelzoo.encoders.condition import ConditionEncoder, Views
 from modelzoo.flow import euler_sample, interpolate, precondition
 from modelzoo.models.mixture import MixtureBlock, StepEmbedding
+from modelzoo.models.positions import grid_positions
 from modelzoo.presets import GeometryPreset
 
-LAYOUT_SIZES = (6, 3, 1)  # rotation (6D), translation, log scale: one token each
+#: One token each: rotation (6D), translation, log scale (isotropic: three equal numbers), log translation scale.
+LAYOUT_SIZES = (6, 3, 3, 1)
 LAYOUT_DIM = sum(LAYOUT_SIZES)
+PARTS = ("shape", "layout", "shared", "condition")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeometrySample:
-    """What the flow gives: raw (not standardised) shape latent B x C x D x D x D and layout B x 10."""
+    """What the flow gives: raw (not standardised) shape latent B x C x D x D x D and layout B x 13."""
 
     shape: Tensor
     layout: Tensor
@@ -31,46 +36,58 @@ class GeometryModel(nn.Module):
     shape_std: Tensor
     layout_mean: Tensor
     layout_std: Tensor
+    shape_position: Tensor
 
     def __init__(self, preset: GeometryPreset) -> None:
         super().__init__()
         self.preset = preset
-        width, patch = preset.width, preset.patch
-        self.encoder = ViewEncoder(
-            image_size=preset.image_size, width=width, depth=preset.encoder_depth, heads=preset.heads
-        )
-        token = preset.latent_channels * patch**3
+        width, patch, channels = preset.width, preset.patch, preset.structure.channels
+        self.encoder = ConditionEncoder(preset.condition)
+        token = channels * patch**3
         self.shape_in = nn.Linear(token, width)
-        self.shape_position = nn.Parameter(torch.randn(1, preset.num_shape_tokens, width) * 0.02)
         self.layout_in = nn.ModuleList([nn.Linear(size, width) for size in LAYOUT_SIZES])
         self.layout_position = nn.Parameter(torch.randn(1, len(LAYOUT_SIZES), width) * 0.02)
         self.time = StepEmbedding(width, zero=False)
         self.step = StepEmbedding(width, zero=True)
         self.blocks = nn.ModuleList(
-            [MixtureBlock(width, preset.heads, preset.mlp_ratio) for _ in range(preset.depth)]
+            [
+                MixtureBlock(
+                    width=width,
+                    condition_width=preset.condition.width,
+                    heads=preset.heads,
+                    mlp_ratio=preset.mlp_ratio,
+                    gate_start=preset.gate_start,
+                )
+                for _ in range(preset.depth)
+            ]
         )
-        self.shape_norm, self.layout_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.shape_out = nn.Linear(width, token)
         self.layout_out = nn.ModuleList([nn.Linear(width, size) for size in LAYOUT_SIZES])
         for head in (self.shape_out, *self.layout_out):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
-        self.register_buffer("shape_mean", torch.zeros(preset.latent_channels, 1, 1, 1))
-        self.register_buffer("shape_std", torch.ones(preset.latent_channels, 1, 1, 1))
+        self.register_buffer(
+            "shape_position",
+            grid_positions(preset.structure.latent_size // patch, width)[None],
+            persistent=False,
+        )
+        self.register_buffer("shape_mean", torch.zeros(channels, 1, 1, 1))
+        self.register_buffer("shape_std", torch.ones(channels, 1, 1, 1))
         self.register_buffer("layout_mean", torch.zeros(LAYOUT_DIM))
         self.register_buffer("layout_std", torch.ones(LAYOUT_DIM))
 
-    def shape_parameters(self) -> list[nn.Parameter]:
-        """Parameters that only the shape stream uses."""
-        streams = [p for name, p in self.blocks.named_parameters() if ".shape." in name]
-        ends = [self.shape_in, self.shape_norm, self.shape_out]
-        return [*streams, self.shape_position, *[p for module in ends for p in module.parameters()]]
+    def part(self, name: str) -> Iterator[nn.Parameter]:
+        """Parameters of one part: the shape stream, the layout stream, what both share, the condition encoder."""
+        if name not in PARTS:
+            raise ValueError(f"no part {name!r}; there are {', '.join(PARTS)}")
+        return (parameter for key, parameter in self.named_parameters() if _part_of(key) == name)
 
-    def layout_parameters(self) -> list[nn.Parameter]:
-        """Parameters that only the layout stream uses."""
-        streams = [p for name, p in self.blocks.named_parameters() if ".layout." in name]
-        ends = [self.layout_in, self.layout_norm, self.layout_out]
-        return [*streams, self.layout_position, *[p for module in ends for p in module.parameters()]]
+    def freeze(self, *parts: str) -> None:
+        """Train everything but ``parts``."""
+        self.requires_grad_(True)
+        for name in parts:
+            for parameter in self.part(name):
+                parameter.requires_grad_(False)
 
     def standardise_shape(self, latent: Tensor) -> Tensor:
         return (latent - self.shape_mean) / self.shape_std
@@ -79,19 +96,23 @@ class GeometryModel(nn.Module):
         return (layout - self.layout_mean) / self.layout_std
 
     def encode(self, crop: Tensor, full: Tensor, box: Tensor) -> Tensor:
-        """Condition tokens of the views (see ViewEncoder)."""
-        tokens: Tensor = self.encoder(crop, full, box)
+        """Condition tokens of the views (see Views)."""
+        tokens: Tensor = self.encoder(Views(crop=crop, full=full, box=box))
         return tokens
 
     def forward(
         self, shape: Tensor, layout: Tensor, t: Tensor, condition: Tensor, step_size: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Velocities of the standardised shape latent (B x C x D^3) and layout (B x 10) at times t (B)."""
+        """Velocities of the standardised shape latent (B x C x D^3) and layout (B x 13) at times t (B).
+
+        ``step_size`` (B) is the shortcut's d, 0 for the plain flow. Gradients of the layout's velocity reach no
+        parameter of the shape stream.
+        """
         batch = shape.shape[0]
         assert shape.shape == (batch, *self.preset.latent_shape), shape.shape
         assert layout.shape == (batch, LAYOUT_DIM), layout.shape
         assert t.shape == (batch,) and condition.shape[0] == batch, (t.shape, condition.shape)
-        scale_in, skip, scale_out = precondition(t, 2)
+        scale_in, skip, scale_out = self._scales(t)
         shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
         pieces = torch.split(layout * scale_in, list(LAYOUT_SIZES), dim=1)
         layout_tokens = torch.stack(
@@ -101,8 +122,9 @@ class GeometryModel(nn.Module):
         step = self.time(t) + self.step(torch.zeros_like(t) if step_size is None else step_size)
         for block in self.blocks:
             shape_tokens, layout_tokens = block(shape_tokens, layout_tokens, step, condition)
-        shape_net = self._unpatch(self.shape_out(self.shape_norm(shape_tokens)))
-        tokens = self.layout_norm(layout_tokens).unbind(dim=1)
+        width = (self.preset.width,)
+        shape_net = self._unpatch(self.shape_out(F.layer_norm(shape_tokens, width)))
+        tokens = F.layer_norm(layout_tokens, width).unbind(dim=1)
         layout_net = torch.cat(
             [net(token) for net, token in zip(self.layout_out, tokens, strict=True)], dim=1
         )
@@ -157,7 +179,7 @@ class GeometryModel(nn.Module):
         steps: int,
         rescale_t: float,
     ) -> Tensor:
-        """Draw layouts (B x 10, raw) for given raw shape latents, which are held on their path from the noise."""
+        """Draw layouts (B x 13, raw) for given raw shape latents, which are held on their path from the noise."""
         data = self.standardise_shape(shape)
         batch = data.shape[0]
 
@@ -169,14 +191,33 @@ class GeometryModel(nn.Module):
         drawn = euler_sample(velocity, noise_layout, steps=steps, rescale_t=rescale_t)
         return drawn * self.layout_std + self.layout_mean
 
+    def _scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.preset.preconditioned:
+            return precondition(t, 2)
+        one = torch.ones_like(t)[:, None]
+        return one, torch.zeros_like(one), one
+
     def _patches(self, latent: Tensor) -> Tensor:
-        batch, channels, side = latent.shape[0], self.preset.latent_channels, self.preset.latent_size
-        p, n = self.preset.patch, side // self.preset.patch
+        batch, channels, side = latent.shape[:3]
+        p = self.preset.patch
+        n = side // p
         cut = latent.view(batch, channels, n, p, n, p, n, p).permute(0, 2, 4, 6, 1, 3, 5, 7)
         return cut.reshape(batch, n**3, channels * p**3)
 
     def _unpatch(self, tokens: Tensor) -> Tensor:
-        batch, channels, side = tokens.shape[0], self.preset.latent_channels, self.preset.latent_size
-        p, n = self.preset.patch, side // self.preset.patch
+        batch, (channels, side) = tokens.shape[0], self.preset.latent_shape[:2]
+        p = self.preset.patch
+        n = side // p
         cut = tokens.view(batch, n, n, n, channels, p, p, p).permute(0, 4, 1, 5, 2, 6, 3, 7)
         return cut.reshape(batch, channels, side, side, side)
+
+
+def _part_of(key: str) -> str:
+    """Which part a parameter of this name belongs to."""
+    if key.startswith("encoder."):
+        return "condition"
+    if key.startswith("shape_") or ".shape." in key:
+        return "shape"
+    if key.startswith("layout_") or ".layout." in key:
+        return "layout"
+    return "shared"

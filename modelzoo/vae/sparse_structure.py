@@ -1,4 +1,8 @@
-"""Occupancy autoencoder: a solid grid (64^3) to a small latent grid (8^3 x 8) and back to logits."""
+"""Occupancy autoencoder (sparse-structure VAE): a grid of 64^3 to a small latent grid and back to logits.
+
+Dense 3-D residual convolutions with channel norms, strided down and shuffled up, as in TRELLIS (sam3d facts 2.1). Small
+presets fold voxels into channels at the entry, so that no convolution runs at full resolution.
+"""
 
 from __future__ import annotations
 
@@ -6,41 +10,111 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modelzoo.presets import GeometryPreset
+from modelzoo.presets import StructurePreset
 
 
 class SparseStructureVAE(nn.Module):
-    """Space-to-depth by 4, one strided convolution, and the mirror of both; 340 k parameters at preset tiny."""
+    """Encoder to mean and log variance, decoder to logits: positive means occupied."""
 
-    def __init__(self, preset: GeometryPreset) -> None:
+    def __init__(self, preset: StructurePreset) -> None:
         super().__init__()
         self.preset = preset
-        width, channels = preset.vae_width, preset.latent_channels
-        self.enter = nn.Conv3d(64, width, 1)
-        self.down = nn.Conv3d(width, 2 * width, 3, stride=2, padding=1)
-        self.moments = nn.Conv3d(2 * width, 2 * channels, 1)
-        self.rise = nn.Conv3d(channels, 2 * width, 3, padding=1)
-        self.deep = nn.Conv3d(2 * width, 2 * width, 3, padding=1)
-        self.up = nn.Conv3d(2 * width, 8 * width, 1)
-        self.near = nn.Conv3d(width, width, 3, padding=1)
-        self.leave = nn.Conv3d(width, 64, 1)
+        self.encoder = _Encoder(preset)
+        self.decoder = _Decoder(preset)
 
     def encode(self, occupancy: Tensor) -> tuple[Tensor, Tensor]:
-        """Solid occupancy (B x R x R x R, 0 or 1) to latent mean and log variance (B x C x R/8 ...)."""
+        """Occupancy (B x R x R x R, 0 or 1) to latent mean and log variance (B x C x D x D x D)."""
         side = self.preset.resolution
         assert occupancy.shape[1:] == (side, side, side), occupancy.shape
-        x = _space_to_depth(occupancy[:, None].float() * 2.0 - 1.0)
-        mean, log_variance = self.moments(F.gelu(self.down(F.gelu(self.enter(x))))).chunk(2, dim=1)
+        mean, log_variance = self.encoder(_fold(occupancy[:, None].float(), self.preset.fold)).chunk(2, dim=1)
         return mean, log_variance.clamp(-12.0, 6.0)
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Latent (B x C x R/8 ...) to occupancy logits (B x R x R x R); positive means solid."""
+        """Latent (B x C x D x D x D) to occupancy logits (B x R x R x R)."""
         assert latent.shape[1:] == self.preset.latent_shape, latent.shape
-        x = F.gelu(self.rise(latent))
-        x = x + F.gelu(self.deep(x))
-        x = _shuffle_up(self.up(x), 2)
-        x = x + F.gelu(self.near(F.gelu(x)))
-        return _shuffle_up(self.leave(x), 4)[:, 0]
+        return _unfold(self.decoder(latent), self.preset.fold)[:, 0]
+
+
+class _Encoder(nn.Module):
+    def __init__(self, preset: StructurePreset) -> None:
+        super().__init__()
+        widths = preset.widths
+        self.enter = _entry(preset.fold**3, widths[0], preset)
+        levels: list[nn.Module] = []
+        for index, width in enumerate(widths):
+            levels += [_Residual(width) for _ in range(preset.blocks)]
+            if index + 1 < len(widths):
+                levels.append(nn.Conv3d(width, widths[index + 1], 2, stride=2))
+        self.levels = nn.Sequential(*levels)
+        self.middle = nn.Sequential(*[_Residual(widths[-1]) for _ in range(preset.middle_blocks)])
+        self.norm = _ChannelNorm(widths[-1])
+        self.leave = nn.Conv3d(widths[-1], 2 * preset.channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.leave(F.silu(self.norm(self.middle(self.levels(self.enter(x))))))
+        return out
+
+
+class _Decoder(nn.Module):
+    def __init__(self, preset: StructurePreset) -> None:
+        super().__init__()
+        widths = preset.widths[::-1]
+        self.enter = nn.Conv3d(preset.channels, widths[0], 3, padding=1)
+        self.middle = nn.Sequential(*[_Residual(widths[0]) for _ in range(preset.middle_blocks)])
+        levels: list[nn.Module] = []
+        for index, width in enumerate(widths):
+            levels += [_Residual(width) for _ in range(preset.blocks)]
+            if index + 1 < len(widths):
+                levels.append(_Rise(width, widths[index + 1]))
+        self.levels = nn.Sequential(*levels)
+        self.norm = _ChannelNorm(widths[-1])
+        self.leave = _entry(widths[-1], preset.fold**3, preset)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.leave(F.silu(self.norm(self.levels(self.middle(self.enter(x))))))
+        return out
+
+
+def _entry(width_in: int, width: int, preset: StructurePreset) -> nn.Conv3d:
+    """Folded voxels have seen their neighbours already: one cell wide there, three voxels wide at full resolution."""
+    kernel = 3 if preset.fold == 1 else 1
+    return nn.Conv3d(width_in, width, kernel, padding=kernel // 2)
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = _ChannelNorm(width), _ChannelNorm(width)
+        self.conv1, self.conv2 = (nn.Conv3d(width, width, 3, padding=1) for _ in range(2))
+        nn.init.zeros_(self.conv2.weight)
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))
+        return out
+
+
+class _Rise(nn.Module):
+    """Twice the resolution: a convolution to eight times the channels, shuffled into space."""
+
+    def __init__(self, width: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(width, 8 * out, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _unfold(self.conv(x), 2)
+
+
+class _ChannelNorm(nn.Module):
+    """Layer norm over the channels of each voxel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        moved = F.layer_norm(x.movedim(1, -1), self.weight.shape, self.weight, self.bias)
+        return moved.movedim(-1, 1)
 
 
 def occupancy_loss(logits: Tensor, occupancy: Tensor) -> Tensor:
@@ -60,13 +134,20 @@ def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean**2 + log_variance.exp() - 1.0 - log_variance).mean()
 
 
-def _space_to_depth(x: Tensor) -> Tensor:
-    batch, _, side = x.shape[:3]
-    n = side // 4
-    return x.view(batch, n, 4, n, 4, n, 4).permute(0, 2, 4, 6, 1, 3, 5).reshape(batch, 64, n, n, n)
+def _fold(x: Tensor, factor: int) -> Tensor:
+    """(B, C, R, R, R) to (B, C factor^3, R/factor ...)."""
+    if factor == 1:
+        return x
+    batch, channels, side = x.shape[:3]
+    n = side // factor
+    cut = x.view(batch, channels, n, factor, n, factor, n, factor).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return cut.reshape(batch, channels * factor**3, n, n, n)
 
 
-def _shuffle_up(x: Tensor, factor: int) -> Tensor:
+def _unfold(x: Tensor, factor: int) -> Tensor:
+    """(B, C factor^3, N, N, N) to (B, C, N factor ...): the inverse of ``_fold``."""
+    if factor == 1:
+        return x
     batch, channels, n = x.shape[:3]
     out = channels // factor**3
     cut = x.view(batch, out, factor, factor, factor, n, n, n).permute(0, 1, 5, 2, 6, 3, 7, 4)

@@ -30,7 +30,7 @@ class ConditionBatch:
 
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationBatch:
-    """Targets with their answer: raw shape latents (B x C x D^3), raw layouts (B x 10), and who has a layout (B)."""
+    """Targets with their answer: raw shape latents (B x C x D^3), raw layouts (B x 13), and who has a layout (B)."""
 
     condition: ConditionBatch
     shape: Tensor

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.presets import GeometryPreset
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import DemonstrationBatch, demonstration_batch
@@ -38,7 +39,7 @@ class ExampleRing:
             "full_mask": self._open(folder / "full_mask.bin", np.uint8, (size, size)),
             "full_points": self._open(folder / "full_points.bin", np.float16, (size, size, 3)),
             "box": self._open(folder / "box.bin", np.float32, (4,)),
-            "layout": self._open(folder / "layout.bin", np.float32, (10,)),
+            "layout": self._open(folder / "layout.bin", np.float32, (LAYOUT_DIM,)),
             "latent": self._open(folder / "latent.bin", np.float16, preset.latent_shape),
         }
         self.header = self._map(folder / "header.bin", np.int64, (2,))
@@ -104,10 +105,15 @@ class RingSource:
 
 @torch.no_grad()
 def fill_ring(
-    ring: ExampleRing, vae: SparseStructureVAE, *, stream: int, mixture: Mixture, chunk: int = 16
+    ring: ExampleRing,
+    vae: SparseStructureVAE,
+    *,
+    size: int,
+    stream: int,
+    mixture: Mixture,
+    chunk: int = 16,
 ) -> Iterator[int]:
     """Write examples for ever, ``chunk`` at a time, yielding how many there are; sleeps while far enough ahead."""
-    preset = vae.preset
     while True:
         if ring.must_wait():
             time.sleep(0.25)
@@ -119,8 +125,8 @@ def fill_ring(
                 stream=stream,
                 index=start + i,
                 mixture=mixture,
-                size=preset.image_size,
-                resolution=preset.resolution,
+                size=size,
+                resolution=vae.preset.resolution,
             )
             for i in range(chunk)
         ]

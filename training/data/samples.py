@@ -40,7 +40,7 @@ class Example:
     full_mask: NDArray[np.bool_]
     full_points: NDArray[np.float32]
     box: NDArray[np.float32]  # 4
-    layout: NDArray[np.float32]  # 10, in the normalised frame
+    layout: NDArray[np.float32]  # 13, in the normalised frame
     normaliser: Normaliser
     occupancy: NDArray[np.bool_]  # R x R x R, solid
 

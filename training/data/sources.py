@@ -133,17 +133,16 @@ def preference_source(
 
 @torch.no_grad()
 def procedural_set(
-    vae: SparseStructureVAE, *, count: int, stream: int, mixture: Mixture, start: int = 0
+    vae: SparseStructureVAE, *, size: int, count: int, stream: int, mixture: Mixture, start: int = 0
 ) -> DemonstrationSet:
     """Procedural examples as demonstrations: replay, and memorisable sets for tests."""
-    preset = vae.preset
     examples = [
         make_example(
             stream=stream,
             index=start + i,
             mixture=mixture,
-            size=preset.image_size,
-            resolution=preset.resolution,
+            size=size,
+            resolution=vae.preset.resolution,
         )
         for i in range(count)
     ]

@@ -17,6 +17,7 @@ class LayoutWeights:
     rotation: float = 0.25
     translation: float = 0.25
     scale: float = 0.25
+    translation_scale: float = 0.0
 
 
 def shape_error(predicted: Tensor, velocity: Tensor) -> Tensor:
@@ -26,9 +27,9 @@ def shape_error(predicted: Tensor, velocity: Tensor) -> Tensor:
 
 
 def layout_error(predicted: Tensor, velocity: Tensor, *, weights: LayoutWeights) -> Tensor:
-    """B numbers: the weighted sum over rotation, translation and scale of their mean squared velocity errors."""
+    """B numbers: the weighted sum over the layout's tokens of their mean squared velocity errors."""
     assert predicted.shape == velocity.shape, (predicted.shape, velocity.shape)
     parts = torch.split((predicted - velocity).square(), list(LAYOUT_SIZES), dim=1)
     means = torch.stack([part.mean(dim=1) for part in parts])
-    scales = torch.tensor([weights.rotation, weights.translation, weights.scale], device=predicted.device)
-    return (means * scales[:, None]).sum(dim=0)
+    given = (weights.rotation, weights.translation, weights.scale, weights.translation_scale)
+    return (means * torch.tensor(given, device=predicted.device)[:, None]).sum(dim=0)

@@ -1,0 +1,77 @@
+"""Crop and full view to condition tokens: every preset's embedders behind one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from modelzoo.encoders.dinov2 import DinoV2Embedder
+from modelzoo.encoders.fuser import EmbedderFuser
+from modelzoo.encoders.joint import VIEW_CHANNELS, JointEmbedder
+from modelzoo.encoders.point_patch import PointPatchEmbedder
+from modelzoo.encoders.vit import VitEmbedder
+from modelzoo.presets import ConditionPreset, EmbedderPreset
+
+GROUPS = 3  # crop, full view, and the crop's place in it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """``crop`` and ``full`` B x 8 x S x S: RGB in [-1, 1], mask, normalised xyz (0 where unknown), validity.
+
+    ``box`` B x 4: the crop's centre (-1 .. 1) and side (0 .. 1) in the full view, and whether a point map is known.
+    """
+
+    crop: Tensor
+    full: Tensor
+    box: Tensor
+
+    def __post_init__(self) -> None:
+        batch, size = self.crop.shape[0], self.crop.shape[-1]
+        expected = (batch, VIEW_CHANNELS, size, size)
+        if self.crop.shape != expected or self.full.shape != expected or self.box.shape != (batch, 4):
+            raise ValueError(
+                f"views are B x 8 x S x S twice and B x 4, not {tuple(self.crop.shape)}, "
+                f"{tuple(self.full.shape)}, {tuple(self.box.shape)}"
+            )
+
+    def without_points(self, dropped: Tensor) -> Views:
+        """The point map hidden in the rows of ``dropped`` (B bool): zero xyz, zero validity, flag cleared."""
+        keep = (~dropped).to(self.crop.dtype)
+        gate = self.crop.new_ones(len(keep), VIEW_CHANNELS, 1, 1)
+        gate[:, 4:] = keep.view(-1, 1, 1, 1)
+        flag = self.box.new_ones(len(keep), 4)
+        flag[:, 3] = keep
+        return Views(crop=self.crop * gate, full=self.full * gate, box=self.box * flag)
+
+
+class ConditionEncoder(nn.Module):
+    """The preset's embedders and their fuser. The unconditional branch is these tokens times zero."""
+
+    def __init__(self, preset: ConditionPreset) -> None:
+        super().__init__()
+        self.preset = preset
+        self.embedders = nn.ModuleList([_embedder(one) for one in preset.embedders])
+        widths = tuple(one.width for one in preset.embedders)
+        self.fuser = EmbedderFuser(widths, preset.width, groups=GROUPS)
+
+    @property
+    def num_tokens(self) -> int:
+        return self.preset.num_tokens
+
+    def forward(self, views: Views) -> Tensor:
+        """B x num_tokens x width."""
+        tokens: Tensor = self.fuser([one(views.crop, views.full, views.box) for one in self.embedders])
+        assert tokens.shape[1] == self.num_tokens, tokens.shape
+        return tokens
+
+
+def _embedder(preset: EmbedderPreset) -> nn.Module:
+    if preset.kind == "joint":
+        return JointEmbedder(preset)
+    if preset.kind == "vit":
+        return VitEmbedder(preset)
+    if preset.kind == "dinov2":
+        return DinoV2Embedder(preset)
+    return PointPatchEmbedder(preset)
