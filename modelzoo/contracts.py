@@ -7,14 +7,35 @@ frame is OpenCV (x right, y down, z forward); GLB files are Y-up. A pose maps ob
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Unit = str  # "m" when the point map is metric, "pointmap" when it is known up to one scale
+Solver = Literal["euler", "midpoint", "shortcut"]
+
+MIN_IMAGE_PX, MIN_MASK_PX = 8, 2  # per side, of the photograph and of the mask's bounding box
+
+
+class RequestRefused(ValueError):
+    """A request that no model can answer, refused before any compute. ``code`` is stable, for machines."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SamplingFailed(RuntimeError):
+    """Sampling gave numbers that are not finite, for these ``seeds``, again and again. ``code`` is stable."""
+
+    code = "sampling_not_finite"
+
+    def __init__(self, seeds: Sequence[int], message: str) -> None:
+        super().__init__(message)
+        self.seeds = tuple(seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +102,11 @@ class Pose:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerSettings:
-    """How candidates are drawn; stored with each candidate, so that it can be drawn again."""
+    """How candidates are drawn; stored with each candidate, so that it can be drawn again.
+
+    Models see batches of exactly ``batch_rows`` candidates, the last one filled up, so that a candidate's numbers do
+    not depend on its company; 0 makes one batch of whatever size, equal up to rounding only.
+    """
 
     geometry_steps: int = 8
     geometry_rescale_t: float = 4.0
@@ -89,11 +114,27 @@ class SamplerSettings:
     texture_steps: int = 2
     texture_rescale_t: float = 2.0
     texture_cfg_strength: float = 0.0
+    geometry_solver: Solver = "euler"
+    geometry_cfg_until: float = 0.5
+    texture_solver: Solver = "euler"
+    texture_cfg_until: float = 0.5
+    batch_rows: int = 8
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> SamplerSettings:
+        """Settings as they were stored, also by earlier versions. Raises ValueError for a field unknown here."""
+        unknown = set(document) - {each.name for each in fields(cls)}
+        if unknown:
+            raise ValueError(f"unknown sampler settings: {', '.join(sorted(unknown))}")
+        return cls(**document)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRequest:
-    """One target: photograph, mask and, when there is one, its point map at the photograph's size."""
+    """One target: photograph, mask and, when there is one, its point map at the photograph's size.
+
+    Raises RequestRefused, whose ``code`` says what is wrong and whose message says what would be right.
+    """
 
     image: NDArray[np.uint8]  # H x W x 3, sRGB
     mask: NDArray[np.bool_]  # H x W
@@ -104,18 +145,56 @@ class CandidateRequest:
     settings: SamplerSettings = field(default_factory=SamplerSettings)
 
     def __post_init__(self) -> None:
-        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != np.uint8:
-            raise ValueError(f"image must be H x W x 3 uint8, not {self.image.shape} {self.image.dtype}")
-        if self.mask.shape != self.image.shape[:2] or self.mask.dtype != np.bool_:
-            raise ValueError(
-                f"mask must be {self.image.shape[:2]} bool, not {self.mask.shape} {self.mask.dtype}"
-            )
-        if not self.mask.any():
-            raise ValueError("mask must mark at least one pixel")
-        if self.points is not None and self.points.shape != self.image.shape:
-            raise ValueError(f"points must be {self.image.shape}, not {self.points.shape}")
+        _check_image(self.image)
+        _check_mask(self.mask, self.image.shape[:2])
+        if self.points is not None:
+            _check_points(self.points, self.image.shape)
         if not self.seeds:
-            raise ValueError("seeds must name at least one candidate")
+            raise RequestRefused("seeds_missing", "seeds must name at least one candidate")
+        if not all(0 <= seed < 2**63 for seed in self.seeds):
+            raise RequestRefused("seed_out_of_range", f"seeds must be from 0 to 2^63 - 1, not {self.seeds}")
+
+
+def _check_image(image: NDArray[Any]) -> None:
+    if image.dtype != np.uint8:
+        raise RequestRefused("image_dtype", f"image must be uint8 sRGB from 0 to 255, not {image.dtype}")
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise RequestRefused("image_shape", f"image must be H x W x 3, not {image.shape}")
+    if min(image.shape[:2]) < MIN_IMAGE_PX:
+        raise RequestRefused(
+            "image_too_small",
+            f"image must have at least {MIN_IMAGE_PX} pixels a side, not {image.shape[:2]}",
+        )
+
+
+def _check_mask(mask: NDArray[Any], size: tuple[int, ...]) -> None:
+    if mask.dtype != np.bool_:
+        raise RequestRefused("mask_dtype", f"mask must be bool, not {mask.dtype}: compare its levels first")
+    if mask.shape != size:
+        raise RequestRefused(
+            "mask_shape", f"mask must have the photograph's size {tuple(size)}, not {mask.shape}"
+        )
+    if not mask.any():
+        raise RequestRefused("mask_empty", "mask must mark at least one pixel")
+    height, width = (int(np.ptp(np.flatnonzero(mask.any(axis=axis)))) + 1 for axis in (1, 0))
+    if min(height, width) < MIN_MASK_PX:
+        raise RequestRefused(
+            "mask_too_small",
+            f"mask must span at least {MIN_MASK_PX} x {MIN_MASK_PX} pixels, not {width} x {height}",
+        )
+
+
+def _check_points(points: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if points.dtype != np.float32:
+        raise RequestRefused("points_dtype", f"points must be float32, not {points.dtype}")
+    if points.shape != shape:
+        raise RequestRefused(
+            "points_shape", f"points must have the photograph's size {tuple(shape)}, not {points.shape}"
+        )
+    if not np.isfinite(points).all(axis=-1).any():
+        raise RequestRefused(
+            "points_all_unknown", "points know no pixel: pass None where there is no point map"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
