@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
-import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
-FLOATER_FRACTION = 0.01  # pieces with fewer than this share of the faces are dropped
-MAX_FACES = 40_000  # of a full mesh; eight of them stay below 8 MB
-WILD_FACES = 150_000  # a surface with more is noise, and is smoothed before anything else
+from modelzoo.decoders.cleanup import AFTER_EXTRACTION, StepTaken, Surface, calmed, cleaned, simplified
+from modelzoo.decoders.colour_volume import ColourVolume
+
 OUTSIDE = (
     -4.0
 )  # padding value, in the field's unit; well outside, so that the surface closes at the cube's faces
 
 Floats = NDArray[np.float32]
-
-_SIMPLIFIER = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +37,7 @@ class ColouredMesh:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodedMesh:
-    """The mesh and the name of each step that was not the plain way."""
+    """The mesh, and as text each step that was not the plain way."""
 
     mesh: ColouredMesh
     steps: tuple[str, ...]
@@ -59,80 +52,38 @@ def mesh_from_field(
     surface is cut at its own 98th percentile instead, and the step says so.
     """
     assert field.ndim == 3 and field.shape[0] == field.shape[1] == field.shape[2], field.shape
-    assert len(colour_voxels) == len(colours) > 0, (len(colour_voxels), len(colours))
-    resolution, steps = field.shape[0], []
+    volume = ColourVolume(voxels=colour_voxels, colours=colours, resolution=field.shape[0])
+    steps: list[StepTaken] = []
     if not (field > level).any() or (field > level).all():
         level = float(np.percentile(field, 98.0))
         field = field + np.where(field >= level, 1e-3, 0.0).astype(np.float32)
-        steps.append("occupancy_threshold_lowered")
-    grid, faces = _surface(field, level)
-    for blur in (1.5, 3.0, 6.0):
-        if len(faces) <= WILD_FACES:
-            break
-        field = gaussian_filter(field, blur)
-        grid, faces = _surface(field, min(level, float(np.percentile(field, 95.0))))
-        steps.append("noisy_surface_smoothed")
-    faces, dropped = _without_floaters(faces, num_vertices=len(grid))
-    if dropped:
-        steps.append("floaters_dropped")
-    used, renamed = np.unique(faces, return_inverse=True)
-    grid, faces = grid[used], renamed.reshape(-1, 3).astype(np.int32)
-    mesh = ColouredMesh(
-        vertices=(grid + 0.5) / resolution - 0.5,
-        faces=faces,
-        normals=_smooth_normals(grid, faces),
-        colours=_colours_at(grid, colour_voxels=colour_voxels, colours=colours, resolution=resolution),
+        steps.append(StepTaken(name="occupancy_threshold_lowered", numbers={"level": level}))
+    surface, smoothing = calmed(field, level, _surface)
+    if smoothing is not None:
+        steps.append(smoothing)
+    surface, taken = cleaned(surface, AFTER_EXTRACTION)
+    mesh = mesh_from_surface(surface.vertices, surface.faces, volume.at(surface.vertices))
+    return DecodedMesh(mesh=mesh, steps=tuple(str(step) for step in (*steps, *taken)))
+
+
+def mesh_from_surface(vertices: Floats, faces: NDArray[np.int32], colours: Floats) -> ColouredMesh:
+    """The mesh with smooth normals. Vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1]."""
+    return ColouredMesh(
+        vertices=vertices, faces=faces, normals=smooth_normals(vertices, faces), colours=colours
     )
-    if len(faces) > MAX_FACES:
-        mesh = decimate(mesh, max_faces=MAX_FACES)
-        steps.append("mesh_decimated")
-    return DecodedMesh(mesh=mesh, steps=tuple(dict.fromkeys(steps)))
 
 
 def decimate(mesh: ColouredMesh, *, max_faces: int) -> ColouredMesh:
-    """The mesh with at most ``max_faces`` faces; colours and normals come from the nearest vertex of the full one."""
+    """The mesh with at most ``max_faces`` faces; colours come from the nearest vertex of the full one."""
     if len(mesh.faces) <= max_faces:
         return mesh
-    # The simplifier keeps its mesh in globals and lets go of the interpreter lock: two at once would mix their shapes.
-    with _SIMPLIFIER:
-        vertices, faces = fast_simplification.simplify(mesh.vertices, mesh.faces, target_count=max_faces)
-        if len(faces) > max_faces or not len(faces):
-            vertices, faces = fast_simplification.simplify(
-                mesh.vertices, mesh.faces, target_count=max_faces, agg=10
-            )
-    nearest = cKDTree(mesh.vertices).query(vertices)[1]
-    vertices, faces = vertices.astype(np.float32), faces.astype(np.int32)
-    return ColouredMesh(
-        vertices=vertices,
-        faces=faces,
-        normals=_smooth_normals(vertices, faces),
-        colours=mesh.colours[nearest],
-    )
+    fewer = simplified(Surface(vertices=mesh.vertices, faces=mesh.faces), max_faces=max_faces)
+    nearest = cKDTree(mesh.vertices).query(fewer.vertices)[1]
+    return mesh_from_surface(fewer.vertices, fewer.faces, mesh.colours[nearest])
 
 
-def _surface(field: Floats, level: float) -> tuple[Floats, NDArray[np.int32]]:
-    """Vertices in voxel indices and faces; padding closes the surface at the cube's faces."""
-    padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
-    vertices, faces, _, _ = marching_cubes(
-        padded, level=level, allow_degenerate=False, gradient_direction="ascent"
-    )
-    return vertices.astype(np.float32) - 2.0, faces.astype(np.int32)
-
-
-def _without_floaters(faces: NDArray[np.int32], *, num_vertices: int) -> tuple[NDArray[np.int32], int]:
-    rows, columns = faces[:, [0, 1]].ravel(), faces[:, [1, 2]].ravel()
-    graph = coo_matrix(
-        (np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(num_vertices, num_vertices)
-    )
-    _, label = connected_components(graph, directed=False)
-    piece = label[faces[:, 0]]
-    sizes = np.bincount(piece, minlength=int(piece.max()) + 1)
-    small = sizes < max(FLOATER_FRACTION * len(faces), 4)
-    small[int(sizes.argmax())] = False
-    return faces[~small[piece]], int((small & (sizes > 0)).sum())
-
-
-def _smooth_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+def smooth_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
+    """Unit normals (V, 3), each the mean of its faces' normals by area; z where a vertex has no face with an area."""
     a, b, c = (vertices[faces[:, i]] for i in range(3))
     weighted = np.cross(b - a, c - a)  # twice the area times the normal: large faces count more
     normals = np.stack(
@@ -147,18 +98,11 @@ def _smooth_normals(vertices: Floats, faces: NDArray[np.int32]) -> Floats:
     return normals.astype(np.float32)
 
 
-def _colours_at(
-    grid: Floats, *, colour_voxels: NDArray[np.int64], colours: Floats, resolution: int
-) -> Floats:
-    """Trilinear colours of the known voxels around each vertex, the nearest known voxel where there are none."""
-    volume = np.zeros((4, resolution, resolution, resolution), dtype=np.float32)
-    x, y, z = colour_voxels.T
-    volume[:3, x, y, z] = colours.T
-    volume[3, x, y, z] = 1.0
-    sampled = np.stack([map_coordinates(channel, grid.T, order=1, mode="nearest") for channel in volume])
-    weight = sampled[3]
-    result = (sampled[:3] / np.maximum(weight, 1e-3)).T
-    missing = weight < 0.05
-    if missing.any():
-        result[missing] = colours[cKDTree(colour_voxels).query(grid[missing])[1]]
-    return np.asarray(np.clip(result, 0.0, 1.0), dtype=np.float32)
+def _surface(field: Floats, level: float) -> Surface:
+    """In the object frame; padding closes the surface at the cube's faces."""
+    padded = np.pad(field, 2, constant_values=min(OUTSIDE, level - 1.0))
+    vertices, faces, _, _ = marching_cubes(
+        padded, level=level, allow_degenerate=False, gradient_direction="ascent"
+    )
+    centred = (vertices - 2.0 + 0.5) / field.shape[0] - 0.5
+    return Surface(vertices=centred.astype(np.float32), faces=faces.astype(np.int32))
