@@ -33,26 +33,22 @@ class PointPatchEmbedder(nn.Module):
         nn.init.xavier_uniform_(self.point.weight, gain=0.02)
         nn.init.zeros_(self.point.bias)
 
-    def forward(
-        self, crop: Tensor, full: Tensor, box: Tensor, points_dropped: Tensor | None = None
-    ) -> list[Tensor]:
+    def forward(self, crop: Tensor, full: Tensor, box: Tensor) -> list[Tensor]:
         """Tokens of the crop and of the full view, B x (size / patch)^2 x width each, row by row.
 
-        Views are B x 8 x S x S (channels 4..6 the normalised points, 7 their validity) of any size; ``box`` is not
-        read. Where ``points_dropped`` (B, bool) a learned token stands in for what every window of the map says.
+        Views are B x 8 x S x S (channels 4..6 the normalised points, 7 their validity) of any size. Where ``box``
+        (B x 4, last number) says that no point map is known, a learned token stands in for what every window says.
         """
         batch = crop.shape[0]
         for view in (crop, full):
             assert view.shape[:2] == (batch, VIEW_CHANNELS) and view.ndim == 4, view.shape
         assert box.shape == (batch, 4), box.shape
-        assert points_dropped is None or points_dropped.shape == (batch,), points_dropped.shape
-        return [self._tokens(view, points_dropped) for view in (crop, full)]
+        return [self._tokens(view, box[:, 3] > 0.5) for view in (crop, full)]
 
-    def _tokens(self, view: Tensor, dropped: Tensor | None) -> Tensor:
+    def _tokens(self, view: Tensor, known: Tensor) -> Tensor:
         batch, width, side = view.shape[0], self.preset.width, self.preset.size // self.preset.patch
         windows = self.block(self._windows(view)).view(batch, side, side, width)
-        if dropped is not None:
-            windows = torch.where(dropped.view(batch, 1, 1, 1), self.dropped.to(windows.dtype), windows)
+        windows = torch.where(known.view(batch, 1, 1, 1), windows, self.dropped.to(windows.dtype))
         return (windows + self.position).flatten(1, 2)
 
     def _windows(self, view: Tensor) -> Tensor:
