@@ -16,12 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from modelzoo.models.cells import CellBatch, active_cells, batch_cells
-from modelzoo.vae.structured_latent import CellContent, StructuredLatentConfig, StructuredLatentVAE
+from modelzoo.presets import StructuredLatentPreset, preset_named
+from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, StructuredLatentVAE
 from training.data.cells import ObjectCells, cells_of, object_field, perturbed
 from training.data.objects import make_object
 from training.losses.structured_latent import CellTargets, gaussian_loss, kl_loss, surface_loss
 
 STREAM, HELD_OUT_STREAM = 31, 900_031
+MAX_CELLS = 1536
 WEIGHTS = {
     "field": 1.0,
     "sign": 0.5,
@@ -36,14 +38,14 @@ WEIGHTS = {
 }
 
 
-def draw_object_cells(*, stream: int, index: int, config: StructuredLatentConfig) -> ObjectCells:
+def draw_object_cells(*, stream: int, index: int, preset: StructuredLatentPreset) -> ObjectCells:
     """A repeatable object; its cells are those of a slightly wrong shape in two of three cases, as at inference."""
     rng = np.random.default_rng([stream, index])
     item = make_object(rng, shifted=bool(rng.random() < 0.4), quarter_turns=int(rng.integers(0, 4)))
-    field = object_field(item, resolution=config.resolution)
+    field = object_field(item, resolution=preset.grid * preset.cell)
     field = perturbed(field, rng, amplitude=float(rng.choice([0.0, 0.7, 1.5])))
-    coords = active_cells(torch.from_numpy(field > 0)[None], grid=config.grid, max_cells=1536)[0]
-    return cells_of(item, coords.numpy(), grid=config.grid, cell=config.cell)
+    coords = active_cells(torch.from_numpy(field > 0)[None], grid=preset.grid, max_cells=MAX_CELLS)[0]
+    return cells_of(item, coords.numpy(), grid=preset.grid, cell=preset.cell)
 
 
 def collate(items: list[ObjectCells], *, grid: int) -> tuple[CellBatch, CellTargets]:
@@ -56,21 +58,28 @@ def collate(items: list[ObjectCells], *, grid: int) -> tuple[CellBatch, CellTarg
     return cells, CellTargets(**columns)
 
 
-def train(*, work: Path, objects: int, seconds: float, batch_size: int, lr: float, seed: int) -> None:
-    """Train for ``seconds``; the learning rate falls with the time spent, so that the end is always annealed."""
+def train(
+    *, work: Path, preset_name: str, objects: int, seconds: float, batch_size: int, lr: float, seed: int
+) -> None:
+    """Train for ``seconds``; the learning rate falls with the time spent, so that the end is always annealed.
+
+    Raises ValueError for a preset whose latent is not over a field: that needs rendered views and a rasteriser.
+    """
+    preset = preset_named(preset_name).latent
+    if (preset.features, preset.surface) != ("field", "field"):
+        raise ValueError(f"{preset_name} sees {preset.features} and decodes {preset.surface}, not fields")
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
-    config = StructuredLatentConfig()
-    model = StructuredLatentVAE(config)
+    model = StructuredLatentVAE(preset)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
-    pool = [draw_object_cells(stream=STREAM, index=i, config=config) for i in range(objects)]
+    pool = [draw_object_cells(stream=STREAM, index=i, preset=preset) for i in range(objects)]
     held_out = collate(
-        [draw_object_cells(stream=HELD_OUT_STREAM, index=i, config=config) for i in range(12)],
-        grid=config.grid,
+        [draw_object_cells(stream=HELD_OUT_STREAM, index=i, preset=preset) for i in range(12)],
+        grid=preset.grid,
     )
     started, step = time.process_time(), 0
     with (work / "log.jsonl").open("a") as log:
-        for batch in _batches(pool, batch_size=batch_size, seed=seed, grid=config.grid):
+        for batch in _batches(pool, batch_size=batch_size, seed=seed, grid=preset.grid):
             share = (time.process_time() - started) / seconds
             if share >= 1:
                 break
@@ -104,7 +113,7 @@ def losses(model: StructuredLatentVAE, cells: CellBatch, targets: CellTargets) -
     content, gaussians = model.decode(model.standardise(latent), cells)
     return {
         **surface_loss(content, targets),
-        **gaussian_loss(gaussians, targets, grid=model.config.grid),
+        **gaussian_loss(gaussians, targets, grid=model.preset.grid),
         "kl": kl_loss(mean, log_variance),
     }
 
@@ -115,12 +124,12 @@ def evaluate(model: StructuredLatentVAE, cells: CellBatch, targets: CellTargets)
     mean, _ = model.encode(CellContent(field=_clamped(targets.field), colour=targets.colour), cells)
     content, gaussians = model.decode(model.standardise(mean), cells)
     inside, wanted = content.field > 0, targets.field > 0
-    terms = {**surface_loss(content, targets), **gaussian_loss(gaussians, targets, grid=model.config.grid)}
+    terms = {**surface_loss(content, targets), **gaussian_loss(gaussians, targets, grid=model.preset.grid)}
     return {
         "cell_iou": float((inside & wanted).sum() / (inside | wanted).sum()),
         "colour_l1": float(terms["colour"]),
-        "covered_voxels": float(terms["covered"]) * model.config.cell,
-        "accurate_voxels": float(terms["accurate"]) * model.config.cell,
+        "covered_voxels": float(terms["covered"]) * model.preset.cell,
+        "accurate_voxels": float(terms["accurate"]) * model.preset.cell,
         "gaussian_colour_l1": float(terms["gaussian_colour"]),
         "flat": float(terms["flat"]),
         "latent_std": float(mean.std(dim=0).mean()),
@@ -132,7 +141,7 @@ def standardise_from(model: StructuredLatentVAE, items: list[ObjectCells]) -> No
     """Set the latent's mean and deviation per channel from encoded objects."""
     means = []
     for start in range(0, len(items), 16):
-        cells, targets = collate(items[start : start + 16], grid=model.config.grid)
+        cells, targets = collate(items[start : start + 16], grid=model.preset.grid)
         means.append(
             model.encode(CellContent(field=_clamped(targets.field), colour=targets.colour), cells)[0]
         )
@@ -142,7 +151,7 @@ def standardise_from(model: StructuredLatentVAE, items: list[ObjectCells]) -> No
 
 
 def _clamped(field: Tensor) -> Tensor:
-    return field.clamp(-2.0, 2.0)
+    return field.clamp(-FIELD_CLAMP, FIELD_CLAMP)
 
 
 def _batches(
@@ -163,6 +172,7 @@ def _log(stream: Any, row: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--preset", dest="preset_name", default="tiny")
     parser.add_argument("--objects", type=int, default=700)
     parser.add_argument("--seconds", type=float, default=240.0)
     parser.add_argument("--batch-size", type=int, default=6)

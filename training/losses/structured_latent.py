@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, CellGaussians
+from modelzoo.decoders.gaussians import CellGaussians
+from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent
 
 NEAR_VOXELS = 1.5  # colours count this close to the surface
 DISC_THICKNESS = 0.0015  # of a Gaussian along the normal, in the unit cube
