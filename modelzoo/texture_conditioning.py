@@ -13,11 +13,15 @@ from torch import Tensor
 from modelzoo.conditioning import Square, crop_square, resample_colour, resample_mask, resample_points
 from modelzoo.contracts import Intrinsics
 from modelzoo.models.cells import CellBatch
+from modelzoo.encoders.condition import Views
+from modelzoo.models.probes import Probes, sample_at
 from modelzoo.models.texture_flow import TextureCondition
+from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, StructuredLatentVAE
 
 BUFFER = 24  # pixels per side of the depth buffer in which cells hide each other
 MAX_GAP = 4.0  # in cells
-PROBE = 0.25  # of a cell, from its centre
+FIELD_GAIN = 2.5  # voxels of distance that the blurred coarse field spans, roughly
+FULL_COVER = 0.25  # of a pixel's neighbourhood, above which its own colours are taken as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,41 +81,103 @@ def crop_camera(intrinsics: Intrinsics, window: Square) -> NDArray[np.float32]:
 
 
 def texture_condition(
-    *, view: Tensor, depth: Tensor, camera: Tensor, placement: Placement, field: Tensor, cells: CellBatch
+    *,
+    view: Tensor,
+    depth: Tensor,
+    camera: Tensor,
+    placement: Placement,
+    field: Tensor,
+    cells: CellBatch,
+    vae: StructuredLatentVAE,
+    views: Views | None = None,
 ) -> TextureCondition:
-    """Project every cell: ``view`` (B, 4, S, S), ``depth`` (B, S, S), ``camera`` (B, 4), ``field`` (N, V)."""
+    """Project every cell: ``view`` (B, 4, S, S), ``depth`` (B, S, S), ``camera`` (B, 4), ``field`` (N, V).
+
+    ``vae`` encodes the first guess and has to read fields; ``views`` are for presets with a condition encoder.
+    """
     assert depth.shape == (cells.size, *view.shape[2:]) and camera.shape == (cells.size, 4), (
         depth.shape,
         camera.shape,
     )
     owner = cells.batch
-    probes = _probe_points(cells)
-    placed = placement.scale[owner, None, None] * torch.einsum(
-        "nij,npj->npi", placement.rotation[owner], probes
+    pixels, z = _projected(
+        _points_in_cells(cells, _grid_offsets(2, device=view.device)), camera, placement, owner
     )
-    placed = placed + placement.translation[owner, None]
-    z = placed[..., 2].clamp(min=1e-4)
-    pixels = camera[owner, None, :2] * placed[..., :2] / z[..., None] + camera[owner, None, 2:]
     cell_size = (placement.scale / cells.grid)[owner, None]
     hidden = (z - _nearest_depth(pixels, z, cells)) / cell_size
     behind = (z - _depth_at(depth, pixels, owner)) / cell_size
     gaps = torch.stack([hidden, torch.nan_to_num(behind, nan=0.0)], dim=-1).clamp(-MAX_GAP, MAX_GAP) / MAX_GAP
     direction = F.normalize(torch.einsum("bij,bi->bj", placement.rotation, placement.translation), dim=-1)
-    return TextureCondition(
+    colour = projected_colours(
+        view, camera, placement, cells, hidden=hidden.mean(dim=1), side=vae.preset.cell
+    )
+    content = CellContent(field=(FIELD_GAIN * field).clamp(-FIELD_CLAMP, FIELD_CLAMP), colour=colour)
+    probes = Probes(
         view=view,
-        probe_pixels=pixels.clamp(-3, 3),
-        probe_depth=gaps,
+        pixels=pixels.clamp(-3, 3),
+        depth=gaps,
         known_depth=torch.isfinite(depth).flatten(1).any(dim=1).float(),
         field=field,
         view_direction=direction,
+        guess=vae.standardise(vae.encode(content, cells)[0]),
     )
+    return TextureCondition(views=views, probes=probes)
 
 
-def _probe_points(cells: CellBatch) -> Tensor:
-    """Eight points (N, 8, 3) per cell in the object frame."""
-    corners = torch.tensor([-PROBE, PROBE], device=cells.coords.device)
-    offsets = torch.stack(torch.meshgrid(corners, corners, corners, indexing="ij"), dim=-1).reshape(8, 3)
+def projected_colours(
+    view: Tensor, camera: Tensor, placement: Placement, cells: CellBatch, *, hidden: Tensor, side: int
+) -> Tensor:
+    """Colours (N, side^3, 3) in [0, 1] that the photograph shows at each voxel, whatever lies in front of it.
+
+    Where the mask ends its colours go on. Cells that lie ``hidden`` (N,) cells behind others turn towards the
+    object's mean colour.
+    """
+    photo, mask = (view[:, :3] + 1) / 2, view[:, 3:]
+    shown = filled_outwards(photo, mask)
+    mean = ((photo * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3)).clamp(min=1))[cells.batch, None]
+    voxels = _points_in_cells(cells, _grid_offsets(side, device=view.device))
+    pixels, _ = _projected(voxels, camera, placement, cells.batch)
+    trusted = (1 - hidden).clamp(0, 1)[:, None, None]
+    return mean + trusted * (sample_at(shown, pixels.clamp(-1, 1), cells) - mean)
+
+
+def filled_outwards(colours: Tensor, mask: Tensor) -> Tensor:
+    """``colours`` (B, 3, S, S) where ``mask`` (B, 1, S, S) is 1, and beyond it what the nearest masked pixels show.
+
+    Means over ever larger blocks, weighted by the mask, handed back down where a block holds none (pull-push,
+    Gortler et al. 1996). S is a power of two.
+    """
+    size = colours.shape[-1]
+    if size & (size - 1):
+        raise ValueError(f"a view of {size} pixels is not a power of two")
+    levels = [(colours * mask, mask)]
+    while levels[-1][1].shape[-1] > 1:
+        levels.append((F.avg_pool2d(levels[-1][0], 2), F.avg_pool2d(levels[-1][1], 2)))
+    filled = levels[-1][0] / levels[-1][1].clamp(min=1e-6)
+    for weighted, cover in reversed(levels[:-1]):
+        above = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
+        own = (cover / FULL_COVER).clamp(max=1)
+        filled = above + own * (weighted / cover.clamp(min=1e-6) - above)
+    return filled
+
+
+def _projected(points: Tensor, camera: Tensor, placement: Placement, owner: Tensor) -> tuple[Tensor, Tensor]:
+    """Where object points (N, P, 3) fall in the crop, (N, P, 2) in [-1, 1] of it, and their depths (N, P)."""
+    turned = torch.einsum("nij,npj->npi", placement.rotation[owner], points)
+    placed = placement.scale[owner, None, None] * turned + placement.translation[owner, None]
+    z = placed[..., 2].clamp(min=1e-4)
+    return camera[owner, None, :2] * placed[..., :2] / z[..., None] + camera[owner, None, 2:], z
+
+
+def _points_in_cells(cells: CellBatch, offsets: Tensor) -> Tensor:
+    """Points (N, P, 3) in the object frame at ``offsets`` (P, 3) from each cell's centre, in cells."""
     return (cells.coords[:, None] + 0.5 + offsets) / cells.grid - 0.5
+
+
+def _grid_offsets(side: int, *, device: torch.device) -> Tensor:
+    """Centres (side^3, 3) of a cell's voxels from its own centre; z runs fastest."""
+    axis = (torch.arange(side, device=device) + 0.5) / side - 0.5
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
 
 
 def _nearest_depth(pixels: Tensor, z: Tensor, cells: CellBatch) -> Tensor:

@@ -1,11 +1,12 @@
-"""Batches of active cells on a coarse grid: packing, neighbours, pooling, and the sparse convolution over them."""
+"""Batches of active cells on a coarse grid: packing, neighbours and parents, and the voxels inside of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 OFFSETS = torch.stack(torch.meshgrid(*[torch.arange(-1, 2)] * 3, indexing="ij"), dim=-1).reshape(27, 3)
@@ -13,114 +14,91 @@ CUBE = tuple(range(27))
 FACES = tuple(
     index for index, offset in enumerate(OFFSETS.tolist()) if sum(abs(step) for step in offset) <= 1
 )
+TABLE_LIMIT = 2**24  # entries of a dense look-up of neighbours; beyond, sorted keys are searched
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellBatch:
     """N active cells of B objects, packed without padding and sorted by object.
 
-    ``coords`` (N, 3) integer cell indices (x, y, z); ``batch`` (N,) the object of each; ``neighbours`` (N, 27) rows
-    of the 3 x 3 x 3 neighbourhood, N where the neighbour is not active. ``parent`` (N,) names each cell's row among
-    the P parents, the 2 x 2 x 2 blocks that hold at least one active cell, described by ``parent_coords`` and
-    ``parent_batch``; ``parent_slot`` (P,) is the parent's place in its object's padded row of tokens.
+    ``coords`` (N, 3) integer cell indices (x, y, z), none twice in one object; ``batch`` (N,) the object of each.
+    Neighbours and parents are worked out when first asked for.
     """
 
     coords: Tensor
     batch: Tensor
     size: int
     grid: int
-    neighbours: Tensor
-    parent: Tensor
-    parent_coords: Tensor
-    parent_batch: Tensor
-    parent_slot: Tensor
 
-    @property
+    @cached_property
     def counts(self) -> list[int]:
         """Active cells per object."""
-        return torch.bincount(self.batch, minlength=self.size).tolist()
+        found: list[int] = torch.bincount(self.batch, minlength=self.size).tolist()
+        return found
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """(N, 27) rows of the 3 x 3 x 3 neighbourhood, x slowest; N where the neighbour is not active."""
+        if self.size * (self.grid + 2) ** 3 <= TABLE_LIMIT:
+            return neighbours_by_table(self)
+        return neighbours_by_search(self)
+
+    @property
+    def parent(self) -> Tensor:
+        """(N,) each cell's row in ``coarser``."""
+        return self._family[1]
+
+    @property
+    def coarser(self) -> CellBatch:
+        """The P parents: the 2 x 2 x 2 blocks that hold at least one active cell, in order of object, x, y, z."""
+        return self._family[0]
+
+    @cached_property
+    def _family(self) -> tuple[CellBatch, Tensor]:
+        half = self.grid // 2
+        keys, parent = torch.unique(_keys(self.coords // 2, self.batch, half), return_inverse=True)
+        coords = torch.stack([keys // half**2 % half, keys // half % half, keys % half], dim=-1)
+        return CellBatch(coords=coords, batch=keys // half**3, size=self.size, grid=half), parent
 
 
 def batch_cells(coords: list[Tensor], *, grid: int) -> CellBatch:
-    """Pack each object's (N_i, 3) active cells. Every object needs at least one."""
-    assert coords and all(c.ndim == 2 and c.shape[1] == 3 and len(c) for c in coords), [
-        c.shape for c in coords
-    ]
-    device = coords[0].device
+    """Pack each object's (N_i, 3) active cells. ValueError unless every object has a cell and all lie in the grid."""
+    if not coords or any(c.ndim != 2 or c.shape[1] != 3 or len(c) == 0 for c in coords):
+        raise ValueError(f"every object needs (n, 3) cells, not {[tuple(c.shape) for c in coords]}")
     packed = torch.cat(coords).long()
+    if int(packed.min()) < 0 or int(packed.max()) >= grid or grid % 2:
+        raise ValueError(f"cells must lie in 0 .. {grid - 1} of an even grid")
+    device = packed.device
     counts = torch.tensor([len(c) for c in coords], device=device)
     batch = torch.repeat_interleave(torch.arange(len(coords), device=device), counts)
-    parent_keys, parent = torch.unique(_keys(packed // 2, batch, grid // 2), return_inverse=True)
-    half = grid // 2
-    parent_coords = torch.stack(
-        [parent_keys // half**2 % half, parent_keys // half % half, parent_keys % half], dim=-1
-    )
-    parent_batch = parent_keys // half**3
-    parent_counts = torch.bincount(parent_batch, minlength=len(coords))
-    starts = torch.cumsum(parent_counts, 0) - parent_counts
-    return CellBatch(
-        coords=packed,
-        batch=batch,
-        size=len(coords),
-        grid=grid,
-        neighbours=_neighbours(packed, batch, grid=grid, size=len(coords)),
-        parent=parent,
-        parent_coords=parent_coords,
-        parent_batch=parent_batch,
-        parent_slot=torch.arange(len(parent_keys), device=device) - starts[parent_batch],
-    )
+    return CellBatch(coords=packed, batch=batch, size=len(coords), grid=grid)
 
 
-def pad_parents(cells: CellBatch, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Parent rows (P, C) as padded tokens (B, L, C) and the mask (B, L) of the real ones."""
-    assert values.shape[0] == len(cells.parent_slot), values.shape
-    length = int(cells.parent_slot.max()) + 1
-    tokens = values.new_zeros(cells.size, length, values.shape[1])
-    tokens[cells.parent_batch, cells.parent_slot] = values
-    mask = torch.zeros(cells.size, length, dtype=torch.bool, device=values.device)
-    mask[cells.parent_batch, cells.parent_slot] = True
-    return tokens, mask
+def neighbours_by_table(cells: CellBatch) -> Tensor:
+    """A dense grid of rows; one empty layer around each object's saves the bounds checks."""
+    side = cells.grid + 2
+    device = cells.coords.device
+    table = torch.full((cells.size * side**3,), len(cells.coords), dtype=torch.long, device=device)
+    own = _keys(cells.coords + 1, cells.batch, side)
+    table[own] = torch.arange(len(cells.coords), device=device)
+    steps = _keys(OFFSETS.to(device), torch.zeros(27, dtype=torch.long, device=device), side)
+    return table[own[:, None] + steps]
 
 
-def pool_to_parents(cells: CellBatch, values: Tensor) -> Tensor:
-    """Mean over the active cells of each parent: (N, C) to (P, C)."""
-    assert values.shape[0] == len(cells.coords), values.shape
-    num_parents = len(cells.parent_slot)
-    total = values.new_zeros(num_parents, values.shape[1]).index_add(0, cells.parent, values)
-    count = torch.bincount(cells.parent, minlength=num_parents).to(values.dtype)
-    return total / count[:, None]
-
-
-class CellConv(nn.Module):
-    """Convolution over active cells; cells that are not active count as zero.
-
-    ``reach`` names which of the 27 cells around count: CUBE for all of them, FACES for the cell and its six neighbours.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, *, reach: tuple[int, ...]) -> None:
-        super().__init__()
-        self.reach = list(reach)
-        self.linear = nn.Linear(len(reach) * channels_in, channels_out)
-
-    def forward(self, values: Tensor, cells: CellBatch) -> Tensor:
-        """(N, channels_in) to (N, channels_out)."""
-        padded = torch.cat([values, values.new_zeros(1, values.shape[1])])
-        gathered: Tensor = self.linear(padded[cells.neighbours[:, self.reach]].flatten(1))
-        return gathered
+def neighbours_by_search(cells: CellBatch) -> Tensor:
+    """Binary search among the sorted keys of the active cells: for fine grids, whose tables would not fit."""
+    side = cells.grid + 2
+    device = cells.coords.device
+    own = _keys(cells.coords + 1, cells.batch, side)
+    keys, rows = own.sort()
+    steps = _keys(OFFSETS.to(device), torch.zeros(27, dtype=torch.long, device=device), side)
+    wanted = own[:, None] + steps
+    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    return torch.where(keys[place] == wanted, rows[place], len(keys))
 
 
 def _keys(coords: Tensor, batch: Tensor, grid: int) -> Tensor:
     return ((batch * grid + coords[:, 0]) * grid + coords[:, 1]) * grid + coords[:, 2]
-
-
-def _neighbours(coords: Tensor, batch: Tensor, *, grid: int, size: int) -> Tensor:
-    """One empty layer around each grid saves the bounds checks."""
-    side = grid + 2
-    table = torch.full((size * side**3,), len(coords), dtype=torch.long, device=coords.device)
-    table[_keys(coords + 1, batch, side)] = torch.arange(len(coords), device=coords.device)
-    around = coords[:, None] + 1 + OFFSETS.to(coords.device)[None]
-    flat = ((batch[:, None] * side + around[..., 0]) * side + around[..., 1]) * side + around[..., 2]
-    return table[flat]
 
 
 def active_cells(occupied: Tensor, *, grid: int, max_cells: int) -> list[Tensor]:

@@ -1,156 +1,142 @@
 """Texture and refinement: a sparse flow model over active cells that denoises structured latents, given the photograph.
 
-Every cell is told where it falls in the photograph: colours, mask and depth gap at its projected points. The visible
-side therefore takes its colours from the picture and only the hidden side is invented.
+Residual blocks of sparse convolutions lead down to half the grid, a transformer over each object's cells works there,
+and mirrored blocks lead back up (Xiang et al. 2024, SLatFlow). Where a preset has probes, every cell is also told what
+it projects to, and the flow starts from a guess of the latent: the visible side takes its colours from the picture.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from modelzoo.flow import euler_sample, precondition
-from modelzoo.models.cells import FACES, CellBatch, CellConv, pad_parents, pool_to_parents
+from modelzoo.encoders.condition import ConditionEncoder, Views
+from modelzoo.flow import VelocityFn, euler_sample, precondition
+from modelzoo.models.attention import HeadNorm, Sequences, attend_packed, even_sequences, object_sequences
+from modelzoo.models.cells import CUBE, FACES, CellBatch
+from modelzoo.models.mixture import StepEmbedding
+from modelzoo.models.positions import positions
+from modelzoo.models.probes import ProbeEncoder, Probes
+from modelzoo.models.sparse import CellConv, pool_to_parents, spread_to_children
+from modelzoo.presets import StructuredLatentPreset, TexturePreset
 
-FREQUENCIES = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextureConfig:
-    """Sizes of the texture flow model and of the view it reads."""
-
-    channels: int = 8  # of the structured latent
-    voxels_per_cell: int = 64
-    fine_width: int = 64
-    width: int = 128
-    heads: int = 4
-    blocks: int = 4
-    stem_width: int = 32
-    view: int = 128  # pixels per side of the crop
-    probes: int = 8  # projected points per cell
+NORM_EPS = 1e-6
+Resample = Callable[[CellBatch, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextureCondition:
-    """What the model is told, for B objects with N cells in all.
+    """What the model is told: ``views`` for presets with a condition encoder, ``probes`` for those with probes."""
 
-    ``view`` (B, 4, S, S): the crop's RGB in [-1, 1] and mask. ``probe_pixels`` (N, P, 2): where each cell's points
-    fall in the crop, in [-1, 1] of it. ``probe_depth`` (N, P, 2): how far the point lies behind the nearest cell on
-    its ray, and behind the point map, in cells, clamped to [-4, 4] and divided by 4. ``known_depth`` (B,): 1 where
-    there is a point map. ``field`` (N, V): the coarse field in [-1, 1]. ``view_direction`` (B, 3): the camera's
-    viewing direction in the object frame.
-    """
-
-    view: Tensor
-    probe_pixels: Tensor
-    probe_depth: Tensor
-    known_depth: Tensor
-    field: Tensor
-    view_direction: Tensor
+    views: Views | None = None
+    probes: Probes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedTexture:
-    """The part of the work that does not depend on t: cell features, image tokens and the cells at half resolution."""
+    """What does not depend on t. ``tokens`` (B, T, X) for cross-attention; with probes also ``features``
+    (N, io_width) of each cell and ``prior`` (N, channels), the latent that the flow starts from."""
 
-    features: Tensor  # (N, fine_width)
-    tokens: Tensor  # (B, T, width)
+    tokens: Tensor
+    features: Tensor | None = None
+    prior: Tensor | None = None
 
 
 class TextureFlow(nn.Module):
     """Predicts ``velocity`` = data - noise of standardised structured latents; t = 0 is noise, t = 1 is data."""
 
-    def __init__(self, config: TextureConfig) -> None:
+    def __init__(self, preset: TexturePreset, latent: StructuredLatentPreset) -> None:
         super().__init__()
-        self.config = config
-        fine, width, stem = config.fine_width, config.width, config.stem_width
-        self.stem = nn.Sequential(
-            nn.Conv2d(4, stem, 5, stride=2, padding=2),
-            nn.SiLU(),
-            nn.Conv2d(stem, stem, 3, padding=1),
-        )
-        self.deep = nn.Sequential(
-            nn.SiLU(),
-            nn.Conv2d(stem, width // 2, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width // 2, width, 3, stride=2, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, stride=2, padding=1),
-        )
-        self.token_position = nn.Parameter(torch.randn(1, (config.view // 16) ** 2, width) * 0.02)
-        inputs = config.voxels_per_cell + config.probes * 6 + stem + 1 + 3 + 18
-        self.cell_features = nn.Sequential(nn.Linear(inputs, 2 * fine), nn.SiLU(), nn.Linear(2 * fine, fine))
-        self.unconditional = nn.Parameter(torch.zeros(1, 1, width))
-        self.from_latent = nn.Linear(config.channels, fine)
-        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
-        self.enter = nn.ModuleList([_FineBlock(fine, width), _FineBlock(fine, width)])
-        self.down = nn.Linear(fine, width)
-        self.parent_position = nn.Linear(18, width)
-        self.trunk = nn.ModuleList([_CoarseBlock(width, config.heads) for _ in range(config.blocks)])
-        self.up = nn.Linear(width, fine)
-        self.leave = nn.ModuleList([_FineBlock(fine, width), _FineBlock(fine, width)])
-        self.norm = nn.LayerNorm(fine)
-        self.to_velocity = nn.Linear(fine, config.channels)
+        if preset.channels != latent.channels:
+            raise ValueError(f"{preset.channels} channels for latents of {latent.channels}")
+        self.preset = preset
+        fine, width = preset.io_width, preset.width
+        reach = CUBE if preset.io_reach == "cube" else FACES
+        plain = preset.io_blocks - 1
+        self.time = StepEmbedding(width, zero=False)
+        self.from_latent = nn.Linear(preset.channels, fine)
+        self.enter = nn.ModuleList([_ResidualBlock(fine, fine, width, reach) for _ in range(plain)])
+        self.down = _ResidualBlock(fine, width, width, reach)
+        self.trunk = nn.ModuleList([_TrunkBlock(preset) for _ in range(preset.depth)])
+        self.up = _ResidualBlock(2 * width, fine, width, reach)
+        self.leave = nn.ModuleList([_ResidualBlock(2 * fine, fine, width, reach) for _ in range(plain)])
+        self.to_velocity = nn.Linear(fine, preset.channels)
         nn.init.zeros_(self.to_velocity.weight)
         nn.init.zeros_(self.to_velocity.bias)
+        self.condition_encoder = None if preset.condition is None else ConditionEncoder(preset.condition)
+        self.probe_encoder = ProbeEncoder(preset, latent) if preset.probes else None
 
     def encode(self, condition: TextureCondition, cells: CellBatch) -> EncodedTexture:
-        """Everything the photograph says, once per object; reused by all steps."""
-        n, probes = len(cells.coords), self.config.probes
-        assert condition.probe_pixels.shape == (n, probes, 2), condition.probe_pixels.shape
-        assert condition.view.shape == (cells.size, 4, self.config.view, self.config.view), (
-            condition.view.shape
-        )
-        shallow = self.stem(condition.view)
-        tokens = self.deep(shallow).flatten(2).transpose(1, 2) + self.token_position
-        pixels = condition.probe_pixels
-        inside = (pixels.abs() <= 1).all(dim=-1, keepdim=True).to(pixels.dtype)
-        colours = _sample(condition.view, pixels, cells) * inside
-        features = _sample(shallow, pixels.mean(dim=1, keepdim=True), cells)[:, 0]
-        values = torch.cat(
-            [
-                condition.field,
-                colours.flatten(1),
-                condition.probe_depth.flatten(1),
-                features,
-                condition.known_depth[cells.batch][:, None],
-                condition.view_direction[cells.batch],
-                _position_features(cells.coords, cells.grid),
-            ],
-            dim=-1,
-        )
-        return EncodedTexture(features=self.cell_features(values), tokens=tokens)
+        """Everything the photograph says, once per object; reused by all steps. ValueError when a part is missing."""
+        views, probes = condition.views, condition.probes
+        if (self.condition_encoder is not None and views is None) or (self.probe_encoder and probes is None):
+            raise ValueError("this preset needs " + ("views" if views is None else "probes"))
+        features = prior = tokens = None
+        if self.probe_encoder is not None and probes is not None:
+            features, prior, tokens = self.probe_encoder(probes, cells)
+        if self.condition_encoder is not None and views is not None:
+            tokens = self.condition_encoder(views)
+        assert tokens is not None and tokens.shape[0] == cells.size
+        return EncodedTexture(tokens=tokens, features=features, prior=prior)
 
     def without_photograph(self, encoded: EncodedTexture, drop: Tensor) -> EncodedTexture:
-        """The encoding with the image tokens of the objects in ``drop`` (B,) replaced, for guidance."""
-        tokens = torch.where(drop[:, None, None], self.unconditional, encoded.tokens)
-        return EncodedTexture(features=encoded.features, tokens=tokens)
+        """The encoding with the tokens of the objects in ``drop`` (B,) zeroed, for guidance."""
+        return replace(encoded, tokens=encoded.tokens * (~drop)[:, None, None])
 
     def forward(self, x_t: Tensor, t: Tensor, encoded: EncodedTexture, cells: CellBatch) -> Tensor:
-        """``x_t`` (N, channels) at times ``t`` (B,) to velocities (N, channels)."""
-        assert x_t.shape == (len(cells.coords), self.config.channels) and t.shape == (cells.size,), (
-            x_t.shape,
-            t.shape,
-        )
+        """``x_t`` (N, channels) at times ``t`` (B,) to velocities (N, channels).
+
+        With a prior the network flows what is left of the data after it: x_t - t prior, towards data - prior.
+        """
+        assert x_t.shape == (len(cells.coords), self.preset.channels), x_t.shape
+        assert t.shape == (cells.size,), t.shape
+        prior = torch.zeros_like(x_t) if encoded.prior is None else encoded.prior
+        rest = x_t - t[cells.batch, None] * prior
+        if not self.preset.preconditioned:
+            return prior + self._network(rest, t, encoded, cells)
         scale_in, skip, scale_out = (scale[cells.batch] for scale in precondition(t, 2))
-        time = F.silu(self.time(_time_features(t)))
-        values = self.from_latent(x_t * scale_in) + encoded.features
+        return prior + skip * rest + scale_out * self._network(rest * scale_in, t, encoded, cells)
+
+    def _network(self, x: Tensor, t: Tensor, encoded: EncodedTexture, cells: CellBatch) -> Tensor:
+        time = F.silu(self.time(t))
+        coarse = cells.coarser
+        values = self.from_latent(x)
+        if encoded.features is not None:
+            values = values + encoded.features
+        passed = []
         for block in self.enter:
             values = block(values, time, cells)
-        parents = self.down(pool_to_parents(cells, values))
-        parents = parents + self.parent_position(_position_features(cells.parent_coords, cells.grid // 2))
-        tokens, mask = pad_parents(cells, parents)
+            passed.append(values)
+        entered = self.down(pool_to_parents(cells, values), time, coarse)
+        rows = entered + positions(coarse.coords, self.preset.width).to(entered.dtype)
+        own, tokens = object_sequences(coarse), encoded.tokens
+        theirs = even_sequences(*tokens.shape[:2], device=tokens.device)
         for block in self.trunk:
-            tokens = block(tokens, mask, time, encoded.tokens)
-        values = values + self.up(tokens[cells.parent_batch, cells.parent_slot])[cells.parent]
+            rows = block(rows, time, own, tokens.flatten(0, 1), theirs)
+        values = spread_to_children(cells, torch.cat([rows, entered], dim=1))
+        values = self.up(values, time, cells)
         for block in self.leave:
-            values = block(values, time, cells)
-        velocity: Tensor = skip * x_t + scale_out * self.to_velocity(self.norm(values))
+            values = block(torch.cat([values, passed.pop()], dim=1), time, cells)
+        velocity: Tensor = self.to_velocity(F.layer_norm(values, values.shape[1:]))
         return velocity
+
+
+def texture_velocity(model: TextureFlow, condition: TextureCondition, cells: CellBatch) -> VelocityFn:
+    """The model's velocities of packed latents (N, channels) under this condition, as samplers call them."""
+    encoded = model.encode(condition, cells)
+    everyone = torch.ones(cells.size, dtype=torch.bool, device=cells.coords.device)
+    blind = model.without_photograph(encoded, everyone)
+
+    def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
+        times = torch.full((cells.size,), t, device=x_t.device)
+        found: Tensor = model(x_t, times, encoded if conditioned else blind, cells)
+        return found
+
+    return velocity
 
 
 def sample_texture(
@@ -164,98 +150,70 @@ def sample_texture(
     cfg_strength: float = 0.0,
 ) -> Tensor:
     """Standardised latents (N, channels) of all objects in one batch, from ``noise`` (N, channels)."""
-    encoded = model.encode(condition, cells)
-    blind = model.without_photograph(encoded, torch.ones(cells.size, dtype=torch.bool, device=noise.device))
-
-    def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
-        times = torch.full((cells.size,), t, device=x_t.device)
-        found: Tensor = model(x_t, times, encoded if conditioned else blind, cells)
-        return found
-
+    velocity = texture_velocity(model, condition, cells)
     return euler_sample(velocity, noise, steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
 
 
-class _FineBlock(nn.Module):
-    """Sparse convolution and a per-cell layer, both shifted and scaled by the time."""
+class _ResidualBlock(nn.Module):
+    """Two sparse convolutions; the second is shifted and scaled by the time and adds nothing before training."""
 
-    def __init__(self, fine: int, width: int) -> None:
+    def __init__(self, width_in: int, width_out: int, time_width: int, reach: tuple[int, ...]) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(fine, elementwise_affine=False)
-        self.modulation = nn.Linear(width, 2 * fine)
-        self.conv = CellConv(fine, fine, reach=FACES)
-        self.out = nn.Sequential(nn.SiLU(), nn.Linear(fine, 2 * fine), nn.SiLU(), nn.Linear(2 * fine, fine))
+        self.norm = nn.LayerNorm(width_in, eps=NORM_EPS)
+        self.first = CellConv(width_in, width_out, reach=reach)
+        self.modulation = nn.Linear(time_width, 2 * width_out)
+        self.second = CellConv(width_out, width_out, reach=reach)
+        nn.init.zeros_(self.second.linear.weight)
+        nn.init.zeros_(self.second.linear.bias)
+        self.skip = nn.Identity() if width_in == width_out else nn.Linear(width_in, width_out)
 
     def forward(self, values: Tensor, time: Tensor, cells: CellBatch) -> Tensor:
-        shift, scale = self.modulation(time)[cells.batch].chunk(2, dim=-1)
-        hidden = self.norm(values) * (1 + scale) + shift
-        change: Tensor = self.out(self.conv(hidden, cells))
-        return values + change
+        scale, shift = self.modulation(time)[cells.batch].chunk(2, dim=-1)
+        hidden = self.first(F.silu(self.norm(values)), cells)
+        hidden = F.layer_norm(hidden, hidden.shape[1:], eps=NORM_EPS) * (1 + scale) + shift
+        out: Tensor = self.skip(values) + self.second(F.silu(hidden), cells)
+        return out
 
 
-class _CoarseBlock(nn.Module):
-    """Transformer block over the parents: self-attention and MLP under adaLN, cross-attention to the photograph."""
+class _TrunkBlock(nn.Module):
+    """Transformer block over packed cells: self-attention and MLP under adaLN, cross-attention to the photograph."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, preset: TexturePreset) -> None:
         super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width, elementwise_affine=False)
-        self.norm2 = nn.LayerNorm(width)
-        self.norm3 = nn.LayerNorm(width, elementwise_affine=False)
+        width, heads = preset.width, preset.heads
+        seen = width if preset.condition is None else preset.condition.width
+        hidden = preset.mlp_ratio * width
+        self.heads, self.gate_start = heads, preset.gate_start
         self.modulation = nn.Linear(width, 6 * width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.query_norm = HeadNorm(heads, width // heads)
+        self.key_norm = HeadNorm(heads, width // heads)
+        self.cross_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.cross_query, self.cross_key_value = nn.Linear(width, width), nn.Linear(seen, 2 * width)
         self.cross_out = nn.Linear(width, width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+            nn.Linear(width, hidden), nn.GELU(approximate="tanh"), nn.Linear(hidden, width)
         )
-        self.q_norm = nn.RMSNorm(width // heads)
-        self.k_norm = nn.RMSNorm(width // heads)
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
-        nn.init.zeros_(self.cross_out.weight)
-        nn.init.zeros_(self.cross_out.bias)
 
-    def forward(self, tokens: Tensor, mask: Tensor, time: Tensor, image: Tensor) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(time)[:, None].chunk(6, dim=-1)
-        q, k, v = self.qkv(self.norm1(tokens) * (1 + scale1) + shift1).chunk(3, dim=-1)
-        q, k = self.q_norm(self._split(q)), self.k_norm(self._split(k))
-        attended = F.scaled_dot_product_attention(q, k, self._split(v), attn_mask=mask[:, None, None])
-        tokens = tokens + gate1 * self.out(attended.transpose(1, 2).flatten(2))
-        k, v = self.key_value(image).chunk(2, dim=-1)
-        seen = F.scaled_dot_product_attention(
-            self._split(self.query(self.norm2(tokens))), self._split(k), self._split(v)
-        )
-        tokens = tokens + self.cross_out(seen.transpose(1, 2).flatten(2))
-        moved: Tensor = tokens + gate2 * self.mlp(self.norm3(tokens) * (1 + scale2) + shift2)
+    def forward(
+        self, rows: Tensor, time: Tensor, own: Sequences, tokens: Tensor, theirs: Sequences
+    ) -> Tensor:
+        """``rows`` (P, C) of the objects ``own``, ``time`` (B, C), ``tokens`` (B T, X) cut by ``theirs``."""
+        shift, scale, gate, shift2, scale2, gate2 = self.modulation(time)[own.owner].chunk(6, dim=-1)
+        query, key, value = self._heads(self.qkv(_modulated(rows, shift, scale)), 3)
+        mixed = attend_packed(self.query_norm(query), self.key_norm(key), value, own)
+        rows = rows + (self.gate_start + gate) * self.out(mixed.flatten(1))
+        (query,) = self._heads(self.cross_query(self.cross_norm(rows)), 1)
+        key, value = self._heads(self.cross_key_value(tokens), 2)
+        rows = rows + self.cross_out(attend_packed(query, key, value, own, key_sequences=theirs).flatten(1))
+        moved: Tensor = rows + (self.gate_start + gate2) * self.mlp(_modulated(rows, shift2, scale2))
         return moved
 
-    def _split(self, values: Tensor) -> Tensor:
-        split: Tensor = values.reshape(*values.shape[:2], self.heads, -1)
-        return split.transpose(1, 2)
+    def _heads(self, values: Tensor, parts: int) -> tuple[Tensor, ...]:
+        return values.view(len(values), parts, self.heads, -1).unbind(dim=1)
 
 
-def _sample(image: Tensor, pixels: Tensor, cells: CellBatch) -> Tensor:
-    """Bilinear values (N, P, C) of each object's image (B, C, H, W) at its cells' pixels (N, P, 2) in [-1, 1]."""
-    n, probes = pixels.shape[:2]
-    slot = torch.arange(n, device=pixels.device)
-    counts = torch.bincount(cells.batch, minlength=cells.size)
-    slot = slot - (torch.cumsum(counts, 0) - counts)[cells.batch]
-    padded = pixels.new_zeros(cells.size, int(counts.max()), probes, 2)
-    padded[cells.batch, slot] = pixels
-    sampled = F.grid_sample(image, padded, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return sampled[cells.batch, :, slot].transpose(1, 2)
-
-
-def _position_features(coords: Tensor, grid: int) -> Tensor:
-    """Sines and cosines of the cell's centre at three octaves, (N, 18)."""
-    centre = (coords.to(torch.float32) + 0.5) / grid
-    angles = torch.cat([centre * math.pi * octave for octave in (1, 2, 4)], dim=-1)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
-
-
-def _time_features(t: Tensor) -> Tensor:
-    frequency = torch.exp(torch.linspace(0, math.log(1000.0), FREQUENCIES, device=t.device))
-    angles = t[:, None] * frequency
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+def _modulated(rows: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    return F.layer_norm(rows, rows.shape[1:], eps=NORM_EPS) * (1 + scale) + shift
