@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,8 +14,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modelzoo.checkpoint import CheckpointRefused
+from modelzoo.conditioning import Square, encode_layout, flat_points
 from modelzoo.encoders.dinov2 import DinoV2Embedder
 from modelzoo.encoders.point_patch import PointPatchEmbedder
+from modelzoo.encoders.preparation import (
+    decoded_layout,
+    object_centric_normaliser,
+    prepare,
+    released_condition,
+    released_square,
+    resized_points,
+)
+from modelzoo.frames import rotation_from_wxyz
+from modelzoo.ports.axes import released_from_layout
 from modelzoo.ports.dinov2_network import EncoderMissing, renamed
 from modelzoo.presets import EmbedderPreset, preset_named
 
@@ -286,3 +298,123 @@ def test_without_the_package_the_error_names_what_to_install(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(EncoderMissing, match=r"candid8\[dinov2\]"):
         DinoV2Embedder(DINO)
+
+
+# --- the released preprocessing ------------------------------------------------------------------------------------
+
+
+def _photo(height: int = 40, width: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    mask = np.zeros((height, width), dtype=np.bool_)
+    mask[10:31, 20:36] = True  # rows 10 .. 30, columns 20 .. 35
+    points = flat_points(height, width) * 2.0 + rng.normal(0, 0.1, (height, width, 3)).astype(np.float32)
+    return image, mask, points.astype(np.float32)
+
+
+def test_the_released_crop_is_a_whole_square_about_the_span_of_the_mask() -> None:
+    _, mask, _ = _photo()
+    square = released_square(mask)
+    assert square.side == int(1.2 * 20) and (square.left, square.top) == (
+        15,
+        8,
+    )  # centre 27.5, 20; corner rounded down
+    mask[:] = False
+    mask[5, 7] = mask[7, 9] = True
+    assert released_square(mask) == Square(left=7, top=5, side=2)
+
+
+def test_masks_that_the_released_crop_cannot_hold_are_refused() -> None:
+    image, mask, points = _photo()
+    with pytest.raises(ValueError, match="no pixel"):
+        released_condition(image, np.zeros_like(mask), points, size=32)
+    thin = np.zeros_like(mask)
+    thin[4:6, 4:30] = True
+    with pytest.raises(ValueError, match="25 x 1 pixels"):
+        released_condition(image, thin, points, size=32)
+    with pytest.raises(ValueError, match="do not fit"):
+        released_condition(image[:20], mask, points, size=32)
+
+
+def test_the_released_normaliser_is_a_hand_counted_median() -> None:
+    points = np.full((2, 3, 3), np.nan)
+    points[0] = [[1, 10, 2], [3, 30, 4], [2, 20, 9]]  # masked: medians 2, 20, 4
+    points[1, 0] = [2, 20, 10]  # off the mask: largest shifted coordinate 6
+    mask = np.array([[True, True, True], [False, False, True]])
+    found = object_centric_normaliser(points, mask)
+    assert found.shift.tolist() == [2.0, 20.0, 4.0]
+    # largest shifted coordinates over all known pixels: 10, 10, 5, 6; the lower of the two middle ones is 6
+    assert found.scale == 6.0
+    alone = object_centric_normaliser(points, np.array([[False] * 3, [False, True, True]]))
+    assert alone.shift.tolist() == [0, 0, 0] and alone.scale == 1.0
+
+
+def test_a_resized_point_map_is_smooth_inside_and_unknown_where_the_nearest_point_is() -> None:
+    points = np.ones((4, 4, 3))
+    points[:, :, 0] = np.arange(4)
+    points[0, 0] = np.nan
+    points[3, 3, 1] = np.inf
+    large = resized_points(points, height=8, width=8)
+    unknown = np.isnan(large).any(axis=2)
+    expected = np.zeros((8, 8), dtype=np.bool_)
+    expected[:2, :2] = expected[6:, 6:] = True
+    assert np.array_equal(unknown, expected)
+    assert large[4, 3, 0] == pytest.approx(1.25) and large[4, 0, 0] == 0.0
+    assert large[2, 0, 1] == pytest.approx(
+        0.75
+    )  # a quarter of its neighbour counts as the zero it was filled with
+    assert np.array_equal(resized_points(points, height=4, width=4)[1:3], points[1:3])
+
+
+def test_outside_the_photograph_the_released_views_hold_zeros_and_the_full_view_no_points() -> None:
+    image, mask, points = _photo()
+    mask[:] = False
+    mask[0:31, 0:30] = True  # the crop reaches over the upper left corner
+    made = released_condition(image, mask, points, size=36)
+    square = released_square(mask)
+    assert (square.left, square.top, square.side) == (-4, -3, 36)
+    assert np.array_equal(made.crop[:3, :, :4], np.full((3, 36, 4), -1.0)) and not made.crop[3, :, :4].any()
+    assert (
+        not made.crop[4:7, :, :4].any() and made.crop[7].all()
+    )  # padded points are zeros that count as known
+    wide = released_condition(image, mask, points, size=60)
+    assert not wide.full[7, :10].any() and not wide.full[7, 50:].any() and wide.full[7, 10:50].all()
+    assert np.allclose((wide.full[:3, 10:50] + 1) / 2, image.transpose(2, 0, 1) / 255, atol=1e-6)
+    assert np.array_equal(wide.full[3, 10:50], mask)
+
+
+def test_points_in_released_views_are_pytorch3d_points_and_the_normaliser_undoes_them_in_our_axes() -> None:
+    image, mask, points = _photo()
+    points[5, 5] = np.nan
+    made = released_condition(image, mask, points, size=60)
+    seen = made.full[4:7, 10:50].transpose(1, 2, 0) * np.array([-1.0, -1.0, 1.0])
+    back = seen * made.normaliser.scale + made.normaliser.shift
+    assert np.allclose(
+        np.delete(back.reshape(-1, 3), 5 * 60 + 5, 0),
+        np.delete(points.reshape(-1, 3), 5 * 60 + 5, 0),
+        atol=1e-5,
+    )
+    assert made.full[7, 15, 5] == 0 and not made.full[4:7, 15, 5].any()
+
+
+def test_without_points_released_views_hold_none_and_layouts_are_those_of_a_flat_wall() -> None:
+    image, mask, _ = _photo()
+    made = released_condition(image, mask, None, size=32)
+    assert not made.crop[4:].any() and not made.full[4:].any() and made.box[3] == 0
+    flat = released_condition(image, mask, flat_points(40, 60), size=32)
+    assert np.array_equal(made.normaliser.shift, flat.normaliser.shift) and flat.box[3] == 1
+
+
+def test_a_preset_chooses_its_preparation_and_both_decode_the_same_layout() -> None:
+    image, mask, points = _photo()
+    rotation = rotation_from_wxyz([0.9, 0.1, -0.3, 0.2])
+    translation, scale = np.array([0.2, -0.1, 2.2]), 0.7
+    small = replace(preset_named("nano"), axes="opencv")
+    released = replace(small, axes="pytorch3d_rows")
+    ours, theirs = (prepare(image, mask, points, preset=preset) for preset in (small, released))
+    assert ours.crop.shape == theirs.crop.shape and not np.allclose(ours.crop, theirs.crop)
+    layout = encode_layout(rotation, translation, scale, theirs.normaliser)
+    for preset, drawn in ((small, layout), (released, released_from_layout(layout))):
+        found = decoded_layout(drawn, theirs.normaliser, preset=preset)
+        assert np.allclose(found[0], rotation, atol=1e-5)
+        assert np.allclose(found[1], translation, atol=1e-5) and found[2] == pytest.approx(scale, rel=1e-5)
