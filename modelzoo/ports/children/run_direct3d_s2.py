@@ -1,0 +1,65 @@
+"""Child of the Direct3D-S2 port: direct3d_s2.pipeline.Direct3DS2Pipeline.
+
+Relies on ``from_pretrained(path)``, ``to(device)`` and on the call with ``image`` (RGBA), ``sdf_resolution``, ``remesh``
+and ``generator``, which gives ``{"mesh": trimesh object}``. No colours; taken as Y-up, which nothing states.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelzoo.ports.children.foreign_side import (
+    Asked,
+    ChildError,
+    array,
+    item,
+    needed,
+    option,
+    supported,
+    write_mesh,
+)
+
+INSTALL = (
+    "clone github.com/DreamTechAI/Direct3D-S2, install torchsparse and its requirements in an environment of its own, "
+    "and pip install the clone"
+)
+SAMPLING = ("sdf_resolution", "remesh", "simplify_ratio", "mc_threshold")
+
+
+def load(options: dict[str, Any]) -> Any:
+    module = needed("direct3d_s2.pipeline", install=INSTALL)
+    torch = needed("torch", install=INSTALL)
+    weights = option(
+        options, "weights", meaning="the folder that holds config.yaml and the model_*.ckpt files"
+    )
+    pipeline = module.Direct3DS2Pipeline.from_pretrained(weights)
+    device = options.get("device", "cuda")
+    pipeline.to(device)
+    return torch, device, pipeline
+
+
+def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
+    torch, device, pipeline = state
+    items = []
+    for seed in asked.seeds:
+        arguments, dropped = supported(
+            pipeline.__call__,
+            {
+                "image": asked.rgba(),
+                "generator": torch.Generator(device=device).manual_seed(seed),
+                **{name: asked.options[name] for name in SAMPLING if name in asked.options},
+            },
+            required=("image",),
+        )
+        mesh = pipeline(**arguments)["mesh"]
+        if mesh is None or not len(array(mesh.faces)):
+            raise ChildError("no_surface", f"the model found no surface for seed {seed}")
+        items.append(
+            item(
+                seed,
+                mesh=write_mesh(asked, f"mesh_{seed}", vertices=mesh.vertices, faces=mesh.faces),
+                axes="y_up",
+                fallbacks=[f"argument_ignored_{name}" for name in dropped],
+            )
+        )
+    return items
