@@ -49,6 +49,7 @@ class ConditionPreset:
 
     width: int
     embedders: tuple[EmbedderPreset, ...]
+    missing_points: Literal["learned", "zero"] = "learned"  # tokens of a point map that is not there
 
     @property
     def num_tokens(self) -> int:
@@ -371,7 +372,11 @@ _RELEASED = ModelPreset(
     name="released",
     geometry=GeometryPreset(
         structure=_FULL_STRUCTURE,
-        condition=ConditionPreset(width=1024, embedders=(*_dinov2(1024, 24, 16), _points(256, 512, 16))),
+        condition=ConditionPreset(
+            width=1024,
+            embedders=(*_dinov2(1024, 24, 16), _points(256, 512, 16)),
+            missing_points="zero",
+        ),
         patch=1,
         width=1024,
         depth=24,
@@ -420,3 +425,12 @@ def preset_named(name: str) -> ModelPreset:
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+if __name__ == "__main__":
+    # The counting builds models, which import this module: it comes in only where a command asks for it.
+    import sys
+
+    from modelzoo.parameter_counts import main
+
+    sys.exit(main())

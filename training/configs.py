@@ -63,12 +63,12 @@ def default_config(stage: Stage, *, steps: int | None = None, seed: int = 0) -> 
     if stage == "pretrain":
         optimizer = OptimizerConfig(
             kind="muon",
-            learning_rate=1.5e-3,
+            learning_rate=1.2e-3,
             weight_decay=0.01,
             warmup_steps=40,
             decay="linear_tail",
             floor=0.02,
             ema_decay=0.998,
         )
-        return RunConfig(stage=stage, steps=steps or 4000, batch_size=32, seed=seed, optimizer=optimizer)
+        return RunConfig(stage=stage, steps=steps or 8000, batch_size=16, seed=seed, optimizer=optimizer)
     raise ValueError(f"no stage {stage!r}; there are pretrain, sft and dpo")

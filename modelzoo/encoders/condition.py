@@ -13,7 +13,7 @@ from modelzoo.encoders.point_patch import PointPatchEmbedder
 from modelzoo.encoders.vit import VitEmbedder
 from modelzoo.presets import ConditionPreset, EmbedderPreset
 
-GROUPS = 3  # crop, full view, and the crop's place in it
+GROUPS = 2  # crop and full view; a joint embedder adds the crop's place in the full view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,8 @@ class ConditionEncoder(nn.Module):
         self.preset = preset
         self.embedders = nn.ModuleList([_embedder(one) for one in preset.embedders])
         widths = tuple(one.width for one in preset.embedders)
-        self.fuser = EmbedderFuser(widths, preset.width, groups=GROUPS)
+        joint = any(one.kind == "joint" for one in preset.embedders)
+        self.fuser = EmbedderFuser(widths, preset.width, groups=GROUPS + joint)
 
     @property
     def num_tokens(self) -> int:
@@ -62,9 +63,17 @@ class ConditionEncoder(nn.Module):
 
     def forward(self, views: Views) -> Tensor:
         """B x num_tokens x width."""
-        tokens: Tensor = self.fuser([one(views.crop, views.full, views.box) for one in self.embedders])
+        tokens: Tensor = self.fuser(
+            [one(views.crop, views.full, views.box) for one in self.embedders],
+            shown=[self._shown(one, views.box) for one in self.preset.embedders],
+        )
         assert tokens.shape[1] == self.num_tokens, tokens.shape
         return tokens
+
+    def _shown(self, embedder: EmbedderPreset, box: Tensor) -> Tensor | None:
+        """The release hides the tokens of an unknown point map; else the embedder has learned what to say then."""
+        hides = embedder.kind == "point_patch" and self.preset.missing_points == "zero"
+        return box[:, 3] if hides else None
 
 
 def _embedder(preset: EmbedderPreset) -> nn.Module:

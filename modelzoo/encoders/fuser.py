@@ -17,14 +17,17 @@ class EmbedderFuser(nn.Module):
         self.projections = nn.ModuleList([_Projection(one, width) for one in widths])
         self.group_position = nn.Parameter(torch.randn(groups + 1, width) / math.sqrt(width))
 
-    def forward(self, tokens: list[list[Tensor]]) -> Tensor:
-        """``tokens[e][g]`` (B, n, widths[e]) of embedder e and group g, to (B, all n, width)."""
-        assert len(tokens) == len(self.projections), len(tokens)
-        fused = [
-            project(one) + self.group_position[group]
-            for project, groups in zip(self.projections, tokens, strict=True)
-            for group, one in enumerate(groups)
-        ]
+    def forward(self, tokens: list[list[Tensor]], *, shown: list[Tensor | None]) -> Tensor:
+        """``tokens[e][g]`` (B, n, widths[e]) of embedder e and group g, to (B, all n, width).
+
+        ``shown[e]`` (B) scales the finished tokens of embedder e: 0 hides them, None shows them all.
+        """
+        assert len(tokens) == len(self.projections) == len(shown), (len(tokens), len(shown))
+        fused = []
+        for project, groups, share in zip(self.projections, tokens, shown, strict=True):
+            for group, one in enumerate(groups):
+                made = project(one) + self.group_position[group]
+                fused.append(made if share is None else made * share[:, None, None])
         return torch.cat(fused, dim=1)
 
 

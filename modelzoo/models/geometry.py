@@ -83,8 +83,7 @@ class GeometryModel(nn.Module):
         return (parameter for key, parameter in self.named_parameters() if _part_of(key) == name)
 
     def freeze(self, *parts: str) -> None:
-        """Train everything but ``parts``."""
-        self.requires_grad_(True)
+        """Keep ``parts`` as they are in training; what is frozen by its nature (DINOv2) stays so in any case."""
         for name in parts:
             for parameter in self.part(name):
                 parameter.requires_grad_(False)

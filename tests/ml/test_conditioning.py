@@ -39,9 +39,9 @@ def test_a_layout_survives_encoding_and_decoding() -> None:
         assert back[2] == pytest.approx(scale, rel=1e-5)
 
 
-def test_any_ten_numbers_decode_to_a_rotation() -> None:
+def test_any_thirteen_numbers_decode_to_a_rotation() -> None:
     rotation, _, scale = decode_layout(
-        np.random.default_rng(2).normal(size=10).astype(np.float32), Normaliser(shift=np.zeros(3), scale=1.0)
+        np.random.default_rng(2).normal(size=13).astype(np.float32), Normaliser(shift=np.zeros(3), scale=1.0)
     )
     assert np.allclose(rotation.T @ rotation, np.eye(3), atol=1e-9)
     assert np.linalg.det(rotation) == pytest.approx(1.0)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
+from modelzoo.models.geometry import LAYOUT_DIM, PARTS, GeometryModel
 from modelzoo.presets import PRESETS, preset_named
 from modelzoo.vae.sparse_structure import SparseStructureVAE, kl_loss, occupancy_loss
 
-NANO = PRESETS["nano"]
+NANO = PRESETS["nano"].geometry
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def test_layout_loss_gives_no_gradient_to_the_shape_stream(model: GeometryModel)
     crop, full, box, shape, layout = _inputs()
     _, moved = model(shape, layout, torch.tensor([0.3, 0.6]), model.encode(crop, full, box))
     moved.square().sum().backward()
-    assert all(p.grad is None or float(p.grad.abs().max()) == 0.0 for p in model.shape_parameters())
-    assert any(p.grad is not None and float(p.grad.abs().max()) > 0.0 for p in model.layout_parameters())
+    assert all(p.grad is None or float(p.grad.abs().max()) == 0.0 for p in model.part("shape"))
+    assert any(p.grad is not None and float(p.grad.abs().max()) > 0.0 for p in model.part("layout"))
 
 
 def test_shape_output_does_not_change_when_the_layout_changes(model: GeometryModel) -> None:
@@ -88,9 +88,22 @@ def test_eight_samples_in_one_batch_equal_eight_single_ones(model: GeometryModel
 
 
 def test_tiny_has_the_parameters_it_claims() -> None:
-    tiny = PRESETS["tiny"]
+    tiny = PRESETS["tiny"].geometry
     assert tiny.num_shape_tokens == 64
-    assert sum(p.numel() for p in GeometryModel(tiny).parameters()) == 4_612_714
+    assert sum(p.numel() for p in GeometryModel(tiny).parameters()) == 4_793_261
+
+
+def test_every_parameter_belongs_to_one_part_and_freezing_a_part_keeps_the_others(
+    model: GeometryModel,
+) -> None:
+    counts = {name: sum(p.numel() for p in model.part(name)) for name in PARTS}
+    assert sum(counts.values()) == sum(p.numel() for p in model.parameters())
+    assert counts["shape"] > 0 and counts["layout"] > 0 and counts["shared"] > 0
+    model.freeze("shape", "shared", "condition")
+    trained = {id(p) for p in model.parameters() if p.requires_grad}
+    assert trained == {id(p) for p in model.part("layout")}
+    with pytest.raises(ValueError, match="shared"):
+        model.freeze("decoder")
 
 
 def test_an_unknown_preset_is_refused_by_name() -> None:
@@ -101,12 +114,12 @@ def test_an_unknown_preset_is_refused_by_name() -> None:
 def test_the_autoencoder_learns_one_batch_of_boxes() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    vae = SparseStructureVAE(NANO)
+    vae = SparseStructureVAE(NANO.structure)
     grids = torch.zeros(4, 32, 32, 32, dtype=torch.bool)
     for i in range(4):
         grids[i, 4 : 20 + 2 * i, 8:24, 4 + i : 28] = True
     optimizer = torch.optim.AdamW(vae.parameters(), lr=3e-3)
-    for _ in range(80):
+    for _ in range(160):
         mean, log_variance = vae.encode(grids)
         loss = occupancy_loss(vae.decode(mean), grids) + 1e-3 * kl_loss(mean, log_variance)
         optimizer.zero_grad()

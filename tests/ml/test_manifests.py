@@ -22,13 +22,13 @@ from training.data.manifests import ManifestRefused, prepare_demonstration, read
 from training.data.solids import solid_from_mesh, turn_matrix, turned, turns_to_nearest_face
 from training.data.sources import demonstration_set, preference_source
 
-NANO = PRESETS["nano"]
+NANO = PRESETS["nano"].geometry
 
 
 @pytest.fixture
 def vae() -> SparseStructureVAE:
     torch.manual_seed(0)
-    return SparseStructureVAE(NANO).eval()
+    return SparseStructureVAE(NANO.structure).eval()
 
 
 def _png(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
@@ -215,6 +215,6 @@ def test_without_a_point_map_a_pose_is_not_trained_on(tmp_path: Path, vae: Spars
 
 
 def test_the_identity_normaliser_is_the_camera_frame() -> None:
-    layout = np.array([1, 0, 0, 0, 1, 0, 1, 2, 3, 0], np.float32)
+    layout = np.array([1, 0, 0, 0, 1, 0, 1, 2, 3, 0, 0, 0, 0], np.float32)
     rotation, translation, scale = decode_layout(layout, Normaliser(shift=np.zeros(3), scale=1.0))
     assert np.array_equal(rotation, np.eye(3)) and translation.tolist() == [1, 2, 3] and scale == 1.0

@@ -23,19 +23,19 @@ from training.objectives.preference import PreferenceObjective
 from training.optimizers import learning_rate_share
 from training.trainer import NonFiniteLoss, TrainingLoop
 
-NANO = PRESETS["nano"]
+NANO = PRESETS["nano"].geometry
 
 
 @pytest.fixture(scope="module")
 def vae() -> SparseStructureVAE:
     torch.set_num_threads(1)
     torch.manual_seed(1)
-    return SparseStructureVAE(NANO).eval()
+    return SparseStructureVAE(NANO.structure).eval()
 
 
 @pytest.fixture(scope="module")
 def examples(vae: SparseStructureVAE) -> DemonstrationSet:
-    return procedural_set(vae, count=8, stream=11, mixture=Mixture(isolated=1.0, composited=0.0, shifted=0.0))
+    return procedural_set(vae, size=NANO.image_size, count=8, stream=11, mixture=Mixture(isolated=1.0, composited=0.0, shifted=0.0))
 
 
 def _model(examples: DemonstrationSet) -> GeometryModel:
@@ -129,7 +129,7 @@ def test_examples_without_a_pose_train_no_layout(examples: DemonstrationSet) -> 
     loss, metrics = FlowMatchingObjective().loss(model, batch, torch.Generator().manual_seed(0))
     loss.backward()  # type: ignore[no-untyped-call]
     assert metrics["layout"] == 0.0
-    assert all(p.grad is None or float(p.grad.abs().max()) == 0.0 for p in model.layout_parameters())
+    assert all(p.grad is None or float(p.grad.abs().max()) == 0.0 for p in model.part("layout"))
 
 
 def _pairs(examples: DemonstrationSet) -> PreferenceSource:

@@ -76,6 +76,29 @@ def cells_of(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class NearestSurface:
+    """Per point: signed distance (M,) in the object frame, negative inside; what the surface is where it is nearest."""
+
+    distance: Floats
+    surface: Floats  # (M, 3)
+    normal: Floats  # (M, 3), outwards
+    colour: Floats  # (M, 3), as display_colour
+
+
+def nearest_surface(item: ProceduralObject, points: NDArray[np.floating]) -> NearestSurface:
+    """What the object's surface is nearest to points (M, 3) of the object frame; meant for points close to it."""
+    assert points.ndim == 2 and points.shape[1] == 3, points.shape
+    exact = points.astype(np.float64)
+    distance, normal = _distances(item.solids, exact), _outward(item.solids, exact)
+    return NearestSurface(
+        distance=distance,
+        surface=(exact - normal * distance[:, None]).astype(np.float32),
+        normal=normal.astype(np.float32),
+        colour=display_colour(item, points),
+    )
+
+
 def display_colour(item: ProceduralObject, points: NDArray[np.floating]) -> Floats:
     """Evenly lit colours (M, 3) in [0, 1], as a photograph would show them, of the surface nearest to each point."""
     shown = np.clip(ALBEDO_SHARE * object_colour(item, points), 0, 1) ** DISPLAY_GAMMA

@@ -34,9 +34,17 @@ class TexturedSample:
     occupancy: NDArray[np.float16]  # R x R x R, probabilities of the shape that is given
     cells: ObjectCells
 
+    def without_volumes(self) -> TexturedSample:
+        """Only the photograph, the pose and where the cells lie: what is small enough to keep thousands of."""
+        nothing = np.empty(0, np.float32)
+        bare = ObjectCells(
+            coords=self.cells.coords, field=nothing, colour=nothing, surface=nothing, normal=nothing
+        )
+        return replace(self, occupancy=np.empty(0, np.float16), cells=bare)
+
 
 def draw_textured_sample(*, stream: int, index: int, size: int, grid: int) -> TexturedSample | None:
-    """A repeatable sample, or None when too little of its target shows."""
+    """A repeatable sample on ``grid`` cells of 4 voxels a side, or None when too little of its target shows."""
     rng = np.random.default_rng([stream, index])
     kind: SceneKind = ("isolated", "composited", "shifted")[int(rng.choice(3, p=[0.3, 0.4, 0.3]))]
     scene = make_scene(rng, kind)

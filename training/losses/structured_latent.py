@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from modelzoo.decoders.cube_head import CubeValues
+from modelzoo.decoders.flexicubes import CubeSurface
 from modelzoo.decoders.gaussians import CellGaussians
 from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent
 
@@ -71,6 +73,41 @@ def gaussian_loss(gaussians: CellGaussians, targets: CellTargets, *, grid: int) 
         "flat": flat[some].mean(),
         "scale": scale[some].mean(),
         "opacity": F.binary_cross_entropy(gaussians.opacities.clamp(1e-4, 1 - 1e-4), opaque),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CubeTargets:
+    """True distances (V,) at a grid's corners, negative inside, and what the surface is nearest to each vertex."""
+
+    distance: Tensor
+    surface: Tensor  # (P, 3), and so on for P vertices
+    normal: Tensor
+    colour: Tensor
+
+
+def cube_loss(decoded: CubeValues, found: CubeSurface, targets: CubeTargets) -> dict[str, Tensor]:
+    """Distances and signs at corners, vertices on the surface, their colours and normals, and FlexiCubes' regularisers.
+
+    Distances count in cubes. ``deviation``, ``weights`` and ``spread`` keep a vertex amid its crossings, weights
+    neutral and the cubes around a corner of one mind (sam3d facts, 3.2).
+    """
+    resolution, known = decoded.grid.resolution, decoded.known
+    wanted = (targets.distance[known] * resolution).clamp(-FIELD_CLAMP, FIELD_CLAMP)
+    distance = decoded.sdf[known] * resolution
+    inside = (wanted < 0).to(distance.dtype)
+    number = max(1, len(found.vertices))
+    away = (found.vertices - targets.surface).norm(dim=1) * resolution
+    shade, facing = found.attributes[:, :3], 2 * found.attributes[:, 3:] - 1
+    return {
+        "field": (distance.clamp(-FIELD_CLAMP, FIELD_CLAMP) - wanted).abs().mean(),
+        "sign": F.binary_cross_entropy_with_logits(-3 * distance, inside),
+        "surface": away.clamp(max=FIELD_CLAMP).sum() / number,
+        "colour": (shade - targets.colour).abs().sum() / (3 * number),
+        "normal": (facing - targets.normal).abs().sum() / (3 * number),
+        "deviation": found.deviation.sum() / number,
+        "weights": decoded.weights.abs().mean(),
+        "spread": decoded.spread,
     }
 
 
