@@ -1,8 +1,9 @@
-"""Point maps from files: NPZ, PLY, depth images, disparity. No torch; every mistake is a ValueError."""
+"""Point maps from files: arrays, depth and disparity images, RGB-D and LiDAR clouds. Every mistake is a ValueError."""
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,23 +15,20 @@ from PIL import Image, UnidentifiedImageError
 
 from modelzoo.camera import intrinsics_from_points
 from modelzoo.contracts import Intrinsics, PointMapData
-from modelzoo.frames import pixel_grid, project, unproject
+from modelzoo.frames import pixel_grid, unproject
+from modelzoo.point_clouds import kitti_calibration, read_cloud, transform_from_text
+from modelzoo.sparse_depth import filled, projected
 
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024
 MAX_POINTS = 40_000_000
 ASPECT_TOLERANCE = 0.02
 MIN_KNOWN = 64  # points, for a map to be worth anything
 CAMERA_KEYS = ("fx", "fy", "cx", "cy")
-PLY_TYPES = {
-    **dict.fromkeys(("char", "int8"), "i1"),
-    **dict.fromkeys(("uchar", "uint8"), "u1"),
-    **dict.fromkeys(("short", "int16"), "i2"),
-    **dict.fromkeys(("ushort", "uint16"), "u2"),
-    **dict.fromkeys(("int", "int32"), "i4"),
-    **dict.fromkeys(("uint", "uint32"), "u4"),
-    **dict.fromkeys(("float", "float32"), "f4"),
-    **dict.fromkeys(("double", "float64"), "f8"),
-}
+MAY_BE_ZERO = frozenset({"cx", "cy", "doffs", "fill_px"})
+PFM_HEADER = re.compile(rb"Pf\s+(\d{1,6})\s+(\d{1,6})\s+(-?\d+(?:\.\d+)?)\s")
+CLOUDS = frozenset({"ply", "pcd", "las", "bin"})
+LIDAR = frozenset({"las", "bin"})  # never in a camera's frame
+LIDAR_FILL_PX = 4.0  # scan lines are a few pixels apart
 
 Floats = NDArray[np.float64]
 
@@ -60,20 +58,31 @@ def read_point_map(
 ) -> PointMapData:
     """The point map in a file, at the photograph's ``width`` x ``height``, in the OpenCV camera frame.
 
-    ``form`` may hold fx, fy, cx, cy (pixels of the map itself), depth_scale (units per metre, default 1000 for
-    integer depth and 1 for floating), baseline (metres; the image is then a disparity map) with doffs, and metric
-    ("true" or "false"). Raises ValueError that says what is wrong and what would be right.
+    Files: .npz, .npy, .pfm, .png and .tif (depth, disparity or points), .ply and .pcd (clouds, organised or not),
+    .las and .bin (LiDAR). ``form`` may hold fx, fy, cx, cy (pixels of the map itself), depth_scale (units per metre,
+    default 1000 for integer depth and 1 for floating), baseline (metres; the image is then a disparity map) with
+    doffs, metric ("true" or "false"); for clouds T_camera_cloud (12 or 16 numbers, row by row) or calibration (the
+    text of KITTI's calib file), and fill_px, the radius within which pixels that no point falls into take the depth
+    of the nearest that one does (default 4 for LiDAR, otherwise 0). Raises ValueError that says what is wrong and
+    what would be right.
     """
     numbers = _numbers(form)
     suffix = filename.lower().rsplit(".", 1)[-1] if "." in filename else ""
     if suffix == "npz":
         points, camera = _from_npz(data, numbers)
-    elif suffix == "ply":
-        points, camera = _from_ply(data, numbers, width=width, height=height)
+    elif suffix in CLOUDS:
+        points, camera = _from_cloud(data, numbers, form, filename=filename, width=width, height=height)
+    elif suffix == "npy":
+        points, camera = _from_array(_read_npy(data), numbers)
+    elif suffix == "pfm":
+        points, camera = _from_image(_read_pfm(data), numbers)
     elif suffix in {"png", "tif", "tiff"}:
         points, camera = _from_image(_read_image(data), numbers)
     else:
-        raise ValueError(f"a point map is an .npz, .ply or .png (16-bit depth) file, not {filename!r}")
+        raise ValueError(
+            "a point map is an .npz, .npy, .pfm, .ply, .pcd, .las, .bin (LiDAR) or .png (16-bit depth) file, "
+            f"not {filename!r}"
+        )
     points = np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, np.nan)
     _check(points)
     camera = camera or intrinsics_from_points(points)
@@ -94,10 +103,7 @@ def _from_npz(data: bytes, numbers: Mapping[str, float]) -> tuple[Floats, Intrin
     camera_given = _camera_matrix(arrays["intrinsics"]) if "intrinsics" in arrays else {}
     numbers = {**camera_given, **numbers}
     if "points" in arrays:
-        points = arrays["points"]
-        if points.ndim != 3 or points.shape[2] != 3 or not np.issubdtype(points.dtype, np.floating):
-            raise ValueError(f"points must be height x width x 3 floating, not {points.shape} {points.dtype}")
-        return points.astype(np.float64), _camera(numbers, points.shape[1], points.shape[0], required=False)
+        return _from_points(arrays["points"], numbers)
     for name in ("depth", "disparity"):
         if name in arrays:
             if name == "disparity" and "baseline" not in numbers:
@@ -106,6 +112,19 @@ def _from_npz(data: bytes, numbers: Mapping[str, float]) -> tuple[Floats, Intrin
     raise ValueError(
         f"the .npz must hold points, depth or disparity; it holds {', '.join(sorted(arrays)) or 'nothing'}"
     )
+
+
+def _from_array(array: NDArray[np.generic], numbers: Mapping[str, float]) -> tuple[Floats, Intrinsics | None]:
+    """Points when there are three numbers per pixel, otherwise depth or disparity."""
+    return _from_points(array, numbers) if array.ndim == 3 else _from_image(array, numbers)
+
+
+def _from_points(
+    points: NDArray[np.generic], numbers: Mapping[str, float]
+) -> tuple[Floats, Intrinsics | None]:
+    if points.ndim != 3 or points.shape[2] != 3 or not np.issubdtype(points.dtype, np.floating):
+        raise ValueError(f"points must be height x width x 3 floating, not {points.shape} {points.dtype}")
+    return points.astype(np.float64), _camera(numbers, points.shape[1], points.shape[0], required=False)
 
 
 def _arrays(data: bytes) -> dict[str, NDArray[np.generic]]:
@@ -130,6 +149,28 @@ def _arrays(data: bytes) -> dict[str, NDArray[np.generic]]:
         if "pickle" in str(error).lower():
             raise ValueError("the .npz holds Python objects; save plain number arrays") from error
         raise
+
+
+def _read_npy(data: bytes) -> NDArray[np.generic]:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, SyntaxError, TypeError, UnicodeError) as error:
+        raise ValueError(f"the .npy cannot be read as a plain number array: {error}") from error
+    if not isinstance(array, np.ndarray) or array.size > 3 * MAX_POINTS:
+        raise ValueError(f"a .npy depth map is one array of at most {MAX_POINTS} pixels")
+    return array
+
+
+def _read_pfm(data: bytes) -> NDArray[np.generic]:
+    """One channel of float32, stored from the last row to the first; infinite where unknown."""
+    header = PFM_HEADER.match(data)
+    if header is None:
+        raise ValueError("the .pfm has no header of a single channel (Pf)")
+    width, height, scale, start = int(header[1]), int(header[2]), float(header[3]), header.end()
+    if not 0 < width * height <= MAX_POINTS or len(data) < start + 4 * width * height:
+        raise ValueError(f"the .pfm ends before its {width} x {height} pixels do, or has none")
+    table = np.frombuffer(data, "<f4" if scale < 0 else ">f4", width * height, start)
+    return table.reshape(height, width)[::-1].astype(np.float32)
 
 
 def _camera_matrix(matrix: NDArray[np.generic]) -> dict[str, float]:
@@ -173,84 +214,55 @@ def _from_image(image: NDArray[np.generic], numbers: Mapping[str, float]) -> tup
     return unproject(pixel_grid(width=width, height=height), depth, camera), camera
 
 
-def _from_ply(
-    data: bytes, numbers: Mapping[str, float], *, width: int, height: int
+def _from_cloud(
+    data: bytes,
+    numbers: Mapping[str, float],
+    form: Mapping[str, str],
+    *,
+    filename: str,
+    width: int,
+    height: int,
 ) -> tuple[Floats, Intrinsics | None]:
-    """Organised clouds have one vertex per pixel, row by row; others are projected with the camera."""
-    cloud = _ply_vertices(data)
-    camera = _camera(numbers, width, height, required=False)
-    if len(cloud) == width * height:
-        return cloud.reshape(height, width, 3), camera
+    """Organised clouds have one point per pixel, row by row; others are projected with the camera and filled."""
+    suffix = filename.lower().rsplit(".", 1)[-1]
+    cloud, camera = read_cloud(data, filename=filename), _camera(numbers, width, height, required=False)
+    placement, calibrated = _placement(form, width=width, height=height)
+    camera = camera or calibrated
+    if placement is None and suffix in LIDAR:
+        raise ValueError(
+            f"a .{suffix} is in the sensor's frame: give calibration (the text of KITTI's calib file) or "
+            "T_camera_cloud (12 numbers) with fx, fy, cx and cy"
+        )
+    grid = cloud.grid or ((height, width) if len(cloud.points) == width * height else None)
+    if placement is None and grid is not None:
+        return cloud.points.reshape(*grid, 3), _camera(numbers, grid[1], grid[0], required=False)
     if camera is None:
         raise ValueError(
-            f"the .ply has {len(cloud)} vertices and the photograph {width * height} pixels; "
+            f"the .{suffix} has {len(cloud.points)} points and the photograph {width * height} pixels; "
             "for a cloud that is not organised give fx, fy, cx and cy in pixels of the photograph"
         )
-    return _projected(cloud, camera), camera
+    points = cloud.points if placement is None else cloud.points @ placement[:3, :3].T + placement[:3, 3]
+    radius = numbers.get("fill_px", LIDAR_FILL_PX if suffix in LIDAR else 0.0)
+    return filled(projected(points, camera), camera, radius_px=radius), camera
 
 
-def _projected(cloud: Floats, camera: Intrinsics) -> Floats:
-    """The nearest point in each pixel."""
-    cloud = cloud[np.isfinite(cloud).all(axis=1) & (cloud[:, 2] > 0)]
-    pixels = np.floor(project(cloud, camera)).astype(np.int64)
-    inside = (pixels >= 0).all(axis=1) & (pixels[:, 0] < camera.width) & (pixels[:, 1] < camera.height)
-    cloud, pixels = cloud[inside], pixels[inside]
-    order = np.argsort(-cloud[:, 2], kind="stable")  # far first, so that near ones overwrite them
-    points = np.full((camera.height, camera.width, 3), np.nan)
-    points[pixels[order, 1], pixels[order, 0]] = cloud[order]
-    return points
-
-
-def _ply_vertices(data: bytes) -> Floats:
-    """x, y, z of the vertex element, which must come first; ascii or binary little endian."""
-    end = data.find(b"end_header")
-    if not data.startswith(b"ply") or end < 0:
-        raise ValueError("the .ply has no header")
-    lines = data[:end].decode("ascii", errors="replace").split("\n")
-    body = data[data.index(b"\n", end) + 1 :] if b"\n" in data[end:] else b""
-    words = [line.split() for line in lines]
-    formats = [line[1] for line in words if len(line) == 3 and line[0] == "format"]
-    elements = [line for line in words if len(line) == 3 and line[0] == "element"]
-    if formats not in (["ascii"], ["binary_little_endian"]) or not elements or elements[0][1] != "vertex":
-        raise ValueError("the .ply must be ascii or binary_little_endian with its vertices first")
-    if not elements[0][2].isdigit() or not 0 < int(elements[0][2]) <= MAX_POINTS:
-        raise ValueError(f"the .ply must have 1 to {MAX_POINTS} vertices, not {elements[0][2]}")
-    first = words.index(elements[0])
-    later = words.index(elements[1]) if len(elements) > 1 else len(words)
-    fields = [line for line in words[first:later] if line and line[0] == "property"]
-    if any(len(field) != 3 or field[1] not in PLY_TYPES for field in fields):
-        raise ValueError("the .ply's vertices must have plain number properties only")
-    names = [field[2] for field in fields]
-    if not {"x", "y", "z"} <= set(names) or len(set(names)) != len(names):
-        raise ValueError("the .ply's vertices must have x, y and z once each")
-    layout = np.dtype([(field[2], "<" + PLY_TYPES[field[1]]) for field in fields])
-    count = int(elements[0][2])
-    return _ascii_rows(body, count, names) if formats == ["ascii"] else _binary_rows(body, count, layout)
-
-
-def _binary_rows(body: bytes, count: int, layout: np.dtype[np.void]) -> Floats:
-    if len(body) < count * layout.itemsize:
-        raise ValueError(f"the .ply ends before its {count} vertices do")
-    table = np.frombuffer(body, layout, count)
-    return np.stack([table[axis] for axis in ("x", "y", "z")], axis=-1).astype(np.float64)
-
-
-def _ascii_rows(body: bytes, count: int, names: list[str]) -> Floats:
-    rows = body.decode("ascii", errors="replace").split("\n")[:count]
-    try:
-        table = np.array(
-            [[float(word) for word in row.split()[: len(names)]] for row in rows], dtype=np.float64
-        )
-    except ValueError as error:
-        raise ValueError(f"the .ply has a vertex that is not numbers: {error}") from error
-    if table.shape != (count, len(names)):
-        raise ValueError(f"the .ply ends before its {count} vertices do")
-    return table[:, [names.index(axis) for axis in ("x", "y", "z")]]
+def _placement(
+    form: Mapping[str, str], *, width: int, height: int
+) -> tuple[Floats | None, Intrinsics | None]:
+    """T_camera_cloud where the form gives it, and the camera where a calibration does."""
+    if form.get("T_camera_cloud", "").strip():
+        return transform_from_text(form["T_camera_cloud"], name="T_camera_cloud"), None
+    if not form.get("calibration", "").strip():
+        return None, None
+    found = kitti_calibration(form["calibration"])
+    (fx, _, cx), (_, fy, cy) = found.camera_matrix[:2]
+    camera = Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height)
+    return found.T_camera_lidar, camera
 
 
 def _numbers(form: Mapping[str, str]) -> dict[str, float]:
     found = {}
-    for key in (*CAMERA_KEYS, "depth_scale", "baseline", "doffs"):
+    for key in (*CAMERA_KEYS, "depth_scale", "baseline", "doffs", "fill_px"):
         text = form.get(key)
         if text is None or not str(text).strip():
             continue
@@ -258,9 +270,11 @@ def _numbers(form: Mapping[str, str]) -> dict[str, float]:
             value = float(text)
         except ValueError as error:
             raise ValueError(f"{key} must be a number, not {text!r}") from error
-        if not np.isfinite(value) or (key not in {"cx", "cy", "doffs"} and value <= 0):
+        if not np.isfinite(value) or (key not in MAY_BE_ZERO and value <= 0):
             raise ValueError(f"{key} must be a positive number, not {text!r}")
         found[key] = value
+    if found.get("fill_px", 0.0) < 0:
+        raise ValueError(f"fill_px is a radius in pixels, not {form['fill_px']!r}")
     return found
 
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from modelzoo.alignment import FittedLayout, Layout, fit_layout
 from modelzoo.camera import intrinsics_from_points, typical_intrinsics
-from modelzoo.candidate_files import PREVIEW_FACES, pose_of
+from modelzoo.candidate_files import pose_of
 from modelzoo.conditioning import TYPICAL_FOCAL
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Intrinsics, Unit
 from modelzoo.decoders.mesh import ColouredMesh, decimate
 from modelzoo.exports.gaussian_ply import ply_from_gaussians
-from modelzoo.exports.glb import glb_from_mesh
+from modelzoo.exports.glb import PREVIEW_FACES, glb_from_mesh
 from modelzoo.ports.image_features import LiteEmbedder
 from modelzoo.retrieval.library import ImageEmbedder, LibraryRefused, Match, MeshLibrary, MeshRecord
 from modelzoo.retrieval.splats import gaussians_on_surface
@@ -49,7 +49,7 @@ class RetrievalSource:
 
     @classmethod
     def load(cls, folder: Path, *, device: str | torch.device = "cpu") -> RetrievalSource:
-        """The source over the library in ``folder`` with the packaged encoder. Raises LibraryRefused or FeaturesMissing."""
+        """The source over the library in ``folder`` with the packaged encoder. Raises LibraryRefused, FeaturesMissing."""
         return cls(MeshLibrary.load(folder), LiteEmbedder.load(device=device))
 
     def generate(
