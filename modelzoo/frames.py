@@ -1,7 +1,8 @@
 """The only Python place that knows axes and quaternion order; frames.ts passes the same golden cases.
 
 Object frame: canonical unit cube [-0.5, 0.5]^3, Z-up. Camera frame: OpenCV (x right, y down, z forward). GLB: Y-up.
-``T_a_b`` maps points of frame b into frame a, column vectors. Points are rows of (..., 3) arrays.
+A scene's GLB keeps the camera frame with y up and z backward. ``T_a_b`` maps points of frame b into frame a, column
+vectors. Points are rows of (..., 3) arrays.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from modelzoo.contracts import Intrinsics, Pose, Unit
 
 Floats = NDArray[np.float64]
+
+T_GLB_OBJECT: Floats = np.array([[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]], dtype=np.float64)
+T_GLB_CAMERA: Floats = np.diag([1.0, -1.0, -1.0, 1.0])
 
 
 def rotation_from_wxyz(rotation_wxyz: ArrayLike) -> Floats:
@@ -136,6 +140,21 @@ def object_from_glb(vectors: ArrayLike) -> Floats:
     """Y-up GLB vectors (..., 3) as Z-up object vectors: (x, y, z) -> (x, -z, y)."""
     v = _points(vectors)
     return np.stack([v[..., 0], -v[..., 2], v[..., 1]], axis=-1)
+
+
+def glb_from_camera(vectors: ArrayLike) -> Floats:
+    """OpenCV camera vectors (..., 3) as Y-up GLB vectors: (x, y, z) -> (x, -y, -z); its own inverse."""
+    return _points(vectors) * np.diag(T_GLB_CAMERA)[:3]
+
+
+def xyzw_from_wxyz(rotations_wxyz: ArrayLike) -> Floats:
+    """Quaternions (..., 4) in the order that glTF and SPZ store them in."""
+    return np.roll(np.asarray(rotations_wxyz, dtype=np.float64), -1, axis=-1)
+
+
+def wxyz_from_xyzw(rotations_xyzw: ArrayLike) -> Floats:
+    """The inverse of ``xyzw_from_wxyz``."""
+    return np.roll(np.asarray(rotations_xyzw, dtype=np.float64), 1, axis=-1)
 
 
 def project(points_camera: ArrayLike, intrinsics: Intrinsics) -> Floats:

@@ -31,7 +31,7 @@ class ColourVolume:
             )
 
     def at(self, points: NDArray[np.floating]) -> Floats:
-        """Colours (M, 3) at object points (M, 3): trilinear in the known voxels around, the nearest where there are none."""
+        """Colours (M, 3) at object points (M, 3): trilinear in the known voxels, the nearest where none is around."""
         assert points.ndim == 2 and points.shape[1] == 3, points.shape
         places = (points + 0.5) * self.resolution - 0.5
         sampled = np.stack(

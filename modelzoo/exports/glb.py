@@ -1,133 +1,105 @@
-"""Coloured triangle meshes as small GLB files that three.js reads without a decoder (KHR_mesh_quantization)."""
+"""Triangle meshes as GLB files, Y-up: vertex colours or a texture, in small whole numbers (KHR_mesh_quantization).
+
+``asset.extras`` of each file names its frame and unit. Vertex colours are linear as glTF wants them, textures sRGB.
+"""
 
 from __future__ import annotations
 
-import json
-import struct
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelzoo import frames
-from modelzoo.decoders.mesh import ColouredMesh
+from modelzoo.decoders.mesh import ColouredMesh, decimate
+from modelzoo.exports.colour_space import linear_from_srgb
+from modelzoo.exports.gltf import GlbBuilder
+from modelzoo.exports.texture import TexturedMesh
 
-MAGIC, VERSION, JSON_CHUNK, BIN_CHUNK = 0x46546C67, 2, 0x4E4F534A, 0x004E4942
-UNSIGNED_SHORT, UNSIGNED_INT, BYTE = 5123, 5125, 5120
-ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER = 34962, 34963
+PREVIEW_FACES = 3000
+OBJECT_FRAME = "object"
+OBJECT_EXTRAS = {
+    "frame": OBJECT_FRAME,
+    "unit": "unit cube",
+    "axes": "Y-up: the object's Z-up (x, y, z) is stored as (x, z, -y)",
+}
+STEPS = 65535  # of a quantised position or colour
 
 
-def glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate") -> bytes:
-    """GLB (Y-up) of an object-frame (Z-up) mesh: u16 positions under a node transform, i8 normals, u16 colours.
+def glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate", copyright: str = "") -> bytes:
+    """GLB of an object-frame mesh with vertex colours: u16 positions under a node's transform, i8 normals.
 
     glTF vertex colours are linear, and eight linear bits band the dark half, so colours take sixteen.
     """
-    positions = frames.glb_from_object(mesh.vertices)
+    builder = GlbBuilder(extras=OBJECT_EXTRAS, copyright=copyright)
+    light = linear_from_srgb(mesh.colours)
+    opaque = np.concatenate([light, np.ones((len(light), 1))], axis=1)
+    colours = builder.add_rows(np.rint(opaque * STEPS).astype(np.uint16), normalized=True)
+    material = builder.add("materials", {"name": "vertex colours", "pbrMetallicRoughness": _matt()})
+    node = _add_node(
+        builder, mesh.vertices, mesh.normals, mesh.faces, _Paint("COLOR_0", colours, material), name=name
+    )
+    return builder.glb(roots=[node])
+
+
+def glb_from_textured(textured: TexturedMesh, *, name: str = "candidate", copyright: str = "") -> bytes:
+    """GLB of an object-frame mesh with its base colour in an embedded JPEG."""
+    builder = GlbBuilder(extras=OBJECT_EXTRAS, copyright=copyright)
+    uvs = builder.add_rows(np.rint(textured.uvs * STEPS).astype(np.uint16), normalized=True)
+    texture = builder.add_texture(textured.jpeg(), mime_type="image/jpeg")
+    surface = _matt() | {"baseColorTexture": {"index": texture}}
+    material = builder.add("materials", {"name": "baked", "pbrMetallicRoughness": surface})
+    node = _add_node(
+        *(builder, textured.vertices, textured.normals, textured.faces),
+        _Paint("TEXCOORD_0", uvs, material),
+        name=name,
+    )
+    return builder.glb(roots=[node])
+
+
+def preview_glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate", copyright: str = "") -> bytes:
+    """The vertex-coloured GLB with at most 3000 faces, for a grid of eight."""
+    return glb_from_mesh(decimate(mesh, max_faces=PREVIEW_FACES), name=name, copyright=copyright)
+
+
+@dataclass(frozen=True)
+class _Paint:
+    attribute: str
+    accessor: int
+    material: int
+
+
+def _add_node(
+    builder: GlbBuilder,
+    vertices: NDArray[np.float32],
+    normals: NDArray[np.float32],
+    faces: NDArray[np.int32],
+    paint: _Paint,
+    *,
+    name: str,
+) -> int:
+    """The node that takes quantised positions back to where they were."""
+    builder.require("KHR_mesh_quantization")
+    positions = frames.glb_from_object(vertices)
     low = positions.min(axis=0)
     extent = float(max((positions.max(axis=0) - low).max(), 1e-9))
-    quantised = np.rint((positions - low) / extent * 65535).astype("<u2")
-    normals = np.rint(frames.glb_from_object(mesh.normals) * 127).astype("i1")
-    colours = np.rint(_linear_from_srgb(mesh.colours) * 65535).astype("<u2")
-    index_type = "<u2" if len(positions) < 65535 else "<u4"
-    sections = [
-        _padded_rows(quantised, row_bytes=8),
-        _padded_rows(normals, row_bytes=4),
-        _padded_rows(colours, row_bytes=8, fill=65535),
-        _padded(mesh.faces.astype(index_type).tobytes()),
-    ]
-    document = _document(mesh, quantised=quantised, low=low, extent=extent, sections=sections, name=name)
-    return _container(document, b"".join(sections))
-
-
-def _document(
-    mesh: ColouredMesh,
-    *,
-    quantised: NDArray[np.uint16],
-    low: NDArray[np.float64],
-    extent: float,
-    sections: list[bytes],
-    name: str,
-) -> dict[str, Any]:
-    offsets = np.cumsum([0, *(len(section) for section in sections)]).tolist()
-    views: list[dict[str, Any]] = [
-        {"buffer": 0, "byteOffset": offsets[i], "byteLength": len(sections[i])} for i in range(4)
-    ]
-    for view, stride in zip(views, (8, 4, 8), strict=False):
-        view.update(byteStride=stride, target=ARRAY_BUFFER)
-    views[3]["target"] = ELEMENT_ARRAY_BUFFER
-    count = len(mesh.vertices)
-    index_type = UNSIGNED_SHORT if count < 65535 else UNSIGNED_INT
-    return {
-        "asset": {"version": "2.0", "generator": "candid8"},
-        "extensionsUsed": ["KHR_mesh_quantization"],
-        "extensionsRequired": ["KHR_mesh_quantization"],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [
-            {"name": name, "mesh": 0, "translation": low.tolist(), "scale": [extent / 65535] * 3},
-        ],
-        "meshes": [
-            {
-                "name": name,
-                "primitives": [
-                    {"attributes": {"POSITION": 0, "NORMAL": 1, "COLOR_0": 2}, "indices": 3, "material": 0}
-                ],
-            }
-        ],
-        "materials": [
-            {"name": "vertex colours", "pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}
-        ],
-        "accessors": [
-            {
-                "bufferView": 0,
-                "componentType": UNSIGNED_SHORT,
-                "count": count,
-                "type": "VEC3",
-                "min": quantised.min(axis=0).tolist(),
-                "max": quantised.max(axis=0).tolist(),
-            },
-            {"bufferView": 1, "componentType": BYTE, "normalized": True, "count": count, "type": "VEC3"},
-            {
-                "bufferView": 2,
-                "componentType": UNSIGNED_SHORT,
-                "normalized": True,
-                "count": count,
-                "type": "VEC4",
-            },
-            {"bufferView": 3, "componentType": index_type, "count": mesh.faces.size, "type": "SCALAR"},
-        ],
-        "bufferViews": views,
-        "buffers": [{"byteLength": offsets[-1]}],
+    quantised = np.rint((positions - low) / extent * STEPS).astype(np.uint16)
+    directions = np.rint(frames.glb_from_object(normals) * 127).astype(np.int8)
+    primitive = {
+        "attributes": {
+            "POSITION": builder.add_rows(quantised, with_limits=True),
+            "NORMAL": builder.add_rows(directions, normalized=True),
+            paint.attribute: paint.accessor,
+        },
+        "indices": builder.add_indices(faces, num_vertices=len(vertices)),
+        "material": paint.material,
     }
-
-
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    text = json.dumps(document, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    return b"".join(
-        [
-            struct.pack("<III", MAGIC, VERSION, total),
-            struct.pack("<II", len(text), JSON_CHUNK),
-            text,
-            struct.pack("<II", len(binary), BIN_CHUNK),
-            binary,
-        ]
+    mesh = builder.add("meshes", {"name": name, "primitives": [primitive]})
+    return builder.add(
+        "nodes", {"name": name, "mesh": mesh, "translation": low.tolist(), "scale": [extent / STEPS] * 3}
     )
 
 
-def _padded_rows(rows: NDArray[Any], *, row_bytes: int, fill: int = 0) -> bytes:
-    """Rows of three numbers as rows of four: glTF wants each vertex to start on a multiple of four bytes."""
-    width = row_bytes // rows.dtype.itemsize
-    table = np.full((len(rows), width), fill, dtype=rows.dtype)
-    table[:, :3] = rows
-    return table.tobytes()
-
-
-def _padded(data: bytes) -> bytes:
-    return data + b"\0" * (-len(data) % 4)
-
-
-def _linear_from_srgb(colours: NDArray[np.float32]) -> NDArray[np.float64]:
-    c = np.clip(colours.astype(np.float64), 0.0, 1.0)
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+def _matt() -> dict[str, Any]:
+    return {"metallicFactor": 0, "roughnessFactor": 1}

@@ -12,11 +12,11 @@ import trimesh
 from numpy.typing import NDArray
 
 from modelzoo import frames
-from modelzoo.candidate_files import PREVIEW_FACES
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose
-from modelzoo.decoders.mesh import MAX_FACES, ColouredMesh, decimate
+from modelzoo.decoders.cleanup import MAX_FACES
+from modelzoo.decoders.mesh import ColouredMesh, decimate
 from modelzoo.exports.gaussian_ply import Gaussians, ply_from_gaussians
-from modelzoo.exports.glb import glb_from_mesh
+from modelzoo.exports.glb import PREVIEW_FACES, glb_from_mesh
 from modelzoo.ports.placement import placed
 
 GREY = 0.7  # of a surface whose colours nobody knows
