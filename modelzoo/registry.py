@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,36 +12,10 @@ from torch import nn
 
 from modelzoo.checkpoint import CheckpointRefused, Manifest, StateDict, load
 from modelzoo.models.geometry import GeometryModel
-from modelzoo.models.texture_flow import TextureConfig, TextureFlow
-from modelzoo.presets import GeometryPreset, preset_named
+from modelzoo.models.texture_flow import TextureFlow
+from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.vae.sparse_structure import SparseStructureVAE
-from modelzoo.vae.structured_latent import StructuredLatentConfig, StructuredLatentVAE
-
-TEXTURED = {
-    "nano": (
-        StructuredLatentConfig(grid=8, channels=4, width=16, gaussians_per_cell=4),
-        TextureConfig(channels=4, fine_width=16, width=32, heads=2, blocks=1, stem_width=8, view=32),
-    ),
-    "tiny": (StructuredLatentConfig(), TextureConfig()),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelPreset:
-    """Sizes of all four models, under one name."""
-
-    name: str
-    geometry: GeometryPreset
-    latent: StructuredLatentConfig
-    texture: TextureConfig
-
-    def to_config(self) -> dict[str, Any]:
-        """As a checkpoint's manifest states it."""
-        return {
-            "geometry": asdict(self.geometry),
-            "latent": asdict(self.latent),
-            "texture": asdict(self.texture),
-        }
+from modelzoo.vae.structured_latent import StructuredLatentVAE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +42,15 @@ class Models:
         }
 
 
-def model_preset(name: str) -> ModelPreset:
-    """Raises ValueError for a name that has no texture stage."""
-    if name not in TEXTURED:
-        raise ValueError(f"no preset {name!r} with a texture stage; there are {', '.join(TEXTURED)}")
-    latent, texture = TEXTURED[name]
-    return ModelPreset(name=name, geometry=preset_named(name).geometry, latent=latent, texture=texture)
+def preset_config(preset: ModelPreset) -> dict[str, Any]:
+    """The sizes as a checkpoint's manifest states them, in JSON's own types."""
+    stated: dict[str, Any] = json.loads(json.dumps(asdict(preset)))
+    return stated
 
 
 def build(name: str, *, seed: int = 0) -> Models:
     """Untrained models; their first weights follow from ``seed`` and disturb no other random numbers."""
-    preset = model_preset(name)
+    preset = preset_named(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Models(
@@ -85,7 +58,7 @@ def build(name: str, *, seed: int = 0) -> Models:
             geometry=GeometryModel(preset.geometry),
             ss_vae=SparseStructureVAE(preset.geometry.structure),
             slat_vae=StructuredLatentVAE(preset.latent),
-            texture=TextureFlow(preset.texture),
+            texture=TextureFlow(preset.texture, preset.latent),
         )
 
 
@@ -97,7 +70,7 @@ def models_from_components(
         models = build(manifest.preset)
     except ValueError as error:
         raise CheckpointRefused("preset_unknown", str(error)) from error
-    if manifest.config != models.preset.to_config():
+    if manifest.config != preset_config(models.preset):
         raise CheckpointRefused(
             "config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint"
         )

@@ -52,7 +52,7 @@ def _autoencoder(options: argparse.Namespace) -> int:
 
 def _generate(options: argparse.Namespace) -> int:
     generate_forever(
-        options.workdir, preset_named(options.preset).geometry, stream=options.stream, mixture=Mixture()
+        options.workdir, preset_named(options.preset), stream=options.stream, mixture=Mixture()
     )
     return 0
 
@@ -61,7 +61,7 @@ def _pretrain(options: argparse.Namespace) -> int:
     until = None if options.until is None else datetime.fromisoformat(options.until).timestamp()
     config = default_config("pretrain", steps=options.steps, seed=options.seed)
     result = pretrain(
-        options.workdir, preset_named(options.preset).geometry, config, until=until, on_progress=_printer(50)
+        options.workdir, preset_named(options.preset), config, until=until, on_progress=_printer(50)
     )
     _say({"steps": result.steps, "reason": result.reason, **result.metrics})
     return 0
@@ -70,7 +70,7 @@ def _pretrain(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     manifest = export(
         options.workdir,
-        preset_named(options.preset).geometry,
+        preset_named(options.preset),
         options.checkpoint,
         config=default_config("pretrain", seed=options.seed),
         command=PRETRAIN_COMMANDS,

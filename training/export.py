@@ -7,7 +7,8 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from modelzoo.checkpoint import Lineage, Manifest, StateDict, assemble
-from modelzoo.registry import model_preset
+from modelzoo.presets import preset_named
+from modelzoo.registry import preset_config
 from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 
@@ -24,7 +25,7 @@ def export_checkpoint(
     parent: str | None = None,
 ) -> Manifest:
     """Write the checkpoint folder with golden outputs of exactly the weights it holds."""
-    known = SparseStructureVAE(model_preset(preset).geometry.structure).state_dict()
+    known = SparseStructureVAE(preset_named(preset).geometry.structure).state_dict()
     components = {
         "geometry": geometry,
         "ss_vae": {name: value for name, value in ss_vae.items() if name in known},
@@ -35,7 +36,7 @@ def export_checkpoint(
         components,
         folder=folder,
         preset=preset,
-        config=model_preset(preset).to_config(),
+        config=preset_config(preset_named(preset)),
         lineage=lineage,
         parent=parent,
         golden=golden_outputs(components, preset),

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from modelzoo.checkpoint import MANIFEST_NAME, WEIGHTS_NAME, Lineage, Manifest, assemble, load
 from modelzoo.models.geometry import GeometryModel
-from modelzoo.presets import GeometryPreset
-from modelzoo.registry import build, model_preset
+from modelzoo.presets import ModelPreset
+from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.autoencoder import AutoencoderConfig, autoencoder_iou, latent_statistics, train_autoencoder
@@ -47,27 +47,27 @@ def make_autoencoder(
     }
 
 
-def load_autoencoder(workdir: Path, preset: GeometryPreset) -> tuple[SparseStructureVAE, Tensor, Tensor]:
+def load_autoencoder(workdir: Path, preset: ModelPreset) -> tuple[SparseStructureVAE, Tensor, Tensor]:
     """The stored autoencoder and its latents' per-channel mean and standard deviation."""
     state = load_file(workdir / AUTOENCODER_FILE)
     mean, std = state.pop("latent_mean"), state.pop("latent_std")
-    model = SparseStructureVAE(preset.structure).eval().requires_grad_(False)
+    model = SparseStructureVAE(preset.geometry.structure).eval().requires_grad_(False)
     model.load_state_dict(state)
     return model, mean, std
 
 
-def generate_forever(workdir: Path, preset: GeometryPreset, *, stream: int, mixture: Mixture) -> None:
+def generate_forever(workdir: Path, preset: ModelPreset, *, stream: int, mixture: Mixture) -> None:
     """Feed the ring until killed; goes on where an earlier process stopped."""
     vae, _, _ = load_autoencoder(workdir, preset)
-    ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
-    for written in fill_ring(ring, vae, size=preset.image_size, stream=stream, mixture=mixture):
+    ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
+    for written in fill_ring(ring, vae, size=preset.geometry.image_size, stream=stream, mixture=mixture):
         if written % 4096 == 0:
             logger.info("examples written", extra={"written": written})
 
 
 def pretrain(
     workdir: Path,
-    preset: GeometryPreset,
+    preset: ModelPreset,
     config: RunConfig,
     *,
     until: float | None = None,
@@ -80,8 +80,8 @@ def pretrain(
     """
     _, mean, std = load_autoencoder(workdir, preset)
     torch.manual_seed(config.seed)
-    model = GeometryModel(preset)
-    ring = ExampleRing(workdir / "ring", preset=preset, capacity=RING_CAPACITY)
+    model = GeometryModel(preset.geometry)
+    ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
     source = RingSource(ring, batch_size=config.batch_size, least=RING_LEAST, seed=config.seed)
     source.wait()
     layouts = torch.from_numpy(np.array(ring.fields["layout"][: ring.num_ready]))
@@ -101,7 +101,7 @@ def pretrain(
     return loop.run()
 
 
-def load_average(workdir: Path, preset: GeometryPreset) -> tuple[GeometryModel, int]:
+def load_average(workdir: Path, preset: ModelPreset) -> tuple[GeometryModel, int]:
     """The moving average of a running or finished pre-training, and the step it is of."""
     for _ in range(5):
         try:
@@ -113,7 +113,7 @@ def load_average(workdir: Path, preset: GeometryPreset) -> tuple[GeometryModel, 
 
 def export(
     workdir: Path,
-    preset: GeometryPreset,
+    preset: ModelPreset,
     checkpoint: Path,
     *,
     config: RunConfig,
@@ -139,7 +139,7 @@ def export(
         components,
         folder=draft,
         preset=preset.name,
-        config=model_preset(preset.name).to_config(),
+        config=preset_config(preset),
         lineage=Lineage(
             objective="pretrain",
             dataset_hash="procedural",
@@ -156,10 +156,10 @@ def export(
     return manifest
 
 
-def _read_average(folder: Path, preset: GeometryPreset) -> tuple[GeometryModel, int]:
+def _read_average(folder: Path, preset: ModelPreset) -> tuple[GeometryModel, int]:
     head = json.loads((folder / "state.json").read_text())
     state = load_file(folder / head["file"])
-    model = GeometryModel(preset).eval().requires_grad_(False)
+    model = GeometryModel(preset.geometry).eval().requires_grad_(False)
     model.load_state_dict({name[8:]: value for name, value in state.items() if name.startswith("average.")})
     return model, int(head["step"])
 

@@ -88,7 +88,8 @@ def _loop(
     config: RunConfig, dataset: Dataset, models: Models, *, workdir: Path, on_progress: Progress | None
 ) -> TrainingLoop:
     size, times = models.geometry.preset.image_size, TimeSampler(mean=config.time_mean, std=config.time_std)
-    policy: GeometryModel = copy.deepcopy(models.geometry).requires_grad_(True)
+    policy: GeometryModel = copy.deepcopy(models.geometry)
+    policy.thaw()
     if config.stage == "sft":
         demonstrations = demonstration_set(dataset, models.ss_vae, size=size)
         replay = None

@@ -12,14 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from modelzoo.models.geometry import GeometryModel
 from training.configs import RunConfig
 from training.data.batches import BatchSource
 from training.optimizers import learning_rate_share, make_optimizers, update_average
@@ -29,13 +28,15 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int, dict[str, float]], None]
 Batch = TypeVar("Batch")
 Batch_contra = TypeVar("Batch_contra", contravariant=True)
+Model = TypeVar("Model", bound=nn.Module)
+Model_contra = TypeVar("Model_contra", bound=nn.Module, contravariant=True)
 
 
-class Objective(Protocol[Batch_contra]):
+class Objective(Protocol[Model_contra, Batch_contra]):
     """Gives the loss of a batch and the numbers to log."""
 
     def loss(
-        self, model: GeometryModel, batch: Batch_contra, generator: torch.Generator
+        self, model: Model_contra, batch: Batch_contra, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]: ...
 
 
@@ -52,15 +53,15 @@ class LoopResult:
     metrics: dict[str, float]
 
 
-class TrainingLoop:
+class TrainingLoop(Generic[Model]):
     """Trains ``model`` in place and keeps its moving average in ``average``; resumes from ``folder`` when it can."""
 
     def __init__(
         self,
         *,
         config: RunConfig,
-        model: GeometryModel,
-        objective: Objective[Batch],
+        model: Model,
+        objective: Objective[Model, Batch],
         source: BatchSource[Batch],
         folder: Path,
         on_progress: Progress | None = None,
@@ -69,7 +70,8 @@ class TrainingLoop:
         self.config = config
         self.model = model.train()
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not name.startswith(config.frozen) if config.frozen else True)
+            if config.frozen and name.startswith(config.frozen):
+                parameter.requires_grad_(False)
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         self.objective = objective
         self.source = source

@@ -83,10 +83,15 @@ class GeometryModel(nn.Module):
         return (parameter for key, parameter in self.named_parameters() if _part_of(key) == name)
 
     def freeze(self, *parts: str) -> None:
-        """Keep ``parts`` as they are in training; what is frozen by its nature (DINOv2) stays so in any case."""
+        """Keep ``parts`` as they are in training."""
         for name in parts:
             for parameter in self.part(name):
                 parameter.requires_grad_(False)
+
+    def thaw(self) -> None:
+        """Train everything but what is frozen by its nature, a pretrained image encoder."""
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(".network." not in name)
 
     def standardise_shape(self, latent: Tensor) -> Tensor:
         return (latent - self.shape_mean) / self.shape_std
