@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from modelzoo.alignment import FittedLayout, Layout, fit_layout
-from modelzoo.camera import intrinsics_from_points, typical_intrinsics
-from modelzoo.candidate_files import pose_of
-from modelzoo.conditioning import TYPICAL_FOCAL
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Intrinsics, Unit
-from modelzoo.decoders.mesh import ColouredMesh, decimate
 from modelzoo.exports.gaussian_ply import ply_from_gaussians
-from modelzoo.exports.glb import PREVIEW_FACES, glb_from_mesh
+from modelzoo.exports.glb import glb_from_mesh, preview_glb_from_mesh
+from modelzoo.frames import pose_from_parts
+from modelzoo.ports.foreign_mesh import splats_from_mesh
 from modelzoo.ports.image_features import LiteEmbedder
+from modelzoo.ports.placement import camera_of
+from modelzoo.refinement import Layout, RefinedLayout, refine_layout
 from modelzoo.retrieval.library import ImageEmbedder, LibraryRefused, Match, MeshLibrary, MeshRecord
-from modelzoo.retrieval.splats import gaussians_on_surface
 from modelzoo.retrieval.views import masked_crop
 
 VIEW_MARGIN = 0.04  # of cosine similarity, within which the silhouette decides between views of one mesh
 MOST_VIEWS = 3
 SURFACE_POINTS = 3000
+RETRIEVED, VIEW_ROTATION = "retrieved_from_mesh_library", "rotation_of_the_most_alike_view"
 MIN_POINTS = 8  # known inside the mask, for the point map to place anything
 
 Floats = NDArray[np.float64]
@@ -77,37 +76,41 @@ class RetrievalSource:
         self, seed: int, match: Match, request: CandidateRequest, scene: _Scene
     ) -> GeneratedCandidate:
         mesh, record = self.library.mesh(match.index), self.library.records[match.index]
-        fitted = self._fitted(mesh, match, request, scene)
-        splats = gaussians_on_surface(mesh, seed=seed)
-        preview = decimate(mesh, max_faces=PREVIEW_FACES)
+        splats = splats_from_mesh(mesh, seed=seed)
+        surface = splats.positions[:SURFACE_POINTS].astype(np.float64)
+        refined = self._refined(surface, match, request, scene)
+        layout = refined.layout
+        pose = pose_from_parts(
+            rotation=layout.rotation, translation=layout.translation, scale=layout.scale, unit=scene.unit
+        )
         return GeneratedCandidate(
             seed=seed,
-            pose=pose_of(fitted.layout, unit=scene.unit),
+            pose=pose,
             latents=b"",
-            mesh_glb=glb_from_mesh(mesh, name=record.name),
-            preview_glb=glb_from_mesh(preview, name=record.name),
+            mesh_glb=glb_from_mesh(mesh, name=record.name, copyright=_attribution(record)),
+            preview_glb=preview_glb_from_mesh(mesh, name=record.name, copyright=_attribution(record)),
             splat_ply=ply_from_gaussians(splats),
             num_vertices=len(mesh.vertices),
             num_faces=len(mesh.faces),
             num_splats=len(splats.positions),
-            settings=request.settings,
-            fallbacks=(*_told(record, match), *scene.notes, *fitted.steps),
+            settings=replace(request.settings, source_options=_options(record, match)),
+            fallbacks=(RETRIEVED, *scene.notes, VIEW_ROTATION, *refined.steps, "splats_from_mesh"),
         )
 
-    def _fitted(
-        self, mesh: ColouredMesh, match: Match, request: CandidateRequest, scene: _Scene
-    ) -> FittedLayout:
-        """Of the views that look nearly as alike as the best one, that whose fitted silhouette meets the mask best."""
-        surface = _surface(mesh)
+    def _refined(
+        self, surface: Floats, match: Match, request: CandidateRequest, scene: _Scene
+    ) -> RefinedLayout:
+        """Of the views that look nearly as alike as the best one, that whose silhouette comes to meet the mask best."""
         order = np.argsort(-match.view_scores, kind="stable")[:MOST_VIEWS]
         alike = [view for view in order if match.view_scores[view] >= match.score - VIEW_MARGIN]
         tried = [
-            fit_layout(
+            refine_layout(
                 scene.start(surface, self.library.rotations[view]),
                 surface,
                 mask=request.mask,
                 points=request.points if scene.has_points else None,
                 intrinsics=scene.camera,
+                points_trusted=not request.approximate,
             )
             for view in alike
         ]
@@ -142,41 +145,40 @@ class _Scene:
 
 
 def _scene_of(request: CandidateRequest) -> _Scene:
-    height, width = request.mask.shape
     rows, cols = np.flatnonzero(request.mask.any(axis=1)), np.flatnonzero(request.mask.any(axis=0))
     low, high = np.array([cols[0], rows[0]], float), np.array([cols[-1] + 1, rows[-1] + 1], float)
-    camera, depth, notes = None, 1.0, ["point_map_missing"]
+    camera, notes = camera_of(request)
+    depth, has_points = 1.0, False
     if request.points is not None:
         known = request.points[request.mask & np.isfinite(request.points).all(axis=-1)]
-        notes = ["point_map_unknown_inside_mask"]
-        if len(known) >= MIN_POINTS:
-            depth, camera = float(np.median(known[:, 2])), intrinsics_from_points(request.points)
-            notes = [] if camera else ["camera_guessed"]
-    has_points = not notes or notes == ["camera_guessed"]
+        has_points = len(known) >= MIN_POINTS
+        depth = float(np.median(known[:, 2])) if has_points else 1.0
+        notes = notes if has_points else (*notes, "point_map_unknown_inside_mask")
     return _Scene(
-        camera=camera or typical_intrinsics(height=height, width=width, focal_factor=TYPICAL_FOCAL),
+        camera=camera,
         centre=(low + high) / 2,
         span=float((high - low).max()),
         depth=depth,
         unit=request.unit if has_points else "pointmap",
         has_points=has_points,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
-def _told(record: MeshRecord, match: Match) -> tuple[str, ...]:
-    """What a label must be able to say: that this shape was found, where, and under which licence."""
-    whose = f"{record.creator}, {record.licence}" if record.creator else record.licence
-    return (
-        f"retrieved_mesh: {record.collection}/{record.name} ({whose})",
-        f"retrieval_similarity={match.score:.3f}",
-        "rotation_from_nearest_view",
-    )
+def _attribution(record: MeshRecord) -> str:
+    """Name, maker and licence, as Creative Commons asks for; written into the files."""
+    return ", ".join(part for part in (record.name, record.creator, record.licence) if part)
 
 
-def _surface(mesh: ColouredMesh) -> Floats:
-    """Points (N, 3) evenly over the surface, the same ones every time."""
-    return gaussians_on_surface(mesh, seed=0, count=SURFACE_POINTS).positions.astype(np.float64)
+def _options(record: MeshRecord, match: Match) -> dict[str, object]:
+    """What was found, stored with the candidate."""
+    return {
+        "library_mesh": f"{record.collection}/{record.origin}",
+        "similarity": round(match.score, 4),
+        "creator": record.creator,
+        "licence": record.licence,
+        "size_m": None if record.size_m is None else list(record.size_m),
+    }
 
 
 def _turned_to(ray: Floats) -> Floats:
