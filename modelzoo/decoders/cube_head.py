@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelzoo.decoders.cubes import CORNERS, CubeGrid, cube_grid, keys_of, rows_of
-from modelzoo.decoders.flexicubes import NUM_WEIGHTS, Quads, Surface, extract
+from modelzoo.decoders.flexicubes import NUM_WEIGHTS, CubeSurface, Quads, extract
 from modelzoo.models.cells import CellBatch
 from modelzoo.models.sparse import CellConv, spread_to_octants, subdivide
 
@@ -29,9 +29,10 @@ class CubeValues:
     deform: Tensor  # (V, 3)
     weights: Tensor  # (M, 21)
     attributes: Tensor  # (V, 6) in [0, 1]
+    known: Tensor  # (V,) bool: corners of active cubes, which the decoder spoke of
     spread: Tensor  # a mean variance over corners and their numbers
 
-    def surface(self, *, quads: Quads = "cut") -> Surface:
+    def surface(self, *, quads: Quads = "cut") -> CubeSurface:
         """The triangles; their ``attributes`` begin with the colour."""
         return extract(
             self.grid,
@@ -140,6 +141,7 @@ def cube_values(raw: Tensor, cells: CellBatch) -> CubeValues:
         deform=filled[:, 1:4],
         weights=weights.new_zeros(len(whole.corners), NUM_WEIGHTS).index_copy(0, row[: len(active)], weights),
         attributes=torch.sigmoid(filled[:, 4:]),
+        known=torch.zeros_like(filled[:, 0], dtype=torch.bool).index_fill(0, place, True),
         spread=spread,
     )
 

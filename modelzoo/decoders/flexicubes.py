@@ -30,7 +30,7 @@ Quads = Literal["cut", "fan"]  # cut along a diagonal, or meet in a middle verte
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surface:
+class CubeSurface:
     """Triangles in the object frame (Z-up, unit cube), counter-clockwise from outside; objects packed one by one.
 
     ``vertex_batch`` (V,) names each vertex's object. ``deviation`` (V,) is how unevenly far a vertex is from the
@@ -71,7 +71,7 @@ def extract(
     weights: Tensor | None = None,
     attributes: Tensor | None = None,
     quads: Quads = "cut",
-) -> Surface:
+) -> CubeSurface:
     """The surface where ``sdf`` (V,) at the grid's corners changes sign; negative is inside.
 
     ``deform`` (V, 3), raw, moves a corner by up to half a cube; ``weights`` (M, 21), raw, are each cube's beta, alpha
@@ -101,7 +101,7 @@ def extract(
         values, faces, batch, deviation = _fans(values, quad_rows, vertex_gamma, batch, deviation)
     else:
         faces = _cut(values[:, :3], quad_rows, vertex_gamma)
-    return Surface(
+    return CubeSurface(
         vertices=values[:, :3] / grid.resolution - 0.5,
         faces=faces,
         attributes=values[:, 3 : 3 + num_attributes],

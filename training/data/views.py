@@ -1,0 +1,105 @@
+"""Evenly lit pictures of a procedural object from all around, with depth and cameras, for an image encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from modelzoo.contracts import Intrinsics
+from modelzoo.vae.view_features import FeatureViews
+from training.data.objects import ProceduralObject
+from training.data.raycast import TARGET, Light, Planes, Sky, render
+
+DISTANCE, FOCAL = 2.0, 1.1  # of the unit cube, in picture sides: the whole of the cube is seen
+
+ViewEmbedder = Callable[[Tensor], Tensor]  # (V, 3, H, W) in [-1, 1] to (V, F, h, w)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectViews:
+    """V square pictures (V, S, S, 3), depth along z (V, S, S), infinite beside the object, and the cameras."""
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    intrinsics: NDArray[np.float32]  # (V, 4), shares of the picture's side
+    T_camera_object: NDArray[np.float32]  # (V, 4, 4)
+
+
+_NO_PLANES = Planes(
+    normal=np.zeros((0, 3)),
+    offset=np.zeros(0),
+    axes=np.zeros((0, 2, 3)),
+    colour=np.zeros((0, 2, 3)),
+    frequency=np.zeros(0),
+)
+_EVEN_LIGHT = Light(direction=np.array([0.0, 0.0, -1.0]), ambient=1.0, tint=np.ones(3), shadows=False)
+_BLACK_SKY = Sky(colours=np.zeros((3, 3)), frequency=1.0, amount=0.0, seed=0)
+
+
+def object_views(item: ProceduralObject, *, num_views: int, size: int) -> ObjectViews:
+    """The object alone, from directions spread evenly over the sphere (Fibonacci's), under light without direction."""
+    intrinsics = Intrinsics(
+        fx=FOCAL * size, fy=FOCAL * size, cx=size / 2, cy=size / 2, width=size, height=size
+    )
+    pictures, depths, poses = [], [], []
+    for direction in _directions(num_views):
+        rotation = _facing(-direction)
+        translation = np.array([0.0, 0.0, DISTANCE])
+        solids = item.solids.mapped(rotation, translation)
+        seen = render(
+            solids,
+            np.full(len(solids.kind), TARGET, dtype=np.int64),
+            _NO_PLANES,
+            _EVEN_LIGHT,
+            _BLACK_SKY,
+            intrinsics=intrinsics,
+            supersample=1,
+        )
+        pose = np.eye(4)
+        pose[:3, :3], pose[:3, 3] = rotation, translation
+        pictures.append(seen.rgb)
+        depths.append(np.where(seen.mask, seen.depth, np.inf))
+        poses.append(pose)
+    camera = np.tile(np.array([FOCAL, FOCAL, 0.5, 0.5], np.float32), (num_views, 1))
+    return ObjectViews(
+        rgb=np.stack(pictures),
+        depth=np.stack(depths).astype(np.float32),
+        intrinsics=camera,
+        T_camera_object=np.stack(poses).astype(np.float32),
+    )
+
+
+@torch.no_grad()
+def feature_views(views: ObjectViews, embed: ViewEmbedder) -> FeatureViews:
+    """The pictures as an image encoder sees them, with their depth and cameras."""
+    pictures = torch.from_numpy(views.rgb).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return FeatureViews(
+        features=embed(pictures),
+        depth=torch.from_numpy(views.depth),
+        intrinsics=torch.from_numpy(views.intrinsics),
+        T_camera_object=torch.from_numpy(views.T_camera_object),
+    )
+
+
+def pixel_patches(pictures: Tensor, *, patch: int = 4) -> Tensor:
+    """The simplest embedder: a patch's own pixels (V, 3 patch^2, H / patch, W / patch)."""
+    return torch.nn.functional.pixel_unshuffle(pictures, patch)
+
+
+def _directions(count: int) -> NDArray[np.float64]:
+    index = np.arange(count) + 0.5
+    height, turn = 1 - 2 * index / count, np.pi * (1 + 5**0.5) * index
+    radius = np.sqrt(1 - height**2)
+    return np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=-1)
+
+
+def _facing(forward: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Object to OpenCV camera that looks along ``forward``, upright; no direction of ours is exactly vertical."""
+    right = np.cross(forward, [0.0, 0.0, 1.0])
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(forward, right), forward])
