@@ -119,6 +119,9 @@ class SamplerSettings:
     texture_solver: Solver = "euler"
     texture_cfg_until: float = 0.5
     batch_rows: int = 8
+    source_options: dict[str, Any] = field(
+        default_factory=dict
+    )  # JSON: what a foreign source was told besides
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> SamplerSettings:
