@@ -46,7 +46,8 @@ def glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate", copyright: str
 def glb_from_textured(textured: TexturedMesh, *, name: str = "candidate", copyright: str = "") -> bytes:
     """GLB of an object-frame mesh with its base colour in an embedded JPEG."""
     builder = GlbBuilder(extras=OBJECT_EXTRAS, copyright=copyright)
-    uvs = builder.add_rows(np.rint(textured.uvs * STEPS).astype(np.uint16), normalized=True)
+    # Texture coordinates stay floats: some readers take whole ones as they are, not as shares of their range.
+    uvs = builder.add_rows(textured.uvs)
     texture = builder.add_texture(textured.jpeg(), mime_type="image/jpeg")
     surface = _matt() | {"baseColorTexture": {"index": texture}}
     material = builder.add("materials", {"name": "baked", "pbrMetallicRoughness": surface})
