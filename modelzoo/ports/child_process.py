@@ -53,6 +53,10 @@ class ChildProcess:
     ) -> None:
         if start_limit_s <= 0 or limit_s <= 0:
             raise ValueError("time limits must be positive")
+        try:
+            json.dumps(dict(options), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"options must be JSON: {error}") from error
         self.child, self.interpreter, self.options = child, interpreter, dict(options)
         self.paths, self.environment = tuple(paths), dict(environment or {})
         self.start_limit_s, self.limit_s = start_limit_s, limit_s

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ class ExternalSource:
         self.process = environment.process(port)
 
     def generate(self, request: CandidateRequest) -> tuple[GeneratedCandidate, ...]:
-        """One candidate per seed, in the order of the seeds."""
+        """One candidate per seed, in the order of the seeds; their settings say what the child was told."""
+        request = with_options(request, self.process)
         objects = ask_objects(self.process, self.port, request, masks=request.mask[None])
         return tuple(
             candidate_from_shape(
@@ -113,12 +114,25 @@ def ask_objects(
     with tempfile.TemporaryDirectory(prefix="candid8-port-") as temporary:
         folder = Path(temporary)
         write_request(folder, request, masks=masks)
-        items = process.ask({"kind": "generate", "folder": str(folder), "seeds": list(request.seeds)})
+        items = process.ask(
+            {
+                "kind": "generate",
+                "folder": str(folder),
+                "seeds": list(request.seeds),
+                "options": request.settings.source_options,
+            }
+        )
         wanted = [(seed, number) for seed in request.seeds for number in range(len(masks))]
         found = [(_integer(one, "seed"), _integer(one, "object")) for one in items]
         if found != wanted:
             raise SourceError("answer_refused", f"{port.name} was asked for {wanted} and answered {found}")
         return [_object(one, folder, port=port, unit=request.unit) for one in items]
+
+
+def with_options(request: CandidateRequest, process: ChildProcess) -> CandidateRequest:
+    """The request with all of the source's options in its settings: the child's own, changed by the request's."""
+    options = {**process.options, **request.settings.source_options}
+    return replace(request, settings=replace(request.settings, source_options=options))
 
 
 def write_request(folder: Path, request: CandidateRequest, *, masks: Masks) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ import trimesh
 from numpy.typing import NDArray
 
 from modelzoo import frames
-from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose
-from modelzoo.decoders.cleanup import MAX_FACES
-from modelzoo.decoders.mesh import ColouredMesh, decimate
+from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose, SamplerSettings
+from modelzoo.decoders.cleanup import MAX_FACES, StepTaken
+from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_surface
 from modelzoo.exports.gaussian_ply import Gaussians, ply_from_gaussians
 from modelzoo.exports.glb import PREVIEW_FACES, glb_from_mesh
 from modelzoo.ports.placement import placed
@@ -87,26 +86,21 @@ def unit_cube(vertices: Floats) -> UnitCube:
 
 
 def read_shape(file: Path, *, axes: str) -> ForeignShape:
-    """The surface in a mesh file (GLB, PLY, OBJ ...) or in an NPZ of vertices, faces and maybe colours.
+    """The surface in an NPZ of vertices, faces and maybe colours; ``axes`` is ``z_up`` or ``y_up``.
 
-    ``axes`` is ``z_up`` or ``y_up``. Textures become vertex colours. Raises ValueError for anything else.
+    Raises ValueError for anything else.
     """
-    if file.suffix == ".npz":
-        with np.load(file) as arrays:
-            colours = np.asarray(arrays["colours"], np.float64) if "colours" in arrays else None
-            vertices = np.asarray(arrays["vertices"], np.float64)
-            faces = np.asarray(arrays["faces"]).astype(np.int64)
-    else:
-        mesh = trimesh.load_scene(
-            BytesIO(file.read_bytes()), file_type=file.suffix[1:], process=False
-        ).to_mesh()
-        vertices, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
-        colours = _colours_of(mesh)
     if axes not in ("z_up", "y_up"):
         raise ValueError(f"axes are z_up or y_up, not {axes!r}")
-    if axes == "y_up":
-        vertices = frames.object_from_glb(vertices)
-    return ForeignShape(vertices=vertices, faces=faces, colours=colours)
+    with np.load(file) as arrays:
+        vertices = np.asarray(arrays["vertices"], np.float64)
+        faces = np.asarray(arrays["faces"]).astype(np.int64)
+        colours = np.asarray(arrays["colours"], np.float64) if "colours" in arrays else None
+    return ForeignShape(
+        vertices=frames.object_from_glb(vertices) if axes == "y_up" else vertices,
+        faces=faces,
+        colours=colours,
+    )
 
 
 def read_gaussians(file: Path) -> Gaussians:
@@ -146,32 +140,55 @@ def candidate_from_shape(
     """
     cube = unit_cube(shape.vertices[np.unique(shape.faces)])
     mesh, steps = coloured_mesh(shape, cube)
-    preview = decimate(mesh, max_faces=PREVIEW_FACES)
     if pose is None:
+        preview = decimate(mesh, max_faces=PREVIEW_FACES)
         colours = None if shape.colours is None else preview.colours
         placement = placed(preview.vertices, preview.faces, colours, request)
         found, steps = placement.pose, (*steps, *placement.fallbacks)
     else:
         found = cube.pose_of_object(pose)
-    if gaussians is None:
-        splats, steps = splats_from_mesh(mesh, seed=seed), (*steps, "splats_from_mesh")
-    else:
-        splats = replace(
+    if gaussians is not None:
+        gaussians = replace(
             gaussians,
             positions=cube.object_from_maker(gaussians.positions).astype(np.float32),
             scales=(gaussians.scales / cube.side).astype(np.float32),
         )
-    return GeneratedCandidate(
+    return candidate_from_mesh(
+        mesh,
         seed=seed,
         pose=found,
+        settings=request.settings,
+        gaussians=gaussians,
+        fallbacks=(*fallbacks, *steps),
+    )
+
+
+def candidate_from_mesh(
+    mesh: ColouredMesh,
+    *,
+    seed: int,
+    pose: Pose,
+    settings: SamplerSettings,
+    gaussians: Gaussians | None = None,
+    fallbacks: tuple[str, ...] = (),
+    name: str = "candidate",
+    copyright: str = "",
+) -> GeneratedCandidate:
+    """A mesh that is in the object frame already, with its pose and maybe Gaussians, as GLB, preview and splats."""
+    steps = () if gaussians is not None else ("splats_from_mesh",)
+    splats = splats_from_mesh(mesh, seed=seed) if gaussians is None else gaussians
+    preview = decimate(mesh, max_faces=PREVIEW_FACES)
+    return GeneratedCandidate(
+        seed=seed,
+        pose=pose,
         latents=b"",
-        mesh_glb=glb_from_mesh(mesh),
-        preview_glb=glb_from_mesh(preview),
+        mesh_glb=glb_from_mesh(mesh, name=name, copyright=copyright),
+        preview_glb=glb_from_mesh(preview, name=name, copyright=copyright),
         splat_ply=ply_from_gaussians(splats),
         num_vertices=len(mesh.vertices),
         num_faces=len(mesh.faces),
         num_splats=len(splats.positions),
-        settings=request.settings,
+        settings=settings,
         fallbacks=tuple(dict.fromkeys((*fallbacks, *steps))),
     )
 
@@ -182,15 +199,15 @@ def coloured_mesh(shape: ForeignShape, cube: UnitCube) -> tuple[ColouredMesh, tu
     if surface.is_watertight and surface.volume < 0:
         surface.invert()
     colours = np.full_like(surface.vertices, GREY) if shape.colours is None else np.clip(shape.colours, 0, 1)
-    mesh = ColouredMesh(
-        vertices=np.asarray(surface.vertices, np.float32),
-        faces=np.asarray(surface.faces, np.int32),
-        normals=_unit_normals(np.asarray(surface.vertex_normals)),
-        colours=np.asarray(colours, np.float32),
+    mesh = mesh_from_surface(
+        np.asarray(surface.vertices, np.float32),
+        np.asarray(surface.faces, np.int32),
+        np.asarray(colours, np.float32),
     )
     steps = () if shape.colours is not None else ("mesh_without_colours",)
     if len(mesh.faces) > MAX_FACES:
-        return decimate(mesh, max_faces=MAX_FACES), (*steps, "mesh_decimated")
+        note = StepTaken(name="mesh_decimated", numbers={"faces_before": len(mesh.faces), "faces": MAX_FACES})
+        return decimate(mesh, max_faces=MAX_FACES), (*steps, str(note))
     return mesh, steps
 
 
@@ -228,12 +245,3 @@ def _turns_of_z(directions: NDArray[np.float32]) -> NDArray[np.float32]:
 def _unit_normals(normals: Floats) -> NDArray[np.float32]:
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return np.where(length > 1e-12, normals / np.maximum(length, 1e-12), [0.0, 0.0, 1.0]).astype(np.float32)
-
-
-def _colours_of(mesh: trimesh.Trimesh) -> Floats | None:
-    """Vertex colours of a trimesh object, sampled from its texture when it has one; None when it was never coloured."""
-    if mesh.visual is None or not mesh.visual.defined:
-        return None
-    visual = mesh.visual.to_color() if mesh.visual.kind == "texture" else mesh.visual
-    colours = np.asarray(visual.vertex_colors, np.float64)
-    return colours[:, :3] / 255 if colours.shape == (len(mesh.vertices), 4) else None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose, SamplerSettings, Unit
 from modelzoo.ports.children.run_midi import INSTALL
-from modelzoo.ports.external import ForeignEnvironment, ForeignObject, Port, ask_objects
+from modelzoo.ports.external import ForeignEnvironment, ForeignObject, Port, ask_objects, with_options
 from modelzoo.ports.foreign_mesh import candidate_from_shape, coloured_mesh, unit_cube
 from modelzoo.ports.placement import placed
 
@@ -61,7 +61,7 @@ class MidiSource:
 
     def generate_scene(self, request: SceneRequest) -> tuple[tuple[GeneratedCandidate, ...], ...]:
         """For every seed one candidate per mask, in the order of the masks. Raises SourceError."""
-        every = request.for_mask(request.masks.any(axis=0))
+        every = with_options(request.for_mask(request.masks.any(axis=0)), self.process)
         objects = ask_objects(self.process, PORT, every, masks=request.masks)
         count = len(request.masks)
         scenes = [objects[start : start + count] for start in range(0, len(objects), count)]
@@ -77,7 +77,7 @@ class MidiSource:
         return tuple(
             candidate_from_shape(
                 one.shape,
-                request.for_mask(request.masks[one.number]),
+                replace(every, mask=request.masks[one.number]),
                 seed=one.seed,
                 pose=pose,
                 gaussians=one.gaussians,

@@ -26,7 +26,7 @@ def test_their_identity_is_our_half_turn_about_z():
 
 
 def test_a_quarter_turn_of_rows_is_the_opposite_turn_of_columns():
-    # x_row @ R with R = [[0, 1, 0], [-1, 0, 0], [0, 0, 1]] takes x to y; as columns that is R^T, then C turns the camera.
+    # x_row @ R with R = [[0, 1, 0], [-1, 0, 0], [0, 0, 1]] takes x to y; as columns that is R^T, then C turns it.
     theirs = layout(np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]]))
     ours = axes.rotation_from_6d(axes.layout_from_released(theirs)[:6])
     np.testing.assert_allclose(ours @ [1.0, 0, 0], [0.0, -1, 0], atol=1e-12)

@@ -180,9 +180,24 @@ def write_mesh(asked: Asked, name: str, *, vertices: Any, faces: Any, colours: A
 
 
 def write_trimesh(asked: Asked, name: str, mesh: Any) -> str:
-    """The file that holds a trimesh object, with its texture or colours."""
-    mesh.export(str(asked.folder / f"{name}.glb"))
-    return f"{name}.glb"
+    """The file that holds a trimesh object's surface, its texture looked up at the vertices."""
+    return write_mesh(asked, name, vertices=mesh.vertices, faces=mesh.faces, colours=_trimesh_colours(mesh))
+
+
+def _trimesh_colours(mesh: Any) -> Any:
+    """sRGB in [0, 1] per vertex, None where the object was never coloured."""
+    visual = mesh.visual
+    if visual.kind in ("vertex", "face"):
+        return np.asarray(visual.vertex_colors)[:, :3] / 255.0
+    material, uv = getattr(visual, "material", None), getattr(visual, "uv", None)
+    picture = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+    if picture is None or uv is None:
+        return None
+    pixels = np.asarray(picture.convert("RGB")) / 255.0
+    height, width = pixels.shape[:2]
+    columns = np.floor(np.asarray(uv)[:, 0] % 1.0 * width).astype(int).clip(0, width - 1)
+    rows = np.floor((1.0 - np.asarray(uv)[:, 1]) % 1.0 * height).astype(int).clip(0, height - 1)
+    return pixels[rows, columns]  # trimesh measures v upwards from the last row
 
 
 def write_gaussians(asked: Asked, name: str, gaussian: Any) -> str:

@@ -2,7 +2,7 @@
 
 Requests are ``{"kind": "start", "child", "options", "paths", "environment"}`` once and then ``{"kind": "generate" or
 "layout", "folder", "seeds", "options", ...}``; answers are ``{"kind": "answer", "items": [...]}`` or ``{"kind":
-"error", "code", "message"}``. Arrays and pictures travel as files in the request's folder.
+"error", "code", "message"}``. Pictures travel as PNG, arrays as NPZ, in the request's folder.
 """
 
 from __future__ import annotations

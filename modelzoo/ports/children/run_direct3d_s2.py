@@ -1,7 +1,7 @@
 """Child of the Direct3D-S2 port: direct3d_s2.pipeline.Direct3DS2Pipeline.
 
-Relies on ``from_pretrained(path)``, ``to(device)`` and on the call with ``image`` (RGBA), ``sdf_resolution``, ``remesh``
-and ``generator``, which gives ``{"mesh": trimesh object}``. No colours; taken as Y-up, which nothing states.
+Relies on ``from_pretrained(path)``, ``to(device)`` and on the call with ``image`` (RGBA), ``sdf_resolution``,
+``remesh`` and ``generator``, which gives ``{"mesh": trimesh object}``. No colours; taken as Y-up, which nothing states.
 """
 
 from __future__ import annotations

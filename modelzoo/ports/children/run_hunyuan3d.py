@@ -21,8 +21,8 @@ from modelzoo.ports.children.foreign_side import (
 )
 
 INSTALL = (
-    "clone github.com/Tencent-Hunyuan/Hunyuan3D-2 and pip install it in an environment of its own (its texgen extensions "
-    "too, for painting)"
+    "clone github.com/Tencent-Hunyuan/Hunyuan3D-2 and pip install it in an environment of its own (and its texgen "
+    "extensions, for painting)"
 )
 SAMPLING = ("num_inference_steps", "guidance_scale", "octree_resolution")
 

@@ -21,7 +21,7 @@ from modelzoo.ports.children.foreign_side import (
     write_mesh,
 )
 
-INSTALL = "clone github.com/microsoft/TRELLIS, run its setup.sh in an environment of its own, and name the clone in paths"
+INSTALL = "clone github.com/microsoft/TRELLIS, run its setup.sh in an environment of its own, name the clone in paths"
 
 
 def load(options: dict[str, Any]) -> Any:

@@ -1,8 +1,8 @@
 """Child of the TripoSG port: triposg.pipelines.pipeline_triposg.TripoSGPipeline.
 
 Relies on ``from_pretrained(path).to(device, dtype)`` and on the call with ``image`` (the object on white),
-``generator``, ``num_inference_steps`` and ``guidance_scale``, whose ``samples[0]`` is (vertices, faces). No colours; taken
-as Y-up, as it is exported.
+``generator``, ``num_inference_steps`` and ``guidance_scale``, whose ``samples[0]`` is (vertices, faces). No colours;
+taken as Y-up, as it is exported.
 """
 
 from __future__ import annotations

@@ -1,0 +1,5 @@
+"""A stand-in for nvdiffrast's rasterising context."""
+
+
+class RasterizeCudaContext:
+    pass
