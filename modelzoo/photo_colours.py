@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from modelzoo.alignment import Layout
 from modelzoo.conditioning import crop_square, resample_colour, resample_mask
 from modelzoo.contracts import Intrinsics
+from modelzoo.refinement import Layout
 from modelzoo.silhouette import rasterise
 
 STEP = "photo_colours_projected"

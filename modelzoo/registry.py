@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -16,6 +16,8 @@ from modelzoo.models.texture_flow import TextureFlow
 from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from modelzoo.vae.structured_latent import StructuredLatentVAE
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +64,36 @@ def build(name: str, *, seed: int = 0) -> Models:
         )
 
 
+def emptied(preset: ModelPreset) -> Models:
+    """Models whose weights hold no memory, to be filled one at a time; made one at a time too."""
+    with torch.random.fork_rng(devices=[]):
+        return Models(
+            preset=preset,
+            geometry=_without_weights(GeometryModel(preset.geometry)),
+            ss_vae=_without_weights(SparseStructureVAE(preset.geometry.structure)),
+            slat_vae=_without_weights(StructuredLatentVAE(preset.latent)),
+            texture=_without_weights(TextureFlow(preset.texture, preset.latent)),
+        )
+
+
 def models_from_components(
     components: dict[str, StateDict], manifest: Manifest, *, device: str | torch.device = "cpu"
 ) -> Models:
     """Models with a checkpoint's weights, in evaluation mode and without gradients. Raises CheckpointRefused."""
+    return fill(build(config_checked(manifest).name), components, device=device)
+
+
+def config_checked(manifest: Manifest) -> ModelPreset:
+    """The preset that the checkpoint was made for. Raises CheckpointRefused when it has other sizes here."""
     try:
-        models = build(manifest.preset)
+        preset = preset_named(manifest.preset)
     except ValueError as error:
         raise CheckpointRefused("preset_unknown", str(error)) from error
-    if manifest.config != preset_config(models.preset):
+    if manifest.config != preset_config(preset):
         raise CheckpointRefused(
             "config_mismatch", f"preset {manifest.preset} has other sizes here than the checkpoint"
         )
-    return fill(models, components, device=device)
+    return preset
 
 
 def fill(models: Models, components: dict[str, StateDict], *, device: str | torch.device = "cpu") -> Models:
@@ -96,3 +115,10 @@ def load_models(
     """Models of a verified checkpoint folder."""
     manifest, components = load(folder, expected_sha256=expected_sha256)
     return manifest, models_from_components(components, manifest, device=device)
+
+
+def _without_weights(module: Module) -> Module:
+    """What the state dict leaves out, tables that follow from the sizes, keeps its values."""
+    empty = {name: value.to("meta") for name, value in module.state_dict().items()}
+    module.load_state_dict(empty, assign=True)
+    return module

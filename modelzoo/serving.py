@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from modelzoo.checkpoint import (
 from modelzoo.contracts import CandidateRequest, SamplerSettings
 from modelzoo.latents import latents_from_bytes
 from modelzoo.pipeline import CandidatePipeline
-from modelzoo.registry import Models, build, fill, models_from_components
+from modelzoo.registry import build, fill, models_from_components
+from modelzoo.stages import Offloaded, OnDemand, Precision, Resident, Stages
+
+Memory = Literal["resident", "offloaded", "on_demand"]
 
 GOLDEN_TOLERANCE = 0.03  # other machines round differently; other weights differ by tenths
 GOLDEN_SEED = 20_260_101
@@ -41,10 +44,19 @@ class Serving:
 
 
 class ModelSlot:
-    """Holds the serving pipeline of one device. Readers never wait; one swap runs at a time."""
+    """Holds the serving pipeline of one device. Readers never wait; one swap runs at a time.
 
-    def __init__(self, device: str = "cpu") -> None:
+    ``memory``: ``resident`` keeps all models on the device, ``offloaded`` keeps them in main memory and brings each to
+    the device for its stage, ``on_demand`` reads each from its file for its stage. A swap loads beside what serves, so
+    for its duration resident weights are held twice; the old ones are freed with the last job that uses them.
+    """
+
+    def __init__(
+        self, device: str = "cpu", *, precision: Precision = "float32", memory: Memory = "resident"
+    ) -> None:
         self.device = device
+        self.precision = precision
+        self.memory = memory
         self._serving: Serving | None = None
         self._swapping = threading.Lock()
 
@@ -56,27 +68,36 @@ class ModelSlot:
     def swap(self, *, weights: Path, manifest: Mapping[str, Any], generation: int) -> Serving:
         """Load, warm and check the checkpoint, then serve it.
 
-        Raises CheckpointRefused with the reason, and what served before keeps serving.
+        Raises CheckpointRefused with the reason, and what served before keeps serving. Golden outputs are checked in
+        float32, whatever the precision that serves; a pass in that precision warms its kernels.
         """
         with self._swapping:
             checked = manifest_from_document(manifest)
-            try:
-                data = weights.read_bytes()
-            except OSError as error:
-                raise CheckpointRefused(
-                    "weights_missing", f"weights cannot be read: {error.strerror}"
-                ) from error
-            models = models_from_components(components_from_bytes(data, checked), checked, device=self.device)
-            check_golden(models, checked.golden, device=self.device)
+            stages = self._loaded(weights, checked)
+            check_golden(stages, checked.golden)
+            stages.precision = self.precision
+            pipeline = CandidatePipeline(stages)
+            if self.precision != "float32":
+                pipeline.generate(golden_request())
             serving = Serving(
-                sha256=checked.sha256,
-                generation=generation,
-                pipeline=CandidatePipeline(models, device=self.device),
-                manifest=checked,
+                sha256=checked.sha256, generation=generation, pipeline=pipeline, manifest=checked
             )
             self._serving = serving
         logger.info("checkpoint swapped", extra={"sha256": serving.sha256, "generation": generation})
         return serving
+
+    def _loaded(self, weights: Path, manifest: Manifest) -> Stages:
+        if self.memory == "on_demand":
+            return OnDemand(weights, manifest, device=self.device)
+        try:
+            data = weights.read_bytes()
+        except OSError as error:
+            raise CheckpointRefused("weights_missing", f"weights cannot be read: {error.strerror}") from error
+        components = components_from_bytes(data, manifest)
+        if self.memory == "offloaded":
+            return Offloaded(models_from_components(components, manifest), device=self.device)
+        models = models_from_components(components, manifest, device=self.device)
+        return Resident(models, device=self.device)
 
 
 def golden_request(seeds: tuple[int, ...] = (GOLDEN_SEED,)) -> CandidateRequest:
@@ -100,6 +121,7 @@ def golden_request(seeds: tuple[int, ...] = (GOLDEN_SEED,)) -> CandidateRequest:
             texture_steps=2,
             texture_rescale_t=2.0,
             texture_cfg_strength=0.0,
+            batch_rows=0,
         ),
     )
 
@@ -113,17 +135,20 @@ def golden_outputs(components: dict[str, StateDict], preset: str) -> dict[str, A
         }
         for component, state in components.items()
     }
-    return golden_digest(fill(build(preset), halved))
+    return golden_digest(Resident(fill(build(preset), halved)))
 
 
-def golden_digest(models: Models, *, device: str = "cpu") -> dict[str, Any]:
+def golden_digest(stages: Stages) -> dict[str, Any]:
     """A short digest of what the models make of the golden request; it also warms them."""
-    made = CandidatePipeline(models, device=device).generate(golden_request())[0]
+    made = CandidatePipeline(stages).generate(golden_request())[0]
     latents = latents_from_bytes(made.latents)
     assert latents.shape_latent is not None and latents.layout is not None
-    standardised = models.geometry.standardise_shape(torch.from_numpy(latents.shape_latent)[None].to(device))
-    shape, feats = standardised.cpu().numpy().reshape(-1), latents.slat_feats.astype(np.float32)
-    layout = models.geometry.standardise_layout(torch.from_numpy(latents.layout).to(device)).cpu().numpy()
+    with stages.using("geometry"), torch.no_grad():
+        geometry = stages.models.geometry
+        raw = torch.from_numpy(latents.shape_latent)[None].to(stages.device)
+        shape = geometry.standardise_shape(raw).cpu().numpy().reshape(-1)
+        layout = geometry.standardise_layout(torch.from_numpy(latents.layout).to(stages.device)).cpu().numpy()
+    feats = latents.slat_feats.astype(np.float32)
     return {
         "shape": _rounded([shape.mean(), shape.std(), *shape[:: max(1, len(shape) // 16)][:16]]),
         "layout": _rounded(layout),
@@ -132,13 +157,13 @@ def golden_digest(models: Models, *, device: str = "cpu") -> dict[str, Any]:
     }
 
 
-def check_golden(models: Models, golden: Mapping[str, Any], *, device: str = "cpu") -> None:
+def check_golden(stages: Stages, golden: Mapping[str, Any]) -> None:
     """Raises CheckpointRefused unless the models reproduce the digest in the manifest."""
     if not golden:
         raise CheckpointRefused(
             "golden_missing", "the manifest has no golden outputs to check the weights against"
         )
-    found = golden_digest(models, device=device)
+    found = golden_digest(stages)
     for name, values in found.items():
         stated = golden.get(name)
         if not isinstance(stated, list) or len(stated) != len(values):

@@ -1,0 +1,77 @@
+"""Drawing shapes and layouts from the geometry model: both together, or layouts alone for a shape that is given."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from modelzoo.flow import interpolate
+from modelzoo.models.geometry import GeometryModel, GeometrySample
+from modelzoo.samplers.sampling import sample
+from modelzoo.samplers.settings import FlowSettings
+
+
+@torch.no_grad()
+def draw_geometry(
+    model: GeometryModel,
+    condition: Tensor,
+    *,
+    noise_shape: Tensor,
+    noise_layout: Tensor,
+    settings: FlowSettings,
+) -> GeometrySample:
+    """One shape latent and layout per row of ``condition`` (B x T x X) and of the noise (B x C x D^3, B x 13).
+
+    A candidate whose numbers turn non-finite comes back as NaN in both and leaves the others alone.
+    """
+    batch, numbers = noise_shape.shape[0], noise_shape[0].numel()
+    blind, step_size = torch.zeros_like(condition), _step_size(noise_shape, settings)
+
+    def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
+        shape, layout = model(
+            x_t[:, :numbers].reshape(noise_shape.shape),
+            x_t[:, numbers:],
+            torch.full((batch,), t, device=x_t.device),
+            condition if conditioned else blind,
+            step_size,
+        )
+        return torch.cat([shape.flatten(1), layout], dim=1).to(x_t.dtype)
+
+    joint = torch.cat([noise_shape.flatten(1), noise_layout], dim=1)
+    data = sample(velocity, joint, settings=settings)
+    return GeometrySample(
+        shape=data[:, :numbers].reshape(noise_shape.shape) * model.shape_std + model.shape_mean,
+        layout=data[:, numbers:] * model.layout_std + model.layout_mean,
+    )
+
+
+@torch.no_grad()
+def draw_layouts(
+    model: GeometryModel,
+    condition: Tensor,
+    *,
+    shape: Tensor,
+    noise_shape: Tensor,
+    noise_layout: Tensor,
+    settings: FlowSettings,
+) -> Tensor:
+    """Layouts (B x 13, raw) for given raw shape latents (B x C x D^3): sam3d facts 6.5, with the shape stream clamped.
+
+    At every t the shape stream is held on the straight path from its noise to the given latent, where it would be if
+    the model had drawn that very shape; the layout stream, which only looks at it, is drawn as ever.
+    """
+    given = model.standardise_shape(shape)
+    batch = given.shape[0]
+    blind, step_size = torch.zeros_like(condition), _step_size(noise_shape, settings)
+
+    def velocity(layout: Tensor, t: float, conditioned: bool) -> Tensor:
+        times = torch.full((batch,), t, device=layout.device)
+        held = interpolate(noise_shape, given, times)
+        found = model(held, layout, times, condition if conditioned else blind, step_size)[1]
+        return found.to(layout.dtype)
+
+    return sample(velocity, noise_layout, settings=settings) * model.layout_std + model.layout_mean
+
+
+def _step_size(noise: Tensor, settings: FlowSettings) -> Tensor:
+    return torch.full((noise.shape[0],), settings.step_size, device=noise.device)
