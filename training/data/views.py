@@ -12,8 +12,10 @@ from torch import Tensor
 
 from modelzoo.contracts import Intrinsics
 from modelzoo.vae.view_features import FeatureViews
+from training.data.cells import display_colour
 from training.data.objects import ProceduralObject
-from training.data.raycast import TARGET, Light, Planes, Sky, render
+from training.data.raycast import TARGET, Light, Planes, Rendering, Sky, render
+from training.data.scenes import points_from_depth
 
 DISTANCE, FOCAL = 2.0, 1.1  # of the unit cube, in picture sides: the whole of the cube is seen
 
@@ -37,12 +39,15 @@ _NO_PLANES = Planes(
     colour=np.zeros((0, 2, 3)),
     frequency=np.zeros(0),
 )
-_EVEN_LIGHT = Light(direction=np.array([0.0, 0.0, -1.0]), ambient=1.0, tint=np.ones(3), shadows=False)
-_BLACK_SKY = Sky(colours=np.zeros((3, 3)), frequency=1.0, amount=0.0, seed=0)
+_ANY_LIGHT = Light(direction=np.array([0.0, 0.0, -1.0]), ambient=1.0, tint=np.ones(3), shadows=False)
+_ANY_SKY = Sky(colours=np.zeros((3, 3)), frequency=1.0, amount=0.0, seed=0)
 
 
 def object_views(item: ProceduralObject, *, num_views: int, size: int) -> ObjectViews:
-    """The object alone, from directions spread evenly over the sphere (Fibonacci's), under light without direction."""
+    """The object alone before black, from directions spread evenly over the sphere (Fibonacci's).
+
+    Colours are those that the structured latent is to hold: lit evenly, whatever way a surface faces.
+    """
     intrinsics = Intrinsics(
         fx=FOCAL * size, fy=FOCAL * size, cx=size / 2, cy=size / 2, width=size, height=size
     )
@@ -55,14 +60,14 @@ def object_views(item: ProceduralObject, *, num_views: int, size: int) -> Object
             solids,
             np.full(len(solids.kind), TARGET, dtype=np.int64),
             _NO_PLANES,
-            _EVEN_LIGHT,
-            _BLACK_SKY,
+            _ANY_LIGHT,
+            _ANY_SKY,
             intrinsics=intrinsics,
             supersample=1,
         )
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = rotation, translation
-        pictures.append(seen.rgb)
+        pictures.append(_evenly_lit(item, seen, intrinsics, rotation))
         depths.append(np.where(seen.mask, seen.depth, np.inf))
         poses.append(pose)
     camera = np.tile(np.array([FOCAL, FOCAL, 0.5, 0.5], np.float32), (num_views, 1))
@@ -89,6 +94,16 @@ def feature_views(views: ObjectViews, embed: ViewEmbedder) -> FeatureViews:
 def pixel_patches(pictures: Tensor, *, patch: int = 4) -> Tensor:
     """The simplest embedder: a patch's own pixels (V, 3 patch^2, H / patch, W / patch)."""
     return torch.nn.functional.pixel_unshuffle(pictures, patch)
+
+
+def _evenly_lit(
+    item: ProceduralObject, seen: Rendering, intrinsics: Intrinsics, rotation: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    rgb = np.zeros((*seen.mask.shape, 3), np.uint8)
+    in_camera = points_from_depth(seen.depth, intrinsics)[seen.mask]
+    in_object = (in_camera - np.array([0.0, 0.0, DISTANCE])) @ rotation
+    rgb[seen.mask] = np.round(255 * display_colour(item, in_object))
+    return rgb
 
 
 def _directions(count: int) -> NDArray[np.float64]:
