@@ -6,6 +6,7 @@ import hashlib
 import re
 from importlib import resources
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
@@ -40,6 +41,18 @@ RENAMES = (
     (r"_bn1", "depthwise.norm"),
     (r"_project_conv", "project.conv"),
     (r"_bn2", "project.norm"),
+)
+
+#: What reading a file with weights_only may end in when it holds something else.
+UNREADABLE = (
+    UnpicklingError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    EOFError,
+    OSError,
 )
 
 
@@ -92,7 +105,7 @@ class LiteEmbedder:
             model.load_state_dict(
                 {_renamed(name): value for name, value in stored.items() if "_fc" not in name}
             )
-        except (RuntimeError, AttributeError, ValueError, EOFError, OSError) as error:
+        except UNREADABLE as error:
             raise FeaturesMissing(f"{file.name} is no EfficientNet-Lite0: {error}") from error
         digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
         return cls(model, identity=f"efficientnet-lite0:{digest}", device=device)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,15 @@ DEPTH_ANYTHING_SIZES = {
 FARTHEST = (
     8.0  # over the nearest depth: a guess that gives relative disparity, known up to scale and shift, a depth
 )
-UNREADABLE = (RuntimeError, SafetensorError, OSError, EOFError, KeyError, ValueError, TypeError)
+UNREADABLE = (
+    UnpicklingError,
+    SafetensorError,
+    RuntimeError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    *(ValueError, OSError, EOFError),
+)
 
 
 class EstimatorMissing(ValueError):

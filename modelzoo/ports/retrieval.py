@@ -48,7 +48,10 @@ class RetrievalSource:
 
     @classmethod
     def load(cls, folder: Path, *, device: str | torch.device = "cpu") -> RetrievalSource:
-        """The source over the library in ``folder`` with the packaged encoder. Raises LibraryRefused, FeaturesMissing."""
+        """The source over the library in ``folder`` with the packaged encoder.
+
+        Raises LibraryRefused or FeaturesMissing.
+        """
         return cls(MeshLibrary.load(folder), LiteEmbedder.load(device=device))
 
     def generate(
