@@ -12,8 +12,8 @@ from torch import Tensor
 
 from modelzoo.conditioning import Square, crop_square, resample_colour, resample_mask, resample_points
 from modelzoo.contracts import Intrinsics
-from modelzoo.models.cells import CellBatch
 from modelzoo.encoders.condition import Views
+from modelzoo.models.cells import CellBatch
 from modelzoo.models.probes import Probes, sample_at
 from modelzoo.models.texture_flow import TextureCondition
 from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent, StructuredLatentVAE

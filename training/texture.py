@@ -137,7 +137,13 @@ def texture_config(*, steps: int, batch_size: int, lr: float, seed: int) -> RunC
 
 
 def train(
-    *, work: Path, vae_file: Path, preset: ModelPreset, config: RunConfig, window: WindowSize
+    *,
+    work: Path,
+    vae_file: Path,
+    preset: ModelPreset,
+    config: RunConfig,
+    window: WindowSize,
+    held_out: int = HELD_OUT_COUNT,
 ) -> LoopResult:
     """Train for ``config.steps`` steps, or go on with a run in ``work``. ValueError for a preset without probes."""
     if not preset.texture.probes or preset.texture.condition is not None:
@@ -147,13 +153,13 @@ def train(
     vae.eval().requires_grad_(False)
     torch.manual_seed(config.seed)
     model, view = TextureFlow(preset.texture, preset.latent), preset.texture.view
-    held_out = held_out_samples(vae, view=view, stream=HELD_OUT_STREAM, count=HELD_OUT_COUNT)
+    unseen = held_out_samples(vae, view=view, stream=HELD_OUT_STREAM, count=held_out)
 
     def report(step: int, steps: int, metrics: dict[str, float]) -> None:
         if step % EVALUATE_EVERY == 0 or step == steps:
             _write_average(loop.average, work)
             with (work / "held_out.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, **evaluate(loop.average, vae, held_out)}) + "\n")
+                log.write(json.dumps({"step": step, **evaluate(loop.average, vae, unseen)}) + "\n")
 
     loop = TrainingLoop(
         config=config,

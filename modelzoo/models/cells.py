@@ -67,7 +67,7 @@ def batch_cells(coords: list[Tensor], *, grid: int) -> CellBatch:
         raise ValueError(f"every object needs (n, 3) cells, not {[tuple(c.shape) for c in coords]}")
     packed = torch.cat(coords).long()
     if int(packed.min()) < 0 or int(packed.max()) >= grid or grid % 2:
-        raise ValueError(f"cells must lie in 0 .. {grid - 1} of an even grid")
+        raise ValueError(f"cells must lie in the grid, 0 to {grid - 1}, and its side must be even")
     device = packed.device
     counts = torch.tensor([len(c) for c in coords], device=device)
     batch = torch.repeat_interleave(torch.arange(len(coords), device=device), counts)

@@ -1,4 +1,4 @@
-"""What a cell is told about the photograph: the pixels, the depths and the first guess at the points that it projects to."""
+"""What a cell is told about the photograph: pixels, depths and a first guess at the points that it projects to."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class TextureFlow(nn.Module):
         self.from_latent = nn.Linear(preset.channels, fine)
         self.enter = nn.ModuleList([_ResidualBlock(fine, fine, width, reach) for _ in range(plain)])
         self.down = _ResidualBlock(fine, width, width, reach)
-        self.trunk = nn.ModuleList([_TrunkBlock(preset) for _ in range(preset.depth)])
+        self.blocks = nn.ModuleList([_TrunkBlock(preset) for _ in range(preset.depth)])
         self.up = _ResidualBlock(2 * width, fine, width, reach)
         self.leave = nn.ModuleList([_ResidualBlock(2 * fine, fine, width, reach) for _ in range(plain)])
         self.to_velocity = nn.Linear(fine, preset.channels)
@@ -115,7 +115,7 @@ class TextureFlow(nn.Module):
         rows = entered + positions(coarse.coords, self.preset.width).to(entered.dtype)
         own, tokens = object_sequences(coarse), encoded.tokens
         theirs = even_sequences(*tokens.shape[:2], device=tokens.device)
-        for block in self.trunk:
+        for block in self.blocks:
             rows = block(rows, time, own, tokens.flatten(0, 1), theirs)
         values = spread_to_children(cells, torch.cat([rows, entered], dim=1))
         values = self.up(values, time, cells)

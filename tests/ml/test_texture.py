@@ -1,36 +1,41 @@
-"""Cells, the structured latent, the texture flow and the photograph's colours, at sizes that fit in a second."""
+"""The texture flow, what it is told of the photograph, its training and the photograph's colours, at nano size."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from safetensors.torch import load_file, save_file
 
 from modelzoo.alignment import Layout
 from modelzoo.contracts import Intrinsics
-from modelzoo.models.cells import (
-    CUBE,
-    FACES,
-    CellBatch,
-    CellConv,
-    active_cells,
-    batch_cells,
-    gather_voxels,
-    pool_to_parents,
-    scatter_voxels,
-)
+from modelzoo.encoders.condition import Views
+from modelzoo.models.cells import CellBatch, batch_cells
+from modelzoo.models.probes import Probes
 from modelzoo.models.texture_flow import TextureCondition, TextureFlow, sample_texture
 from modelzoo.photo_colours import photo_view, seen_surface
-from modelzoo.registry import TEXTURED
+from modelzoo.presets import ConditionPreset, EmbedderPreset, preset_named
 from modelzoo.silhouette import rasterise
-from modelzoo.texture_conditioning import Placement, texture_condition, texture_view
-from modelzoo.vae.structured_latent import CellContent, StructuredLatentVAE
+from modelzoo.texture_conditioning import (
+    Placement,
+    filled_outwards,
+    projected_colours,
+    texture_condition,
+    texture_view,
+)
+from modelzoo.vae.structured_latent import StructuredLatentVAE
+from training.data.texture_batches import TextureSource, WindowSize
 from training.data.textured import draw_textured_sample
-from training.losses.structured_latent import CellTargets, gaussian_loss, surface_loss
-from training.structured_latent import collate, draw_object_cells
+from training.objectives.flow_matching import TimeSampler
+from training.texture import TextureObjective, colour_error, texture_config, train
 
-LATENT, TEXTURE = TEXTURED["nano"]
+NANO = preset_named("nano")
+IMAGE = EmbedderPreset(kind="vit", reads="image", size=28, patch=14, width=16, depth=1, heads=2)
+N = 4
 
 
 @pytest.fixture(autouse=True)
@@ -43,130 +48,222 @@ def _cells() -> CellBatch:
     return batch_cells([torch.tensor([[0, 0, 0], [0, 0, 1], [5, 5, 5]]), torch.tensor([[7, 7, 7]])], grid=8)
 
 
-@pytest.mark.parametrize("reach", [CUBE, FACES])
-def test_a_sparse_convolution_equals_the_dense_one_at_active_cells(reach: tuple[int, ...]) -> None:
-    coords = torch.rand(8, 8, 8).gt(0.6).nonzero()
-    cells = batch_cells([coords], grid=8)
-    conv, values = CellConv(3, 5, reach=reach), torch.randn(len(coords), 3)
-    weight = torch.zeros(5, 27, 3)
-    weight[:, list(reach)] = conv.linear.weight.detach().view(5, len(reach), 3)
-    dense = torch.zeros(1, 3, 8, 8, 8)
-    dense[0, :, coords[:, 0], coords[:, 1], coords[:, 2]] = values.T
-    kernel = weight.view(5, 3, 3, 3, 3).permute(0, 4, 1, 2, 3)
-    expected = torch.nn.functional.conv3d(dense, kernel, conv.linear.bias.detach(), padding=1)[0]
-    found = conv(values, cells)
-    assert torch.allclose(found, expected[:, coords[:, 0], coords[:, 1], coords[:, 2]].T, atol=1e-4)
-
-
-def test_cells_of_one_object_are_never_neighbours_or_siblings_of_another_s() -> None:
-    together, alone = _cells(), batch_cells([torch.tensor([[7, 7, 7]])], grid=8)
-    assert together.neighbours[3].tolist() == [3 if n == 0 else 4 for n in alone.neighbours[0].tolist()]
-    pooled = pool_to_parents(together, torch.arange(4.0)[:, None])
-    assert sorted(pooled[:, 0].tolist()) == [0.5, 2.0, 3.0]
-
-
-def test_voxels_gathered_and_scattered_are_the_volume_again() -> None:
-    volume, cells = torch.randn(2, 32, 32, 32), _cells()
-    voxels = gather_voxels(volume, cells)
-    assert torch.equal(voxels[2].view(4, 4, 4), volume[0, 20:24, 20:24, 20:24])
-    assert torch.equal(scatter_voxels(voxels, cells, volume), volume)
-    assert int((scatter_voxels(voxels * 0, cells, volume) == 0).sum()) == 4 * 64
-
-
-def test_active_cells_are_those_at_the_surface_and_their_number_is_capped() -> None:
-    solid = torch.zeros(2, 32, 32, 32, dtype=torch.bool)
-    solid[0, 8:24, 8:24, 8:24] = True
-    full, empty = active_cells(solid, grid=8, max_cells=1000)
-    assert [3, 3, 3] not in full.tolist() and [2, 2, 2] in full.tolist() and [1, 2, 2] in full.tolist()
-    assert empty.tolist() == [[4, 4, 4]]
-    assert len(active_cells(solid, grid=8, max_cells=10)[0]) == 10
-
-
-def test_the_structured_latent_learns_a_memorisable_batch() -> None:
-    model = StructuredLatentVAE(LATENT)
-    cells, targets = collate(
-        [draw_object_cells(stream=3, index=index, config=LATENT) for index in range(2)], grid=LATENT.grid
-    )
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    totals = []
-    for _ in range(25):
-        content = CellContent(field=targets.field.clamp(-2, 2), colour=targets.colour)
-        mean, _ = model.encode(content, cells)
-        decoded, gaussians = model.decode(model.standardise(mean), cells)
-        terms = {**surface_loss(decoded, targets), **gaussian_loss(gaussians, targets, grid=LATENT.grid)}
-        total = torch.stack(list(terms.values())).sum()
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        totals.append(float(total.detach()))
-    assert totals[-1] < 0.75 * totals[0]
-
-
-def test_perfect_discs_have_no_gaussian_loss_but_their_scale() -> None:
-    """One cell whose surface is the plane z = cell centre, and Gaussians that lie on it."""
-    cells = batch_cells([torch.tensor([[4, 4, 4]])], grid=8)
-    inner = torch.stack(torch.meshgrid(*[torch.arange(4.0)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    centre = (torch.tensor([4.0, 4, 4]) * 4 + inner + 0.5) / 32 - 0.5
-    height = 18 - (torch.tensor([4.0] * 3)[2] * 4 + inner[:, 2] + 0.5)
-    surface = centre.clone()
-    surface[:, 2] = 18 / 32 - 0.5
-    targets = CellTargets(
-        field=height[None],
-        colour=torch.full((1, 64, 3), 0.5),
-        surface=surface[None],
-        normal=torch.tensor([0.0, 0, 1]).expand(1, 64, 3),
-    )
-    gaussians = StructuredLatentVAE(LATENT).decode(torch.zeros(1, 4), cells)[1]
-    flat = gaussians.__class__(
-        positions=surface[height.abs() < 1][None, :4],
-        scales=gaussians.scales.detach()[:, :4],
-        rotations_wxyz=torch.tensor([1.0, 0, 0, 0]).expand(1, 4, 4),
-        opacities=torch.full((1, 4), 0.98),
-        colours=torch.full((1, 4, 3), 0.5),
-    )
-    terms = gaussian_loss(flat, targets, grid=8)
-    assert float(terms["accurate"]) < 1e-5 and float(terms["flat"]) < 1e-6
-    assert float(terms["gaussian_colour"]) < 1e-6
-
-
-def _condition(cells: CellBatch) -> TextureCondition:
+def _probes(cells: CellBatch) -> Probes:
     n, b = len(cells.coords), cells.size
-    return TextureCondition(
+    return Probes(
         view=torch.rand(b, 4, 32, 32),
-        probe_pixels=torch.rand(n, 8, 2) * 2 - 1,
-        probe_depth=torch.zeros(n, 8, 2),
+        pixels=torch.rand(n, 8, 2) * 2 - 1,
+        depth=torch.zeros(n, 8, 2),
         known_depth=torch.ones(b),
         field=torch.rand(n, 64),
         view_direction=torch.nn.functional.normalize(torch.rand(b, 3), dim=-1),
+        guess=torch.randn(n, 4),
     )
 
 
-def _noisy_flow() -> TextureFlow:
-    model = TextureFlow(TEXTURE)
+def _disturbed(model: TextureFlow) -> TextureFlow:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
     return model.eval()
 
 
+def _noisy_flow() -> TextureFlow:
+    return _disturbed(TextureFlow(NANO.texture, NANO.latent))
+
+
+@pytest.mark.parametrize(("name", "millions"), [("released", 600.4), ("base", 81.0), ("small", 14.5)])
+def test_the_flow_has_the_parameters_of_its_preset_without_the_condition_encoder(
+    name: str, millions: float
+) -> None:
+    """sam3d facts, 10.3 and 10.4."""
+    preset = preset_named(name)
+    assert preset.texture.condition is not None
+    light = replace(preset.texture.condition, embedders=(IMAGE,))
+    with torch.device("meta"):
+        model = TextureFlow(replace(preset.texture, condition=light), preset.latent)
+    own = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("condition_encoder."))
+    assert own / 1e6 == pytest.approx(millions, rel=1e-3 if name == "released" else 5e-3)
+
+
 def test_one_object_s_texture_does_not_depend_on_its_batch() -> None:
     model, cells = _noisy_flow(), _cells()
-    condition, noise = _condition(cells), torch.randn(4, 4)
-    both = sample_texture(model, condition, cells, noise=noise, steps=3, rescale_t=2.0)
+    probes, noise = _probes(cells), torch.randn(N, 4)
+    both = sample_texture(model, TextureCondition(probes=probes), cells, noise=noise, steps=3, rescale_t=2.0)
     first = batch_cells([cells.coords[:3]], grid=8)
-    own = {name: value[:3] if len(value) == 4 else value[:1] for name, value in condition.__dict__.items()}
-    alone = sample_texture(model, TextureCondition(**own), first, noise=noise[:3], steps=3, rescale_t=2.0)
+    own = Probes(**{k: v[:3] if len(v) == N else v[:1] for k, v in probes.__dict__.items()})
+    alone = sample_texture(
+        model, TextureCondition(probes=own), first, noise=noise[:3], steps=3, rescale_t=2.0
+    )
     assert torch.allclose(both[:3], alone, atol=1e-4)
 
 
-def test_the_photograph_changes_the_texture() -> None:
+def test_permuting_an_object_s_cells_permutes_its_velocities() -> None:
+    model = _noisy_flow()
+    coords = torch.rand(8, 8, 8).gt(0.8).nonzero()
+    order = torch.randperm(len(coords))
+    cells, shuffled = batch_cells([coords], grid=8), batch_cells([coords[order]], grid=8)
+    probes, x_t, t = _probes(cells), torch.randn(len(coords), 4), torch.tensor([0.3])
+    moved = Probes(**{k: v[order] if len(v) == len(coords) else v for k, v in probes.__dict__.items()})
+    one = model(x_t, t, model.encode(TextureCondition(probes=probes), cells), cells)
+    other = model(x_t[order], t, model.encode(TextureCondition(probes=moved), shuffled), shuffled)
+    assert torch.allclose(one[order], other, atol=1e-4)
+
+
+def test_the_photograph_changes_the_texture_and_guidance_drops_its_tokens_only() -> None:
     model, cells = _noisy_flow(), _cells()
-    condition, noise = _condition(cells), torch.randn(4, 4)
-    other = TextureCondition(**{**condition.__dict__, "view": 1 - condition.view})
+    probes, noise = _probes(cells), torch.randn(N, 4)
+    other = replace(probes, view=1 - probes.view)
     drawn = [
-        sample_texture(model, one, cells, noise=noise, steps=2, rescale_t=1.0) for one in (condition, other)
+        sample_texture(model, TextureCondition(probes=one), cells, noise=noise, steps=2, rescale_t=1.0)
+        for one in (probes, other)
     ]
     assert (drawn[0] - drawn[1]).abs().max() > 1e-3
+    encoded = model.encode(TextureCondition(probes=probes), cells)
+    blind = model.without_photograph(encoded, torch.tensor([False, True]))
+    assert torch.equal(blind.tokens[0], encoded.tokens[0]) and not blind.tokens[1].any()
+    assert blind.features is encoded.features
+
+
+def test_before_training_one_step_gives_the_trusted_part_of_the_guess() -> None:
+    model, cells = TextureFlow(NANO.texture, NANO.latent), _cells()
+    condition = TextureCondition(probes=_probes(cells))
+    found = sample_texture(model, condition, cells, noise=torch.randn(N, 4), steps=1, rescale_t=1.0)
+    prior = model.encode(condition, cells).prior
+    assert prior is not None and torch.allclose(found, prior, atol=1e-5)
+
+
+def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without() -> None:
+    texture = replace(
+        NANO.texture,
+        condition=ConditionPreset(width=16, embedders=(IMAGE, replace(IMAGE, reads="mask"))),
+        probes=0,
+        preconditioned=False,
+        gate_start=0.0,
+        io_blocks=2,
+        io_reach="cube",
+    )
+    model, cells = _disturbed(TextureFlow(texture, NANO.latent)), _cells()
+    views = Views(crop=torch.rand(2, 8, 28, 28), full=torch.rand(2, 8, 28, 28), box=torch.rand(2, 4))
+    noise = torch.randn(N, 4)
+    condition = TextureCondition(views=views)
+    assert model.encode(condition, cells).tokens.shape == (2, texture.condition.num_tokens, 16)  # type: ignore[union-attr]
+    plain, guided = (
+        sample_texture(model, condition, cells, noise=noise, steps=2, rescale_t=1.0, cfg_strength=w)
+        for w in (0.0, 1.0)
+    )
+    assert torch.isfinite(guided).all() and (plain - guided).abs().max() > 1e-5
+    with pytest.raises(ValueError, match="needs views"):
+        model.encode(TextureCondition(), cells)
+    with pytest.raises(ValueError, match="needs probes"):
+        _noisy_flow().encode(TextureCondition(views=views), cells)
+
+
+def test_every_weight_of_the_flow_is_reached_by_the_loss() -> None:
+    model, vae = _noisy_flow(), StructuredLatentVAE(NANO.latent).requires_grad_(False)
+    batch = _source(vae).batch(0)
+    loss, metrics = TextureObjective(vae=vae, condition_dropout=0.0).loss(
+        model, batch, torch.Generator().manual_seed(0)
+    )
+    loss.backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without and metrics["latent"] > 0 and metrics["colour"] > 0
+
+
+def test_filling_outwards_keeps_the_object_and_surrounds_it_with_its_nearest_colours() -> None:
+    mask = torch.zeros(1, 1, 32, 32)
+    mask[..., 8:24, 8:24] = 1.0
+    colours = torch.rand(1, 3, 32, 32)
+    colours[..., 8:24, 8:16], colours[..., 8:24, 16:24] = 0.9, 0.1
+    filled = filled_outwards(colours, mask)
+    assert torch.allclose(filled[..., 8:24, 8:24], colours[..., 8:24, 8:24], atol=1e-6)
+    assert float(filled[..., 16, 2].mean()) > 0.7 and float(filled[..., 16, 29].mean()) < 0.3
+    assert torch.isfinite(filled_outwards(colours, torch.zeros_like(mask))).all()
+    with pytest.raises(ValueError, match="power of two"):
+        filled_outwards(colours[..., :30, :30], mask[..., :30, :30])
+
+
+def test_hidden_cells_take_the_object_s_mean_colour_and_shown_ones_the_pixel_s() -> None:
+    cells = batch_cells([torch.tensor([[4, 4, 0], [4, 4, 7]])], grid=8)
+    view = torch.ones(1, 4, 32, 32)
+    view[:, :3, :, 16:] = -1.0
+    placement = Placement(
+        rotation=torch.eye(3)[None], translation=torch.tensor([[-0.3, 0.0, 3.0]]), scale=torch.ones(1)
+    )
+    found = projected_colours(
+        view,
+        torch.tensor([[4.0, 4.0, 0.0, 0.0]]),
+        placement,
+        cells,
+        hidden=torch.tensor([0.0, 3.0]),
+        side=2,
+    )
+    assert torch.allclose(found[0], torch.ones(8, 3)) and torch.allclose(found[1], torch.full((8, 3), 0.5))
+
+
+def _source(vae: StructuredLatentVAE) -> TextureSource:
+    return TextureSource(
+        vae, view=32, stream=3, batch_size=2, window=WindowSize(most=3, first=3, steps_per_sample=1), seed=0
+    )
+
+
+def test_a_step_s_batch_is_the_same_whether_or_not_the_steps_before_were_drawn() -> None:
+    vae = StructuredLatentVAE(NANO.latent)
+    went, fresh = _source(vae), _source(vae)
+    for step in range(2):
+        went.batch(step)
+    one, other = went.batch(2), fresh.batch(2)
+    assert torch.equal(one.latent, other.latent) and torch.equal(one.colour, other.colour)
+    assert one.condition.probes is not None and other.condition.probes is not None
+    assert torch.equal(one.condition.probes.guess, other.condition.probes.guess)
+
+
+def test_the_colour_term_is_nothing_at_the_latent_whose_decoding_is_the_target() -> None:
+    vae = StructuredLatentVAE(NANO.latent)
+    batch = _source(vae).batch(0)
+    with torch.no_grad():
+        decoded = vae.decode(batch.latent, batch.cells)[0].colour
+    assert float(colour_error(vae, batch.latent, replace(batch, colour=decoded))) == 0.0
+    assert float(colour_error(vae, batch.latent, replace(batch, colour=decoded + 0.25))) == pytest.approx(
+        0.25
+    )
+
+
+def test_the_flow_learns_a_memorisable_batch() -> None:
+    """Latents that follow from the coarse field that the model is told."""
+    vae = StructuredLatentVAE(NANO.latent).requires_grad_(False)
+    batch = _source(vae).batch(0)
+    assert batch.condition.probes is not None
+    batch = replace(batch, latent=2 * batch.condition.probes.field[:, 20:24])
+    model = TextureFlow(NANO.texture, NANO.latent)
+    objective = TextureObjective(
+        vae=vae, times=TimeSampler(mean=-4.0, std=0.1), condition_dropout=0.0, colour_weight=0.0
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(20):
+        loss, _ = objective.loss(model, batch, torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_training_goes_on_where_it_stopped_and_writes_weights_that_a_flow_takes(tmp_path: Path) -> None:
+    vae_file = tmp_path / "slat_vae.safetensors"
+    save_file(StructuredLatentVAE(NANO.latent).state_dict(), vae_file)
+    window = WindowSize(most=3, first=3)
+    for steps in (1, 2):
+        config = texture_config(steps=steps, batch_size=2, lr=1e-3, seed=0)
+        result = train(
+            work=tmp_path / "run", vae_file=vae_file, preset=NANO, config=config, window=window, held_out=2
+        )
+    assert result.steps == 2 and result.reason == "finished"
+    TextureFlow(NANO.texture, NANO.latent).load_state_dict(load_file(tmp_path / "run/texture.safetensors"))
+    assert len((tmp_path / "run/held_out.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(ValueError, match="small wants"):
+        train(work=tmp_path, vae_file=vae_file, preset=preset_named("small"), config=config, window=window)
 
 
 def test_cells_are_told_the_colours_of_the_pixels_they_project_to() -> None:
@@ -189,13 +286,15 @@ def test_cells_are_told_the_colours_of_the_pixels_they_project_to() -> None:
         ),
         field=torch.zeros(len(cells.coords), 64),
         cells=cells,
-    )
+        vae=StructuredLatentVAE(preset_named("tiny").latent),
+    ).probes
+    assert found is not None and found.guess.shape == (len(cells.coords), 8)
     inside = torch.from_numpy(np.abs(sample.cells.field).min(axis=1) < 0.5)
-    front = inside & (found.probe_depth[..., 0].amax(dim=1) < 0.2)
-    columns = ((found.probe_pixels.mean(dim=1) + 1) * 32).long().clamp(0, 63)
+    front = inside & (found.depth[..., 0].amax(dim=1) < 0.2)
+    columns = ((found.pixels.mean(dim=1) + 1) * 32).long().clamp(0, 63)
     shown = torch.from_numpy(sample.mask)[columns[:, 1], columns[:, 0]]
     assert front.sum() > 5
-    assert float(found.probe_depth[front & shown][..., 1].mean(dim=1).abs().median()) < 0.35
+    assert float(found.depth[front & shown][..., 1].mean(dim=1).abs().median()) < 0.35
 
 
 def test_a_texture_view_without_points_knows_no_depth() -> None:
