@@ -54,11 +54,20 @@ export class Model {
 export async function loadModel(url: string): Promise<Model> {
   const response = await fetch(url, { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) });
   if (!response.ok) throw new Error(`A 3D file could not be loaded (HTTP ${response.status}).`);
-  const gltf = await new GLTFLoader().parseAsync(await response.arrayBuffer(), "");
+  const data = await response.arrayBuffer();
+  const loader = new GLTFLoader();
+  if (isMeshopt(data)) loader.setMeshoptDecoder((await import("three/addons/libs/meshopt_decoder.module.js")).MeshoptDecoder);
+  const gltf = await loader.parseAsync(data, "");
   const root = new Group();
   root.applyMatrix4(objectFromGlb());
   root.add(gltf.scene);
   return new Model(root);
+}
+
+/** Whether a GLB's JSON asks for the meshopt decoder, which is only loaded then. */
+function isMeshopt(glb: ArrayBuffer): boolean {
+  const jsonLength = glb.byteLength > 20 ? new DataView(glb).getUint32(12, true) : 0;
+  return new TextDecoder().decode(new Uint8Array(glb, 0, Math.min(glb.byteLength, 20 + jsonLength))).includes('"EXT_meshopt_compression"');
 }
 
 function lambertOf(mesh: Mesh): Material {

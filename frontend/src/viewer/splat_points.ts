@@ -1,6 +1,8 @@
 /** Splats drawn as plain points, for machines without a GPU, where sorting and blending them takes seconds a frame. */
 import { BufferAttribute, BufferGeometry, Points, PointsMaterial } from "three";
 import type { Scene } from "three";
+import { fetchSplatFile } from "./splat_file";
+import type { SplatFile } from "./splat_file";
 import type { Splats } from "./splats";
 
 /** The zeroth spherical harmonic: colour = 0.5 + C0 * f_dc. */
@@ -9,14 +11,16 @@ const FAINTEST_OPACITY = 0.2;
 /** Points this large, that many of them, close the surface of a shape in the unit cube. */
 const CUBE_SURFACE = 5;
 
+interface SplatPoints { positions: Float32Array; colours: Float32Array; meanScale: number }
+
 export async function addSplatPoints(url: string, scene: Scene): Promise<Splats> {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`A splat file could not be loaded (HTTP ${response.status}).`);
-  const { positions, colours, meanScale } = parseSplatPly(await response.arrayBuffer());
+  const file = await fetchSplatFile(url);
+  const { positions, colours, meanScale } = file.format === "ply" ? parseSplatPly(file.bytes) : await readSpz(file);
   const geometry = new BufferGeometry();
   geometry.setAttribute("position", new BufferAttribute(positions, 3));
   geometry.setAttribute("color", new BufferAttribute(colours, 3));
   const points = new Points(geometry, new PointsMaterial({ size: Math.max(2.2 * meanScale, Math.sqrt(CUBE_SURFACE / Math.max(1, positions.length / 3))), vertexColors: true }));
+  points.applyMatrix4(file.objectFromFile);
   scene.add(points);
   return {
     object: points,
@@ -29,7 +33,7 @@ export async function addSplatPoints(url: string, scene: Scene): Promise<Splats>
 }
 
 /** Centres and linear colours of the splats of a binary 3DGS .ply that are not nearly invisible. Raises RangeError on another file. */
-export function parseSplatPly(buffer: ArrayBuffer): { positions: Float32Array; colours: Float32Array; meanScale: number } {
+export function parseSplatPly(buffer: ArrayBuffer): SplatPoints {
   const head = new TextDecoder("ascii").decode(buffer.slice(0, 4096));
   const end = head.indexOf("end_header\n");
   const count = Number(/element vertex (\d+)/.exec(head)?.[1]);
@@ -53,6 +57,16 @@ export function parseSplatPly(buffer: ArrayBuffer): { positions: Float32Array; c
     scales += scale >= 0 ? Math.exp(rows[at + scale] as number) : 0;
   }
   return { positions: Float32Array.from(positions), colours: Float32Array.from(colours), meanScale: (scales * 3) / Math.max(1, positions.length) };
+}
+
+/** The compressed format is unpacked by the splat renderer's own reader. */
+async function readSpz(file: SplatFile): Promise<SplatPoints> {
+  const splats = (await (await import("./splats")).readSplats(file)).filter(({ opacity }) => opacity >= FAINTEST_OPACITY);
+  return {
+    positions: Float32Array.from(splats.flatMap(({ x, y, z }) => [x, y, z])),
+    colours: Float32Array.from(splats.flatMap(({ red, green, blue }) => [linear(red), linear(green), linear(blue)])),
+    meanScale: splats.reduce((sum, { scale }) => sum + scale, 0) / Math.max(1, splats.length),
+  };
 }
 
 function linear(srgb: number): number {
