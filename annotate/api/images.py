@@ -20,7 +20,11 @@ from engine.states import Role
 
 #: Who may hand in photographs: everybody who works in the project except pure onlookers.
 MAY_UPLOAD = MAY_REVIEW | MAY_TRAIN | {Role.ANNOTATOR, Role.ARTIST}
-NUMBERS = ("depth_scale", "fx", "fy", "cx", "cy")
+#: What may be said of a point map; engine checks and modelzoo.depth_files reads it.
+MAP_FIELDS = (
+    *("depth_scale", "baseline", "doffs", "fx", "fy", "cx", "cy", "fill_px"),
+    *("calibration", "T_camera_cloud", "metric"),
+)
 BEFORE = OpenApiParameter(
     "before", int, description="The next of the page before; without it, the newest page."
 )
@@ -66,5 +70,5 @@ def _point_map(form: dict[str, Any]) -> PointMapUpload | None:
     if file is None:
         return None
     data = read_file(file, limit=settings.MAX_POINT_MAP_BYTES, what="A point map", code="point_map_too_large")
-    numbers = {name: form[name] for name in NUMBERS if name in form}
-    return PointMapUpload(data=data, filename=file.name, form=numbers)
+    said = {name: form[name] for name in MAP_FIELDS if form.get(name) is not None}
+    return PointMapUpload(data=data, filename=file.name, form=said)

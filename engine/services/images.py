@@ -29,11 +29,16 @@ WORKER = Actor(name="worker")
 JPEG = "image/jpeg"
 CAMERA = ("fx", "fy", "cx", "cy")
 #: What a form may say of a point-map file; modelzoo.depth_files reads it.
-NUMBERS = (*CAMERA, "depth_scale", "baseline", "doffs")
+NUMBERS = (*CAMERA, "depth_scale", "baseline", "doffs", "fill_px")
 MAY_BE_NEGATIVE = frozenset({"cx", "cy", "doffs"})
+TEXTS = ("calibration", "T_camera_cloud")
+MAX_TEXT = 20_000
 ARRAYS = frozenset({"points", "depth", "disparity"})
 #: First bytes > suffix of the files that may bring a point map.
-POINT_MAP_MAGIC = {b"PK\x03\x04": ".npz", b"ply\n": ".ply", b"ply\r": ".ply", b"\x89PNG": ".png"}
+POINT_MAP_MAGIC = {
+    b"PK\x03\x04": ".npz", b"ply\n": ".ply", b"ply\r": ".ply", b"\x89PNG": ".png", b"\x93NUM": ".npy",
+    b"Pf\n": ".pfm", b"PF\n": ".pfm", b"# .P": ".pcd", b"VERS": ".pcd", b"LASF": ".las",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,13 +227,14 @@ def _read_upload(upload: PointMapUpload | None) -> _Upload | None:
             f"{settings.MAX_POINT_MAP_BYTES / 1e6:.0f} MB at most.",
             code="point_map_too_large",
         )
-    suffix = POINT_MAP_MAGIC.get(upload.data[:4])
+    form = _read_form(upload.form)
+    suffix = _suffix(upload, form)
     if suffix is None:
         raise BadInput(
-            f"{upload.filename or 'The point map'} is none of .npz (points or depth), .ply or a 16-bit depth .png.",
+            f"{upload.filename or 'The point map'} is none of .npz and .npy (points or depth), .pfm, .ply, .pcd, .las, "
+            "a 16-bit depth .png, or a KITTI .bin with its calibration.",
             code="bad_point_map",
         )
-    form = _read_form(upload.form)
     if suffix == ".npz":
         _check_npz(upload.data)
     if suffix == ".png" and not set(CAMERA) <= form.keys():
@@ -239,6 +245,14 @@ def _read_upload(upload: PointMapUpload | None) -> _Upload | None:
         )
     key = blobs.put(upload.data, suffix=suffix, content_type="application/octet-stream")
     return _Upload(key=key, form=form)
+
+
+def _suffix(upload: PointMapUpload, form: dict[str, Any]) -> str | None:
+    """What kind of file it is by its first bytes; KITTI's .bin has none, so its name and calibration must say it."""
+    for magic, suffix in POINT_MAP_MAGIC.items():
+        if upload.data.startswith(magic):
+            return suffix
+    return ".bin" if upload.filename.lower().endswith(".bin") and form.get("calibration") else None
 
 
 def _read_form(form: dict[str, Any]) -> dict[str, Any]:
@@ -258,6 +272,12 @@ def _read_form(form: dict[str, Any]) -> dict[str, Any]:
         numbers[name] = number
     if 0 < len(numbers.keys() & set(CAMERA)) < len(CAMERA):
         raise BadInput("Send all of fx, fy, cx and cy, or none of them.", code="bad_point_map")
+    for name in TEXTS:
+        text = str(form.get(name) or "").strip()
+        if len(text) > MAX_TEXT:
+            raise BadInput(f"{name} may have {MAX_TEXT} characters at most.", code="bad_point_map")
+        if text:
+            numbers[name] = text
     return numbers
 
 

@@ -166,6 +166,8 @@ CONTENT_SECURITY_POLICY = {
 SHIPPED_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "tiny"
 SHIPPED_DEPTH_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "depth-tiny"
 DEVICE = env.text("CANDID8_DEVICE", "auto")
+#: An estimator of the operator's own, "moge:/weights/model.pt" for one; empty: the small network that is shipped.
+POINT_MAP_ESTIMATOR = env.text("POINT_MAP_ESTIMATOR", "")
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
 JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
 

@@ -61,6 +61,20 @@ def test_a_depth_map_comes_with_the_photograph(desk: Project, ana: Browser) -> N
     assert PointMap.objects.get().upload_form["fx"] == 60
 
 
+def test_a_lidar_sweep_comes_with_the_text_of_its_calibration(desk: Project, ana: Browser) -> None:
+    reply = ana.upload(
+        f"/projects/{desk.pk}/images",
+        file=factories.photo_bytes(),
+        point_map=SimpleUploadedFile("000008.bin", bytes(160)),
+        calibration="P2: 1 0 0 0 0 1 0 0 0 0 1 0",
+        fill_px="3",
+    )
+    assert reply.status == 201
+    row = PointMap.objects.get()
+    assert row.upload_key.endswith(".bin") and row.upload_form["fill_px"] == 3
+    assert row.upload_form["calibration"].startswith("P2:")
+
+
 def test_the_list_of_photographs_is_paged_by_id(desk: Project, ana: Browser) -> None:
     factories.make_bare_images(desk, how_many=60)
     first = ana.get(f"/projects/{desk.pk}/images").body
@@ -96,6 +110,8 @@ BAD_FORMS: dict[str, dict[str, Any]] = {
     "a long licence": {"licence": "x" * 81},
     "a point map that is none": {"point_map": SimpleUploadedFile("depth.npz", b"no archive")},
     "an empty point map": {"point_map": SimpleUploadedFile("depth.npz", b"")},
+    "a LiDAR sweep without its calibration": {"point_map": SimpleUploadedFile("sweep.bin", bytes(64))},
+    "a calibration as long as a novel": {"calibration": "P2: " + "1 " * 20_000},
     "a depth map without a camera": {
         "point_map": SimpleUploadedFile("d.png", factories.photo_bytes(mode="I;16"))
     },

@@ -88,7 +88,9 @@ def _stored(index: int, made: GeneratedCandidate, *, checkpoint_id: int, generat
         seed=made.seed,
         settings=asdict(made.settings),
         pose=pose_json(made.pose),
-        latents_key=blobs.put(made.latents, suffix=".safetensors", content_type=BINARY),
+        latents_key=blobs.put(made.latents, suffix=".safetensors", content_type=BINARY)
+        if made.latents
+        else "",
         mesh_key=blobs.put(made.mesh_glb, suffix=".glb", content_type=GLB),
         preview_key=blobs.put(made.preview_glb, suffix=".glb", content_type=GLB),
         splat_key=blobs.put(made.splat_ply, suffix=".ply", content_type=BINARY),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,14 +17,11 @@ from engine.jobs import Hold
 from engine.models import PointMap
 from engine.services import images
 from engine.states import PointMapStatus
-from modelzoo.contracts import PointMapData
+from modelzoo.contracts import PointMapData, PointMapSource
 from modelzoo.depth_files import read_point_map as read_file
 from workers import pixels, policy
 from workers.model_inputs import STORED_SIDE, point_map_bytes
 from workers.point_cloud import cloud_from_point_map, encoded
-
-if TYPE_CHECKING:
-    from modelzoo.depth import SmallDepthNet
 
 
 def _refuse(payload: dict[str, Any], error: str) -> None:
@@ -94,9 +91,16 @@ def _resized(photograph: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np
 
 
 @cache
-def _estimator() -> SmallDepthNet:
+def _estimator() -> PointMapSource:
     from modelzoo.depth import SmallDepthNet  # torch, which other workers do without
+    from modelzoo.ports.point_map_sources import point_map_source
+    from workers import slots
 
+    if settings.POINT_MAP_ESTIMATOR:
+        try:
+            return point_map_source(settings.POINT_MAP_ESTIMATOR, device=slots.device())
+        except ValueError as error:
+            raise EngineError(f"POINT_MAP_ESTIMATOR cannot be used: {error}", code="no_estimator") from error
     if not settings.SHIPPED_DEPTH_CHECKPOINT.exists():
         raise EngineError("No depth network is installed: give the photograph a point map of its own.")
     return SmallDepthNet.load(settings.SHIPPED_DEPTH_CHECKPOINT)

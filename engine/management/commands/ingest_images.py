@@ -15,7 +15,10 @@ from engine.services import images
 from engine.services.images import PointMapUpload
 
 PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-DEPTH_NAMES = ("{stem}_depth.png", "{stem}.npz", "{stem}.ply", "{stem}_depth.npz")
+DEPTH_NAMES = (
+    *("{stem}_depth.png", "{stem}_depth.npz", "{stem}.npz", "{stem}.npy", "{stem}.pfm"),
+    *("{stem}.ply", "{stem}.pcd", "{stem}.las"),
+)
 CAMERA_NAMES = ("{stem}_camera.json", "camera.json")
 
 
