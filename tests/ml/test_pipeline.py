@@ -4,43 +4,61 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from torch import Tensor, nn
 
 from modelzoo import frames
-from modelzoo.alignment import Layout, fit_layout
-from modelzoo.contracts import GeneratedCandidate, Intrinsics
+from modelzoo.contracts import CandidateRequest, GeneratedCandidate, RequestRefused, SamplingFailed
 from modelzoo.latents import CandidateLatents, latents_from_bytes, latents_to_bytes
+from modelzoo.models.geometry import GeometryModel
+from modelzoo.models.texture_flow import TextureFlow
 from modelzoo.pipeline import CandidatePipeline
-from modelzoo.registry import build, fill
+from modelzoo.presets import PRESETS
+from modelzoo.registry import Models, build, fill
+from modelzoo.samplers import FlowSettings, candidate_generator, draw_noise
+from modelzoo.samplers.geometry import draw_geometry, draw_layouts
 from modelzoo.serving import golden_request
-from modelzoo.silhouette import mask_iou, rasterise
+from modelzoo.stages import Resident
+from modelzoo.texture_stage import cells_of
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from modelzoo.vae.structured_latent import StructuredLatentVAE
 
-SEEDS = (5, 6, 7)
+SEEDS = (5, 6)
 
 
-@pytest.fixture(scope="module")
-def pipeline() -> Iterator[CandidatePipeline]:
-    """Nano weights, drawn and not trained; noise is added because last layers start at zero."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    models = build("nano", seed=3)
+def _shaken(models: Models) -> Models:
+    """Drawn and not trained weights; noise is added because last layers start at zero."""
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for module in models.modules().values():
             for parameter in module.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    yield CandidatePipeline(fill(models, models.components()), export_threads=1)
+    return fill(models, models.components())
+
+
+def _request(*seeds: int, batch_rows: int = 4) -> CandidateRequest:
+    request = golden_request(seeds)
+    settings = replace(request.settings, geometry_steps=2, geometry_cfg_strength=1.0, batch_rows=batch_rows)
+    return replace(request, settings=settings)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Iterator[CandidatePipeline]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield CandidatePipeline(Resident(_shaken(build("nano", seed=3))), export_threads=1)
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
 def candidates(pipeline: CandidatePipeline) -> tuple[GeneratedCandidate, ...]:
-    return pipeline.generate(golden_request(SEEDS))
+    return pipeline.generate(_request(*SEEDS))
 
 
 def test_each_seed_gets_one_whole_candidate_in_order(candidates: tuple[GeneratedCandidate, ...]) -> None:
@@ -54,32 +72,90 @@ def test_each_seed_gets_one_whole_candidate_in_order(candidates: tuple[Generated
     assert len({one.mesh_glb for one in candidates}) == len(SEEDS)
 
 
-def test_the_same_request_gives_the_same_bytes(
+def test_a_candidate_alone_is_bit_for_bit_the_candidate_in_a_batch(
     pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
 ) -> None:
-    assert pipeline.generate(golden_request(SEEDS)) == candidates
+    assert pipeline.generate(_request(SEEDS[1]))[0] == candidates[1]
 
 
-def test_a_candidate_alone_is_the_candidate_in_a_batch(
-    pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
-) -> None:
-    """Up to the rounding of matrix products of another size, which is why latents and not bytes are compared."""
-    alone = latents_from_bytes(pipeline.generate(golden_request(SEEDS[1:2]))[0].latents)
-    batched = latents_from_bytes(candidates[1].latents)
+def test_without_fixed_batches_alone_and_in_a_batch_agree_up_to_rounding(pipeline: CandidatePipeline) -> None:
+    alone, batched = (
+        latents_from_bytes(pipeline.generate(_request(*seeds, batch_rows=0))[-1].latents)
+        for seeds in (SEEDS[1:], SEEDS)
+    )
     assert alone.shape_latent is not None and batched.shape_latent is not None
     assert np.abs(alone.shape_latent - batched.shape_latent).max() < 1e-3
     assert (alone.occupancy != batched.occupancy).mean() < 1e-3
-    if alone.slat_feats.shape == batched.slat_feats.shape:
-        assert np.abs(alone.slat_feats.astype(float) - batched.slat_feats).max() < 2e-2
 
 
 def test_latents_read_back_and_carry_every_cell(candidates: tuple[GeneratedCandidate, ...]) -> None:
     latents = latents_from_bytes(candidates[0].latents)
     assert latents.occupancy.shape == (32, 32, 32)
-    assert latents.shape_latent is not None and latents.shape_latent.shape == (4, 4, 4, 4)
-    assert latents.layout is not None and latents.layout.shape == (10,)
+    assert latents.shape_latent is not None
+    assert latents.shape_latent.shape == PRESETS["nano"].geometry.latent_shape
+    assert latents.layout is not None and latents.layout.shape == (13,)
     assert len(latents.slat_coords) == len(latents.slat_feats) > 0
     assert latents_to_bytes(latents) == candidates[0].latents
+
+
+@contextmanager
+def _spoilt_shape(model: GeometryModel, *seeds: int) -> Iterator[None]:
+    """While it lasts, the first velocity of a candidate whose noise is that of one of ``seeds`` is NaN."""
+    noise = draw_noise([candidate_generator(seed) for seed in seeds], model.preset.latent_shape)
+
+    def spoil(_: nn.Module, given: tuple[Tensor, ...], out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        hit = (given[0][:, None] == noise[None]).flatten(2).all(dim=2).any(dim=1)
+        return torch.where(hit.view(-1, 1, 1, 1, 1), float("nan"), out[0]), out[1]
+
+    handle = model.register_forward_hook(spoil)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _spoilt_texture(model: TextureFlow, times: int) -> Iterator[None]:
+    """The first cell of the next ``times`` velocities is infinite."""
+    left = [times]
+
+    def spoil(_: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        left[0] -= 1
+        first = (torch.arange(len(out)) == 0)[:, None]
+        return torch.where(first, float("inf"), out) if left[0] >= 0 else out
+
+    handle = model.register_forward_hook(spoil)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def test_a_candidate_that_is_not_finite_is_drawn_again_says_so_and_spoils_no_other(
+    pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
+) -> None:
+    with _spoilt_shape(pipeline.models.geometry, SEEDS[1]):
+        made = pipeline.generate(_request(*SEEDS))
+    assert made[0] == candidates[0]
+    assert made[1].seed == SEEDS[1] and made[1].latents != candidates[1].latents
+    assert "redrawn_after_non_finite(stage=shape, times=1)" in made[1].fallbacks
+
+
+def test_a_texture_that_is_not_finite_is_drawn_again_on_the_same_shape(
+    pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
+) -> None:
+    with _spoilt_texture(pipeline.models.texture, 1):
+        made = pipeline.generate(_request(SEEDS[0]))[0]
+    was, now = latents_from_bytes(candidates[0].latents), latents_from_bytes(made.latents)
+    assert "redrawn_after_non_finite(stage=texture, times=1)" in made.fallbacks
+    assert np.array_equal(was.occupancy, now.occupancy) and not np.array_equal(was.slat_feats, now.slat_feats)
+
+
+def test_what_never_comes_out_finite_fails_by_the_names_of_its_seeds(pipeline: CandidatePipeline) -> None:
+    with _spoilt_texture(pipeline.models.texture, 100), pytest.raises(SamplingFailed) as failed:
+        pipeline.generate(_request(SEEDS[0]))
+    assert failed.value.seeds == SEEDS[:1] and failed.value.code == "sampling_not_finite"
+    assert str(SEEDS[0]) in str(failed.value)
 
 
 @pytest.mark.parametrize("data", [b"", b"rubbish", b"\x00" * 64])
@@ -89,24 +165,24 @@ def test_other_bytes_are_not_taken_for_latents(pipeline: CandidatePipeline, data
 
 
 def test_a_missing_point_map_is_stated(pipeline: CandidatePipeline) -> None:
-    without = pipeline.generate(replace(golden_request((5,)), points=None, unit="m"))[0]
+    without = pipeline.generate(replace(_request(5), points=None, unit="m"))[0]
     assert "point_map_missing" in without.fallbacks
     assert without.pose.unit == "pointmap"
-    empty = np.full_like(golden_request().points, np.nan)
-    assert (
-        "point_map_unknown_inside_mask"
-        in pipeline.generate(replace(golden_request((5,)), points=empty))[0].fallbacks
-    )
+    request = _request(5)
+    assert request.points is not None
+    unknown = np.where(request.mask[..., None], np.float32(np.nan), request.points)
+    found = pipeline.generate(replace(request, points=unknown))[0]
+    assert "point_map_unknown_inside_mask" in found.fallbacks
 
 
 def test_an_approximate_point_map_places_a_candidate_but_does_not_shape_it(
     pipeline: CandidatePipeline,
 ) -> None:
-    request = golden_request((5,))
+    request = _request(5)
     assert request.points is not None
     without = pipeline.generate(replace(request, points=None))[0]
     near, far = (
-        pipeline.generate(replace(request, points=request.points * scale, approximate=True))[0]
+        pipeline.generate(replace(request, points=request.points * np.float32(scale), approximate=True))[0]
         for scale in (1.0, 4.0)
     )
     shapes = [latents_from_bytes(one.latents).shape_latent for one in (without, near, far)]
@@ -117,16 +193,16 @@ def test_an_approximate_point_map_places_a_candidate_but_does_not_shape_it(
 
 def test_progress_rises_to_one(pipeline: CandidatePipeline) -> None:
     heard: list[float] = []
-    pipeline.generate(golden_request((1, 2)), heard.append)
+    pipeline.generate(_request(1), heard.append)
     assert heard == sorted(heard) and heard[-1] == pytest.approx(1.0)
 
 
-def test_a_layout_is_proposed_per_seed_for_a_given_shape(
+def test_a_layout_is_proposed_per_seed_for_a_given_shape_and_alone_is_the_same(
     pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
 ) -> None:
-    poses = pipeline.propose_layout(golden_request((1, 2)), latents=candidates[0].latents)
-    assert len(poses) == 2
-    assert poses == pipeline.propose_layout(golden_request((1, 2)), latents=candidates[0].latents)
+    poses = pipeline.propose_layout(_request(1, 2), latents=candidates[0].latents)
+    assert len(poses) == 2 and poses[0] != poses[1]
+    assert pipeline.propose_layout(_request(2), latents=candidates[0].latents) == poses[1:]
 
 
 def test_a_layout_is_proposed_for_a_shape_that_no_model_made(pipeline: CandidatePipeline) -> None:
@@ -136,50 +212,110 @@ def test_a_layout_is_proposed_for_a_shape_that_no_model_made(pipeline: Candidate
         slat_coords=np.zeros((0, 3), np.uint8),
         slat_feats=np.zeros((0, 4), np.float16),
     )
-    assert len(pipeline.propose_layout(golden_request((1,)), latents=latents_to_bytes(shape))) == 1
+    assert len(pipeline.propose_layout(_request(1), latents=latents_to_bytes(shape))) == 1
+    small = replace(shape, occupancy=np.ones((16, 16, 16), bool))
+    with pytest.raises(ValueError, match="32"):
+        pipeline.propose_layout(_request(1), latents=latents_to_bytes(small))
 
 
-CAMERA = Intrinsics(fx=120, fy=120, cx=64, cy=48, width=128, height=96)
-
-
-def _box() -> trimesh.Trimesh:
-    """With vertices about as dense as the voxels that stand for a shape."""
-    return trimesh.creation.box(extents=(0.8, 0.5, 0.6)).subdivide_to_size(0.03)
-
-
-def test_a_layout_that_is_off_is_brought_to_mask_and_depth() -> None:
-    surface = np.asarray(_box().vertices)
-    rotation = frames.rotation_from_wxyz((0.5, -0.5, 0.3, 0.2))
-    true = Layout(rotation=rotation, translation=np.array([0.1, -0.05, 3.0]), scale=1.2)
-    drawn = rasterise(true.place(surface), _box().faces, CAMERA)
-    points = frames.unproject(
-        frames.pixel_grid(width=128, height=96), np.where(drawn.mask, drawn.depth, np.nan), CAMERA
+def test_a_shape_held_where_the_model_draws_it_gets_the_layout_of_the_joint_draw(
+    pipeline: CandidatePipeline,
+) -> None:
+    """With one step both see the same noise, and the shape stream never sees the layout."""
+    model = pipeline.models.geometry
+    generators = [candidate_generator(seed) for seed in (1, 2)]
+    noise_shape, noise_layout = (
+        draw_noise(generators, model.preset.latent_shape),
+        draw_noise(generators, (13,)),
     )
-    off = Layout(rotation=rotation, translation=np.array([0.3, 0.1, 3.6]), scale=1.1)
-    fitted = fit_layout(off, surface, mask=drawn.mask, points=points, intrinsics=CAMERA)
-    assert fitted.steps == ("layout_fitted_to_mask", "layout_fitted_to_depth")
-    assert fitted.iou_after > max(0.85, fitted.iou_before)
-    assert np.abs(fitted.layout.translation - true.translation).max() < 0.15
-    assert fitted.layout.scale == pytest.approx(true.scale, rel=0.08)
+    size = model.preset.image_size
+    views = torch.randn(2, 2, 8, size, size, generator=generators[0])
+    tokens = model.encode(views[0], views[1], torch.zeros(2, 4))
+    settings = FlowSettings(steps=1, cfg_strength=1.0)
+    joint = draw_geometry(
+        model, tokens, noise_shape=noise_shape, noise_layout=noise_layout, settings=settings
+    )
+    held = draw_layouts(
+        model,
+        tokens,
+        shape=joint.shape + 1.0,
+        noise_shape=noise_shape,
+        noise_layout=noise_layout,
+        settings=settings,
+    )
+    torch.testing.assert_close(held, joint.layout)
+    other = draw_geometry(
+        model, tokens, noise_shape=noise_shape, noise_layout=noise_layout + 1, settings=settings
+    )
+    assert torch.equal(other.shape, joint.shape) and not torch.equal(other.layout, joint.layout)
 
 
-def test_a_layout_that_fits_already_is_left_alone() -> None:
-    surface = np.asarray(_box().vertices)
-    layout = Layout(rotation=np.eye(3), translation=np.array([0.0, 0.0, 3.0]), scale=1.0)
-    drawn = rasterise(layout.place(surface), _box().faces, CAMERA)
-    fitted = fit_layout(layout, surface, mask=drawn.mask, points=None, intrinsics=CAMERA)
-    assert fitted.iou_before > 0.85
-    assert np.abs(fitted.layout.translation - layout.translation).max() < 0.05
+def test_a_preset_with_extracted_surfaces_and_a_condition_encoder_goes_the_same_way() -> None:
+    """As ``released`` is built, at the size of nano."""
+    nano = PRESETS["nano"]
+    preset = replace(
+        nano,
+        geometry=replace(nano.geometry, preconditioned=False, gate_start=0.0),
+        latent=replace(
+            nano.latent,
+            grid=32,
+            features="views",
+            feature_width=8,
+            backbone="swin",
+            surface="flexicubes",
+            gaussians=(4, 2),
+        ),
+        texture=replace(
+            nano.texture, condition=nano.geometry.condition, probes=0, preconditioned=False, max_cells=300
+        ),
+        axes="pytorch3d_rows",
+    )
+    torch.manual_seed(0)
+    models = Models(
+        preset=preset,
+        geometry=GeometryModel(preset.geometry),
+        ss_vae=SparseStructureVAE(preset.geometry.structure),
+        slat_vae=StructuredLatentVAE(preset.latent),
+        texture=TextureFlow(preset.texture, preset.latent),
+    )
+    made = CandidatePipeline(Resident(_shaken(models)), export_threads=1).generate(_request(5, batch_rows=2))[
+        0
+    ]
+    assert made.num_faces > 0 and made.num_splats > 0
+    assert len(latents_from_bytes(made.latents).slat_coords) <= 300
 
 
-def test_a_silhouette_is_the_shape_that_is_projected() -> None:
-    sphere = trimesh.creation.icosphere(subdivisions=4, radius=0.5)
-    vertices = np.asarray(sphere.vertices) + np.array([0.0, 0.0, 4.0])
-    rows, cols = np.meshgrid(np.arange(96) + 0.5, np.arange(128) + 0.5, indexing="ij")
-    radius = 120 * np.tan(np.arcsin(0.5 / 4.0))
-    disc = np.hypot(cols - 64, rows - 48) < radius
-    assert mask_iou(vertices, sphere.faces, CAMERA, disc) > 0.96
-    drawn = rasterise(vertices, sphere.faces, CAMERA, colours=np.full_like(vertices, 0.25))
-    assert drawn.depth[48, 64] == pytest.approx(3.5, abs=0.01)
-    assert drawn.colour[48, 64] == pytest.approx([0.25] * 3, abs=1e-5)
-    assert not rasterise(vertices - [0, 0, 8.0], sphere.faces, CAMERA).mask.any()
+def test_cells_as_fine_as_the_occupancy_are_its_solid_voxels_without_the_inner_ones() -> None:
+    preset = replace(PRESETS["nano"], latent=replace(PRESETS["nano"].latent, grid=32))
+    occupancy = torch.zeros(1, 32, 32, 32)
+    occupancy[0, 10:15, 10:15, 10:15] = 1.0
+    cells = cells_of(occupancy, preset)[0]
+    assert len(cells) == 5**3 - 3**3
+    few = cells_of(occupancy, replace(preset, texture=replace(preset.texture, max_cells=40)))[0]
+    assert len(few) == 40 and len({tuple(row) for row in few.tolist()}) == 40
+
+
+MASK = golden_request().mask
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("mask_empty", {"mask": np.zeros_like(MASK)}),
+        ("mask_too_small", {"mask": np.arange(MASK.size).reshape(MASK.shape) == 6000}),
+        ("mask_shape", {"mask": np.pad(MASK, 4)}),
+        ("mask_dtype", {"mask": MASK.astype(np.uint8)}),
+        ("image_dtype", {"image": np.zeros((96, 128, 3), np.float32)}),
+        ("image_shape", {"image": np.zeros((96, 128), np.uint8)}),
+        ("image_too_small", {"image": np.zeros((1, 1, 3), np.uint8), "mask": np.ones((1, 1), bool)}),
+        ("points_all_unknown", {"points": np.full((96, 128, 3), np.nan, np.float32)}),
+        ("points_dtype", {"points": np.zeros((96, 128, 3))}),
+        ("points_shape", {"points": np.zeros((95, 128, 3), np.float32)}),
+        ("seeds_missing", {"seeds": ()}),
+        ("seed_out_of_range", {"seeds": (1, -1)}),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_refused_by_name(code: str, wrong: dict[str, object]) -> None:
+    with pytest.raises(RequestRefused) as refused:
+        replace(golden_request(), **wrong)  # type: ignore[arg-type]
+    assert refused.value.code == code
