@@ -169,8 +169,8 @@ def looped(q: Tensor, k: Tensor, v: Tensor, queries: Sequences, keys: Sequences)
     """One fused attention a sequence."""
     made = []
     for piece in _pieces(q, k, v, queries, keys):
-        heads_first = [part.transpose(0, 1)[None] for part in piece]
-        made.append(F.scaled_dot_product_attention(*heads_first)[0].transpose(0, 1))
+        own, others, values = (part.transpose(0, 1)[None] for part in piece)
+        made.append(F.scaled_dot_product_attention(own, others, values)[0].transpose(0, 1))
     return torch.cat(made)
 
 
@@ -188,7 +188,8 @@ def padded(q: Tensor, k: Tensor, v: Tensor, queries: Sequences, keys: Sequences)
 
 def varlen(q: Tensor, k: Tensor, v: Tensor, queries: Sequences, keys: Sequences) -> Tensor:
     """Flash attention over packed rows: CUDA, half precision."""
-    out: Tensor = varlen_attn(q, k, v, queries.bounds, keys.bounds, queries.longest, keys.longest)
+    out = varlen_attn(q, k, v, queries.bounds, keys.bounds, queries.longest, keys.longest)
+    assert isinstance(out, Tensor)
     return out
 
 

@@ -23,6 +23,7 @@ from modelzoo.models.attention import (
 from modelzoo.models.cells import CellBatch, batch_cells
 
 CPU = torch.device("cpu")
+Rows = tuple[Tensor, Tensor, Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -35,11 +36,12 @@ def _cells(device: torch.device = CPU) -> CellBatch:
     return batch_cells([torch.rand(8, 8, 8, device=device).gt(0.8).nonzero() for _ in range(3)], grid=8)
 
 
-def _rows(count: int) -> list[Tensor]:
-    return [torch.randn(count, 2, 8, requires_grad=True) for _ in range(3)]
+def _rows(count: int, *, width: int = 8, device: torch.device = CPU) -> Rows:
+    q, k, v = torch.randn(3, count, 2, width, device=device)
+    return q.requires_grad_(), k.requires_grad_(), v.requires_grad_()
 
 
-def _with_gradients(rows: list[Tensor], out: Tensor) -> list[Tensor]:
+def _with_gradients(rows: Rows, out: Tensor) -> list[Tensor]:
     weight = torch.linspace(-1, 1, out.numel(), device=out.device).view(out.shape)
     return [out, *torch.autograd.grad((out * weight).sum(), rows)]
 
@@ -93,10 +95,11 @@ def test_a_window_s_cells_are_of_one_object_and_one_shifted_cube() -> None:
 def test_window_attention_does_not_depend_on_the_order_of_the_cells() -> None:
     coords = torch.rand(8, 8, 8).gt(0.7).nonzero()
     order = torch.randperm(len(coords))
-    rows = [torch.randn(len(coords), 2, 8) for _ in range(3)]
+    q, k, v = _rows(len(coords))
     cells, shuffled = batch_cells([coords], grid=8), batch_cells([coords[order]], grid=8)
-    one = attend_packed(*rows, window_sequences(cells, window=4, shift=0))
-    other = attend_packed(*[r[order] for r in rows], window_sequences(shuffled, window=4, shift=0))
+    one = attend_packed(q, k, v, window_sequences(cells, window=4, shift=0))
+    moved = window_sequences(shuffled, window=4, shift=0)
+    other = attend_packed(q[order], k[order], v[order], moved)
     assert torch.allclose(one[order], other, atol=1e-5)
 
 
@@ -128,13 +131,11 @@ def test_every_back_end_of_a_gpu_has_the_values_and_gradients_of_the_plain_loop(
         pytest.skip("no GPU")
     device = torch.device("cuda")
     sequences: Sequences = window_sequences(_cells(device), window=4, shift=2)
-    rows = [
-        torch.randn(sequences.rows, 2, 64, device=device, dtype=dtype, requires_grad=True) for _ in range(3)
-    ]
-    exact = [row.detach().float().requires_grad_() for row in rows]
+    exact = _rows(sequences.rows, width=64, device=device)
+    q, k, v = (row.detach().to(dtype).requires_grad_() for row in exact)
     expected = _with_gradients(exact, attend_packed(*exact, sequences, backend="plain"))
     tolerance = 5e-3 if dtype == torch.float32 else 6e-2
     for backend in usable_backends(device, dtype):
-        found = _with_gradients(rows, attend_packed(*rows, sequences, backend=backend))
+        found = _with_gradients((q, k, v), attend_packed(q, k, v, sequences, backend=backend))
         for one, other in zip(found, expected, strict=True):
             assert torch.allclose(one.float(), other, atol=tolerance, rtol=tolerance), backend

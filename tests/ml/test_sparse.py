@@ -76,7 +76,7 @@ def test_a_product_a_neighbour_equals_one_product_over_all() -> None:
     values = torch.randn(len(cells.coords), 4, requires_grad=True)
     inputs = [values, conv.linear.weight, conv.linear.bias]
     outs = [f(values, cells.neighbours, conv.linear) for f in (convolved_at_once, convolved_by_neighbour)]
-    assert torch.allclose(*outs, atol=1e-5)
+    assert torch.allclose(outs[0], outs[1], atol=1e-5)
     grads = [torch.autograd.grad(out.square().sum(), inputs) for out in outs]
     assert all(torch.allclose(one, other, atol=1e-3) for one, other in zip(*grads, strict=True))
 

@@ -11,7 +11,6 @@ import torch
 import trimesh
 from safetensors.torch import load_file, save_file
 
-from modelzoo.alignment import Layout
 from modelzoo.contracts import Intrinsics
 from modelzoo.encoders.condition import Views
 from modelzoo.models.cells import CellBatch, batch_cells
@@ -19,6 +18,7 @@ from modelzoo.models.probes import Probes
 from modelzoo.models.texture_flow import TextureCondition, TextureFlow, sample_texture
 from modelzoo.photo_colours import photo_view, seen_surface
 from modelzoo.presets import ConditionPreset, EmbedderPreset, preset_named
+from modelzoo.refinement import Layout
 from modelzoo.silhouette import rasterise
 from modelzoo.texture_conditioning import (
     Placement,
@@ -310,7 +310,7 @@ def test_the_side_that_the_photograph_shows_takes_its_colours_and_the_other_keep
     vertices, normals = np.asarray(sphere.vertices, np.float32), np.asarray(sphere.vertex_normals, np.float32)
     camera = Intrinsics(fx=120, fy=120, cx=64, cy=48, width=128, height=96)
     layout = Layout(rotation=np.eye(3), translation=np.array([0.0, 0.0, 3.0]), scale=1.0)
-    mask = rasterise(layout.place(vertices), sphere.faces, camera).mask
+    mask = rasterise(layout.place(vertices.astype(np.float64)), sphere.faces, camera).mask
     image = np.zeros((96, 128, 3), np.uint8)
     image[mask] = [200, 100, 50]
     seen = seen_surface(photo_view(image, mask, camera), layout, vertices, np.asarray(sphere.faces, np.int32))
