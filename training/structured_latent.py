@@ -253,9 +253,10 @@ def view_embedder(preset: ModelPreset, weights: Path | None) -> ViewEmbedder | N
         rest = pictures.new_zeros(len(pictures), VIEW_CHANNELS - 3, *pictures.shape[2:])
         views = torch.cat([pictures, rest], dim=1)
         half = len(views) // 2  # the embedder reads two views a photograph, so two pictures at a time
-        tokens = torch.cat(embedder(views[:half], views[half:], views.new_zeros(half, 4)))
+        tokens: Tensor = torch.cat(embedder(views[:half], views[half:], views.new_zeros(half, 4)))
         side = kinds[0].size // kinds[0].patch
-        return tokens[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+        maps: Tensor = tokens[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+        return maps
 
     return embed
 

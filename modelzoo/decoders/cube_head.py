@@ -154,4 +154,5 @@ def _touched(grid: CubeGrid, active: Tensor, inside: Tensor, count: Tensor) -> T
     around[..., 1:] -= CORNERS.to(around.device)
     around = torch.unique(around.view(-1, 4), dim=0)
     keys = keys_of(active, resolution=grid.resolution)
-    return around[~torch.isin(keys_of(around, resolution=grid.resolution), keys)]
+    new: Tensor = around[~torch.isin(keys_of(around, resolution=grid.resolution), keys)]
+    return new
