@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +40,6 @@ HELD_OUT_COUNT = 16
 EVALUATE_EVERY = 500
 NEAR_SURFACE = 1.0  # voxels from the surface within which colours count
 HIDDEN_GAP = 0.075  # of the four cells that a probe's depth is clamped to, above which a cell is hidden
-DRAFT = ".part"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +146,12 @@ def train(
     config: RunConfig,
     window: WindowSize,
     held_out: int = HELD_OUT_COUNT,
+    until: float | None = None,
 ) -> LoopResult:
-    """Train for ``config.steps`` steps, or go on with a run in ``work``. ValueError for a preset without probes."""
+    """Train for ``config.steps`` steps, or until the clock (epoch seconds) says ``until``, or go on with such a run.
+
+    With a clock the rate falls towards the end time. ValueError for a preset without probes.
+    """
     if not preset.texture.probes or preset.texture.condition is not None:
         raise ValueError(f"procedural texture samples have no full views, which {preset.name} wants")
     vae = StructuredLatentVAE(preset.latent)
@@ -156,10 +162,9 @@ def train(
     unseen = held_out_samples(vae, view=view, stream=HELD_OUT_STREAM, count=held_out)
 
     def report(step: int, steps: int, metrics: dict[str, float]) -> None:
-        if step % EVALUATE_EVERY == 0 or step == steps:
+        if step % EVALUATE_EVERY == 0:
             _write_average(loop.average, work)
-            with (work / "held_out.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, **evaluate(loop.average, vae, unseen)}) + "\n")
+            _write_row(work / "held_out.jsonl", {"step": step, **evaluate(loop.average, vae, unseen)})
 
     loop = TrainingLoop(
         config=config,
@@ -170,16 +175,32 @@ def train(
         ),
         folder=work,
         on_progress=report,
+        clock_progress=None if until is None else _clock(work / "started", until),
     )
     result = loop.run()
     _write_average(loop.average, work)
+    _write_row(work / "held_out.jsonl", {"step": result.steps, **evaluate(loop.average, vae, unseen)})
     return result
 
 
 def _write_average(average: TextureFlow, work: Path) -> None:
-    draft = work / f"texture.safetensors{DRAFT}"
+    draft = work / "texture.safetensors.part"
     save_file(average.state_dict(), draft)
     draft.replace(work / "texture.safetensors")
+
+
+def _write_row(file: Path, row: dict[str, float]) -> None:
+    with file.open("a") as log:
+        log.write(json.dumps(row) + "\n")
+
+
+def _clock(started_file: Path, until: float) -> Callable[[], float]:
+    """The share of the time from the first start to ``until`` that is over."""
+    started_file.parent.mkdir(parents=True, exist_ok=True)
+    if not started_file.exists():
+        started_file.write_text(repr(time.time()))
+    started = float(started_file.read_text())
+    return lambda: (time.time() - started) / (until - started)
 
 
 def main() -> None:
@@ -188,6 +209,7 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, required=True, help="slat_vae.safetensors of the same preset")
     parser.add_argument("--preset", default="tiny")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--until", type=datetime.fromisoformat, help="end time, instead of --steps")
     parser.add_argument("--batch-size", type=int, default=6)
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--window", type=int, default=1000, help="samples that a batch chooses from")
@@ -203,6 +225,7 @@ def main() -> None:
             steps=options.steps, batch_size=options.batch_size, lr=options.lr, seed=options.seed
         ),
         window=WindowSize(most=options.window, first=min(240, options.window)),
+        until=None if options.until is None else options.until.timestamp(),
     )
 
 
