@@ -74,7 +74,8 @@ def read_mesh(
     if path.stat().st_size > MAX_FILE_BYTES:
         raise MeshRefused(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
     try:
-        vertices, faces, colours = _joined(_parts(path))
+        linear = path.suffix.lower() in {".glb", ".gltf"}
+        vertices, faces, colours = _joined(_parts(path), linear=linear)
     except MeshRefused:
         raise
     except READING_ERRORS as error:
@@ -114,29 +115,41 @@ def refuse_unfit(vertices: Floats, faces: NDArray[np.int64]) -> None:
         raise MeshRefused(f"it fills only {share:.2%} of its cube: too thin to be seen")
 
 
-def _parts(path: Path) -> list[trimesh.Trimesh]:
+def _parts(path: Path) -> list[tuple[trimesh.Trimesh, Floats]]:
+    """Every mesh of the file's scene and T_file_mesh (4, 4)."""
     with _READER:  # trimesh's readers of OBJ materials keep state
         scene = trimesh.load_scene(path, process=False)
-    parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    # Not scene.dump(): that loses vertex colours of meshes that have a material, too.
+    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
+    parts = [(scene.geometry[name], np.asarray(matrix, dtype=np.float64)) for matrix, name in placed]
+    parts = [
+        (part, matrix) for part, matrix in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)
+    ]
     if not parts:
         raise MeshRefused("it holds no triangles")
-    if sum(len(part.faces) for part in parts) > MAX_FACES_READ:
+    if sum(len(part.faces) for part, _ in parts) > MAX_FACES_READ:
         raise MeshRefused(f"it has more than {MAX_FACES_READ:,} triangles")
-    if any(part.faces.min() < 0 or part.faces.max() >= len(part.vertices) for part in parts):
+    if any(part.faces.min() < 0 or part.faces.max() >= len(part.vertices) for part, _ in parts):
         raise MeshRefused("some triangles name vertices that are not there")
     return parts
 
 
-def _joined(parts: list[trimesh.Trimesh]) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """Vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1] of all parts together."""
+def _joined(
+    parts: list[tuple[trimesh.Trimesh, Floats]], *, linear: bool
+) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1] of all parts together.
+
+    ``linear`` says whether the file's vertex colours are; pictures never are.
+    """
     vertices, faces, colours, offset = [], [], [], 0
-    for part in parts:
+    for part, matrix in parts:
         dense = part
         while _picture(dense) is not None and 4 * len(dense.faces) <= TEXTURE_FACES // len(parts):
             dense = dense.subdivide()
-        vertices.append(np.asarray(dense.vertices, dtype=np.float64))
-        faces.append(np.asarray(dense.faces, dtype=np.int64) + offset)
-        colours.append(_colours(dense))
+        vertices.append(np.asarray(dense.vertices, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3])
+        own = np.asarray(dense.faces, dtype=np.int64) + offset
+        faces.append(own[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else own)
+        colours.append(_colours(dense, linear=linear))
         offset += len(dense.vertices)
     return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colours)
 
@@ -155,7 +168,7 @@ def _picture(part: trimesh.Trimesh) -> Image.Image | None:
     return None
 
 
-def _colours(part: trimesh.Trimesh) -> Floats:
+def _colours(part: trimesh.Trimesh, *, linear: bool) -> Floats:
     picture, visual = _picture(part), part.visual
     if picture is not None:
         pixels = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
@@ -168,9 +181,26 @@ def _colours(part: trimesh.Trimesh) -> Floats:
         return (
             _srgb(_linear(sampled) * _factor(part)) if isinstance(visual.material, PBRMaterial) else sampled
         )
-    if isinstance(visual, ColorVisuals) and visual.kind in {"vertex", "face"}:
-        return np.asarray(visual.vertex_colors, dtype=np.float64)[:, :3] / 255
-    return np.tile(_plain(part), (len(part.vertices), 1))
+    painted = _painted(part)
+    if painted is None:
+        return np.tile(_plain(part), (len(part.vertices), 1))
+    if isinstance(visual, TextureVisuals) and isinstance(visual.material, PBRMaterial):
+        painted = painted * _factor(part)
+    return _srgb(painted) if linear else painted
+
+
+def _painted(part: trimesh.Trimesh) -> Floats | None:
+    """The file's own vertex colours, scaled to [0, 1]."""
+    visual = part.visual
+    if isinstance(visual, ColorVisuals):
+        given = visual.vertex_colors if visual.kind in {"vertex", "face"} else None
+    else:
+        given = visual.vertex_attributes.data.get("color")
+    if given is None or len(given) != len(part.vertices):
+        return None
+    values = np.asarray(given)
+    most = float(np.iinfo(values.dtype).max) if np.issubdtype(values.dtype, np.integer) else 1.0
+    return values[:, :3].astype(np.float64) / most
 
 
 def _plain(part: trimesh.Trimesh) -> Floats:

@@ -27,7 +27,8 @@ from modelzoo.retrieval.library import LibraryRefused, MeshLibrary, mesh_path
 from modelzoo.retrieval.meshes import FILL, MeshRefused, read_mesh, refuse_unfit
 from modelzoo.retrieval.views import GREY, ViewRings, masked_crop, rendered_views
 from modelzoo.silhouette import mask_iou, rasterise
-from training.procedural_meshes import write_object
+from training.data.objects import make_object
+from training.procedural_meshes import object_mesh, write_object
 
 RINGS = ViewRings(azimuths=6, elevations_deg=(10.0, 35.0))
 SIDE = 48
@@ -352,7 +353,10 @@ def test_the_same_seed_writes_the_same_procedural_mesh_with_colours(tmp_path: Pa
     data = first.read_bytes()
     assert write_object(tmp_path, seed=3, index=1).read_bytes() == data
     solid = trimesh.load(first, force="mesh")
-    assert solid.volume > 0 and np.ptp(read_mesh(first).mesh.colours, axis=0).max() > 0.05
+    made, read = object_mesh(make_object(np.random.default_rng([3, 1]))), read_mesh(first).mesh
+    assert solid.volume > 0 and np.ptp(made.colours, axis=0).max() > 0.05
+    assert np.allclose(read.colours.mean(axis=0), made.colours.mean(axis=0), atol=0.02)
+    assert np.allclose(np.ptp(read.vertices, axis=0), np.ptp(made.vertices, axis=0), atol=0.02)
 
 
 def test_the_encoder_has_the_published_size_and_takes_no_foreign_weights(tmp_path: Path) -> None:
