@@ -76,9 +76,10 @@ class _WindowBlock(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, MLP_RATIO * width), nn.GELU(), nn.Linear(MLP_RATIO * width, width)
         )
-        for linear in (self.qkv, self.out, self.mlp[0], self.mlp[2]):
-            nn.init.xavier_uniform_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """W x (1 + points) x width to the class tokens, W x width."""

@@ -126,10 +126,10 @@ def object_centric_normaliser(points: NDArray[np.floating], mask: NDArray[np.boo
 
 def resized_points(points: NDArray[np.floating], *, height: int, width: int) -> NDArray[np.float64]:
     """A point map at another size: bilinear with zeros for unknown points, and unknown where the nearest one is."""
-    points = np.where(np.isfinite(points), points, np.nan).astype(np.float64)
-    if points.shape[:2] == (height, width):
-        return points
-    planes = torch.from_numpy(np.ascontiguousarray(points)).permute(2, 0, 1)[None]
+    known: NDArray[np.float64] = np.where(np.isfinite(points), points, np.nan).astype(np.float64)
+    if known.shape[:2] == (height, width):
+        return known
+    planes = torch.from_numpy(np.ascontiguousarray(known)).permute(2, 0, 1)[None]
     unknown = planes.isnan().any(dim=1, keepdim=True)
     smooth = F.interpolate(planes.nan_to_num(0.0), size=(height, width), mode="bilinear")
     nearest = F.interpolate(unknown.double(), size=(height, width), mode="nearest") > 0.5

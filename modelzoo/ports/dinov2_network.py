@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from modelzoo.checkpoint import CheckpointRefused, StateDict
 
@@ -61,7 +61,7 @@ def build_network(*, size: int, patch: int, width: int, depth: int, heads: int) 
     return Dinov2WithRegistersModel(config)
 
 
-def prenorm_tokens(network: nn.Module, image: Tensor) -> Tensor:
+def prenorm_tokens(network: Any, image: Tensor) -> Tensor:
     """B x 3 x S x S, ImageNet-normalised, to B x (1 + registers + patches) x width, before the last norm."""
     features: Tensor = network.encoder(network.embeddings(image)).last_hidden_state
     return features
