@@ -47,7 +47,12 @@ def write_report(costs: Sequence[StageCost], *, seed: int, folder: Path) -> Path
     """Keep one machine's numbers as ``models-cpu.json`` or ``models-cuda.json``."""
     kind = "cpu" if costs[0].device == "CPU" else "cuda"
     file = folder / f"models-{kind}.json"
-    body = {"costs": [asdict(cost) for cost in costs], "torch": torch.__version__, **provenance(seed=seed)}
+    body = {
+        "costs": [asdict(cost) for cost in costs],
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        **provenance(seed=seed),
+    }
     file.write_text(json.dumps(body, indent=2) + "\n")
     return file
 
@@ -94,9 +99,9 @@ def _section(report: dict[str, Any]) -> str:
     lines = [
         f"## {title}",
         "",
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, load {machine['load_average'][0]} at the end; "
-        f"torch {report['torch']}, Python {machine['python']}; commit `{report['commit']}`, "
-        f"{report['measured_at']}, `{report['command']}`.",
+        f"{machine['cores']} cores, {report['threads']} threads, {machine['memory_gib']} GiB, "
+        f"load {machine['load_average'][0]} at the end; torch {report['torch']}, Python {machine['python']}; "
+        f"commit `{report['commit']}`, {report['measured_at']}, `{report['command']}`.",
         "",
         _line(COLUMNS),
         _line(["---"] * len(COLUMNS)),
