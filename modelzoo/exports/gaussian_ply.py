@@ -84,7 +84,7 @@ def gaussians_from_ply(data: bytes) -> Gaussians:
         positions=table[:, 0:3],
         scales=np.exp(table[:, 10:13]),
         rotations_wxyz=table[:, 13:17] / length,
-        opacities=1 / (1 + np.exp(-table[:, 9])),
+        opacities=(1 / (1 + np.exp(-table[:, 9]))).astype(np.float32),
         colours=np.clip(0.5 + SH_C0 * table[:, 6:9], 0, 1),
         frame=_comment(text, "frame", OBJECT_FRAME),
         unit=_comment(text, "unit", "unit cube"),

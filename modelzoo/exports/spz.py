@@ -66,11 +66,13 @@ def _fixed_point(positions: NDArray[np.float64], bits: int) -> Bytes:
     """(N, 9): three little-endian signed numbers of three bytes."""
     limit = 2**POSITION_BITS - 1
     whole = np.clip(np.rint(positions * 2**bits), -limit, limit).astype("<i4")
-    return np.ascontiguousarray(whole).view(np.uint8).reshape(-1, 3, 4)[..., :3]
+    low: Bytes = np.ascontiguousarray(whole).view(np.uint8).reshape(-1, 3, 4)[..., :3]
+    return low
 
 
 def _byte(values: NDArray[np.floating]) -> Bytes:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    whole: Bytes = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return whole
 
 
 def _smallest_three(rotations_xyzw: NDArray[np.float64]) -> NDArray[np.uint32]:
@@ -78,13 +80,13 @@ def _smallest_three(rotations_xyzw: NDArray[np.float64]) -> NDArray[np.uint32]:
     q = rotations_xyzw / np.linalg.norm(rotations_xyzw, axis=1, keepdims=True)
     largest = np.abs(q).argmax(axis=1)
     q = np.where(np.take_along_axis(q, largest[:, None], axis=1) < 0, -q, q)
-    packed = largest.astype(np.uint32)
+    packed: NDArray[np.uint32] = largest.astype(np.uint32)
     sizes = np.rint(np.abs(q) * math.sqrt(2) * (2**SMALLEST_BITS - 1)).astype(np.uint32)
     fields = ((q < 0).astype(np.uint32) << SMALLEST_BITS) | np.minimum(sizes, 2**SMALLEST_BITS - 1)
     for component in range(4):
         is_stored = largest != component
         packed = np.where(is_stored, (packed << (SMALLEST_BITS + 1)) | fields[:, component], packed)
-    return packed.astype("<u4")
+    return packed.astype(np.dtype("<u4"))
 
 
 def _gzipped(payload: bytes, *, comment: str) -> bytes:

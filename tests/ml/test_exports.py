@@ -11,11 +11,15 @@ from pathlib import Path
 import gsply
 import numpy as np
 import pytest
+import torch
 import trimesh
 from PIL import Image
 
 from modelzoo import frames
+from modelzoo.candidate_files import CandidateParts, VoxelShape, textured_glb
+from modelzoo.contracts import Intrinsics
 from modelzoo.decoders.cleanup import MAX_FACES
+from modelzoo.decoders.gaussians import CellGaussians
 from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_field
 from modelzoo.exports.colour_space import linear_from_srgb, srgb_from_linear
 from modelzoo.exports.gaussian_ply import (
@@ -35,6 +39,10 @@ from modelzoo.exports.gltf import glb_parts
 from modelzoo.exports.meshopt_glb import compact_glb
 from modelzoo.exports.spz import spz_from_gaussians
 from modelzoo.exports.texture import Atlas, TexturedMesh, texture_of, textured, unwrapped
+from modelzoo.latents import CandidateLatents
+from modelzoo.photo_colours import photo_view
+from modelzoo.refinement import Layout, RefinedLayout
+from modelzoo.vae.structured_latent import CellContent
 from tests.glb_reading import attribute, uncompressed, validator_errors
 
 RESOLUTION = 64
@@ -260,6 +268,58 @@ def _point_under(atlas: Atlas, u: float, v: float) -> np.ndarray | None:
         if (weights >= -1e-9).all():
             return np.asarray(weights @ atlas.vertices[face])
     return None
+
+
+def test_a_candidates_texture_shows_the_photograph_where_the_camera_saw_it_and_its_own_colours_behind() -> (
+    None
+):
+    """The photograph shows red what the model thought blue; the camera looks along the object's z."""
+    camera = Intrinsics(fx=300, fy=300, cx=100, cy=100, width=200, height=200)
+    u, v = frames.pixel_grid(width=200, height=200).transpose(2, 0, 1)
+    mask = ((u - 100) / (0.45 * 150)) ** 2 + ((v - 100) / (0.3 * 150)) ** 2 < 1
+    image = np.zeros((200, 200, 3), np.uint8)
+    image[mask] = (200, 30, 30)
+    photo = photo_view(image, mask, camera)
+    back = _read(textured_glb(_parts(blue=0.8), photo, size=TEXTURE_SIZE))
+    picture = np.asarray(back.visual.material.baseColorTexture.convert("RGB"), dtype=np.float64)
+    uv = np.clip(np.asarray(back.visual.uv) * TEXTURE_SIZE, 0, TEXTURE_SIZE - 1).astype(int)
+    colours = picture[TEXTURE_SIZE - 1 - uv[:, 1], uv[:, 0]]
+    depth = frames.object_from_glb(back.vertices)[:, 2]
+    seen, hidden = colours[depth < -0.15], colours[depth > 0.15]
+    np.testing.assert_allclose(np.median(seen, axis=0), (200, 30, 30), atol=8)
+    assert np.median(hidden, axis=0)[2] > 90 > np.median(seen, axis=0)[2]
+
+
+def _parts(*, blue: float) -> CandidateParts:
+    """The ellipsoid as the models would give it, all blue, standing two units before the camera."""
+    grid, cell = RESOLUTION // 4, 4
+    cells = _ellipsoid_field().reshape(grid, cell, grid, cell, grid, cell).transpose(0, 2, 4, 1, 3, 5)
+    field = torch.from_numpy(np.clip(cells.reshape(-1, cell**3), -2, 2).copy())
+    colour = torch.tensor([0.2, 0.2, blue]).expand(len(field), cell**3, 3)
+    coords = np.argwhere(np.ones((grid,) * 3))
+    layout = Layout(rotation=np.eye(3), translation=np.array([0.0, 0.0, 2.0]), scale=1.0)
+    latents = CandidateLatents(
+        occupancy=_ellipsoid_field() > 0,
+        slat_coords=np.zeros((1, 3), np.uint8),
+        slat_feats=np.zeros((1, 4), np.float16),
+    )
+    one = torch.ones(1, 1, 3)
+    gaussians = CellGaussians(
+        positions=0 * one,
+        scales=0.01 * one,
+        rotations_wxyz=torch.eye(4)[:1][None],
+        opacities=one[..., 0],
+        colours=one,
+    )
+    return CandidateParts(
+        seed=0,
+        latents=latents,
+        refined=RefinedLayout(layout=layout, iou_before=1.0, iou_after=1.0, steps=()),
+        shape=VoxelShape(
+            field=_ellipsoid_field(), coords=coords, content=CellContent(field=field, colour=colour)
+        ),
+        gaussians=gaussians,
+    )
 
 
 # --- meshopt
