@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from modelzoo.flow import interpolate, sample_times, true_velocity
-from modelzoo.models.texture_flow import TextureFlow, sample_texture
+from modelzoo.models.texture_flow import TextureFlow, texture_velocity
 from modelzoo.presets import ModelPreset, preset_named
+from modelzoo.samplers import FlowSettings, sample
 from modelzoo.vae.structured_latent import StructuredLatentVAE
 from training.configs import OptimizerConfig, RunConfig
 from training.data.texture_batches import (
@@ -97,7 +98,8 @@ def evaluate(
     probes = batch.condition.probes
     assert probes is not None
     near = batch.field.abs() < NEAR_SURFACE
-    drawn = sample_texture(model, batch.condition, batch.cells, noise=noise, steps=steps, rescale_t=2.0)
+    velocity = texture_velocity(model, batch.condition, batch.cells)
+    drawn = sample(velocity, noise, settings=FlowSettings(steps=steps, rescale_t=2.0))
     contents = {
         "model": vae.decode(drawn, batch.cells)[0],
         "guess": vae.decode(probes.guess, batch.cells)[0],

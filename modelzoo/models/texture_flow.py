@@ -7,7 +7,6 @@ it projects to, and the flow starts from a guess of the latent: the visible side
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelzoo.encoders.condition import ConditionEncoder, Views
-from modelzoo.flow import VelocityFn, euler_sample, precondition
+from modelzoo.flow import precondition
 from modelzoo.models.attention import HeadNorm, Sequences, attend_packed, even_sequences, object_sequences
 from modelzoo.models.cells import CUBE, FACES, CellBatch
 from modelzoo.models.mixture import StepEmbedding
@@ -23,9 +22,9 @@ from modelzoo.models.positions import positions
 from modelzoo.models.probes import ProbeEncoder, Probes
 from modelzoo.models.sparse import CellConv, pool_to_parents, spread_to_children
 from modelzoo.presets import StructuredLatentPreset, TexturePreset
+from modelzoo.samplers import VelocityFn
 
 NORM_EPS = 1e-6
-Resample = Callable[[CellBatch, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +125,10 @@ class TextureFlow(nn.Module):
 
 
 def texture_velocity(model: TextureFlow, condition: TextureCondition, cells: CellBatch) -> VelocityFn:
-    """The model's velocities of packed latents (N, channels) under this condition, as samplers call them."""
+    """The model's velocities of packed latents (N, channels) under this condition, as ``sample`` calls them.
+
+    Rows are cells: hand ``cells.batch`` to ``sample`` as their owners.
+    """
     encoded = model.encode(condition, cells)
     everyone = torch.ones(cells.size, dtype=torch.bool, device=cells.coords.device)
     blind = model.without_photograph(encoded, everyone)
@@ -137,21 +139,6 @@ def texture_velocity(model: TextureFlow, condition: TextureCondition, cells: Cel
         return found
 
     return velocity
-
-
-def sample_texture(
-    model: TextureFlow,
-    condition: TextureCondition,
-    cells: CellBatch,
-    *,
-    noise: Tensor,
-    steps: int,
-    rescale_t: float,
-    cfg_strength: float = 0.0,
-) -> Tensor:
-    """Standardised latents (N, channels) of all objects in one batch, from ``noise`` (N, channels)."""
-    velocity = texture_velocity(model, condition, cells)
-    return euler_sample(velocity, noise, steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
 
 
 class _ResidualBlock(nn.Module):

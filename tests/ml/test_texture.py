@@ -10,15 +10,17 @@ import pytest
 import torch
 import trimesh
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from modelzoo.contracts import Intrinsics
 from modelzoo.encoders.condition import Views
 from modelzoo.models.cells import CellBatch, batch_cells
 from modelzoo.models.probes import Probes
-from modelzoo.models.texture_flow import TextureCondition, TextureFlow, sample_texture
+from modelzoo.models.texture_flow import TextureCondition, TextureFlow, texture_velocity
 from modelzoo.photo_colours import photo_view, seen_surface
 from modelzoo.presets import ConditionPreset, EmbedderPreset, preset_named
 from modelzoo.refinement import Layout
+from modelzoo.samplers import FlowSettings, sample
 from modelzoo.silhouette import rasterise
 from modelzoo.texture_conditioning import (
     Placement,
@@ -68,6 +70,21 @@ def _disturbed(model: TextureFlow) -> TextureFlow:
     return model.eval()
 
 
+def _drawn(
+    model: TextureFlow,
+    condition: TextureCondition,
+    cells: CellBatch,
+    *,
+    noise: Tensor,
+    steps: int,
+    rescale_t: float = 1.0,
+    cfg_strength: float = 0.0,
+) -> Tensor:
+    settings = FlowSettings(steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
+    velocity = texture_velocity(model, condition, cells)
+    return sample(velocity, noise, settings=settings, owners=cells.batch)
+
+
 def _noisy_flow() -> TextureFlow:
     return _disturbed(TextureFlow(NANO.texture, NANO.latent))
 
@@ -89,12 +106,10 @@ def test_the_flow_has_the_parameters_of_its_preset_without_the_condition_encoder
 def test_one_object_s_texture_does_not_depend_on_its_batch() -> None:
     model, cells = _noisy_flow(), _cells()
     probes, noise = _probes(cells), torch.randn(N, 4)
-    both = sample_texture(model, TextureCondition(probes=probes), cells, noise=noise, steps=3, rescale_t=2.0)
+    both = _drawn(model, TextureCondition(probes=probes), cells, noise=noise, steps=3, rescale_t=2.0)
     first = batch_cells([cells.coords[:3]], grid=8)
     own = Probes(**{k: v[:3] if len(v) == N else v[:1] for k, v in probes.__dict__.items()})
-    alone = sample_texture(
-        model, TextureCondition(probes=own), first, noise=noise[:3], steps=3, rescale_t=2.0
-    )
+    alone = _drawn(model, TextureCondition(probes=own), first, noise=noise[:3], steps=3, rescale_t=2.0)
     assert torch.allclose(both[:3], alone, atol=1e-4)
 
 
@@ -115,7 +130,7 @@ def test_the_photograph_changes_the_texture_and_guidance_drops_its_tokens_only()
     probes, noise = _probes(cells), torch.randn(N, 4)
     other = replace(probes, view=1 - probes.view)
     drawn = [
-        sample_texture(model, TextureCondition(probes=one), cells, noise=noise, steps=2, rescale_t=1.0)
+        _drawn(model, TextureCondition(probes=one), cells, noise=noise, steps=2, rescale_t=1.0)
         for one in (probes, other)
     ]
     assert (drawn[0] - drawn[1]).abs().max() > 1e-3
@@ -128,7 +143,7 @@ def test_the_photograph_changes_the_texture_and_guidance_drops_its_tokens_only()
 def test_before_training_one_step_gives_the_trusted_part_of_the_guess() -> None:
     model, cells = TextureFlow(NANO.texture, NANO.latent), _cells()
     condition = TextureCondition(probes=_probes(cells))
-    found = sample_texture(model, condition, cells, noise=torch.randn(N, 4), steps=1, rescale_t=1.0)
+    found = _drawn(model, condition, cells, noise=torch.randn(N, 4), steps=1, rescale_t=1.0)
     prior = model.encode(condition, cells).prior
     assert prior is not None and torch.allclose(found, prior, atol=1e-5)
 
@@ -149,7 +164,7 @@ def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without
     condition = TextureCondition(views=views)
     assert model.encode(condition, cells).tokens.shape == (2, texture.condition.num_tokens, 16)  # type: ignore[union-attr]
     plain, guided = (
-        sample_texture(model, condition, cells, noise=noise, steps=2, rescale_t=1.0, cfg_strength=w)
+        _drawn(model, condition, cells, noise=noise, steps=2, rescale_t=1.0, cfg_strength=w)
         for w in (0.0, 1.0)
     )
     assert torch.isfinite(guided).all() and (plain - guided).abs().max() > 1e-5
