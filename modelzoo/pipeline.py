@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 from modelzoo.candidate_files import candidate_files, pose_of
+from modelzoo.checkpoint import WEIGHTS_NAME, read_manifest
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose
 from modelzoo.latents import latents_from_bytes
 from modelzoo.memory import peak_memory
 from modelzoo.photo_colours import photo_view
-from modelzoo.registry import Models, load_models
+from modelzoo.registry import Models
 from modelzoo.shape_stage import draw_poses, draw_shapes
-from modelzoo.stages import Precision, Resident, Stages
+from modelzoo.stages import Memory, Precision, Stages, load_stages
 from modelzoo.targets import target_of
 from modelzoo.texture_stage import texture_shapes
 
@@ -31,9 +32,9 @@ class CandidatePipeline:
 
     A candidate follows from weights, seed and settings: bit for bit on the same device with the same number of
     threads, alone or in any company, as long as ``SamplerSettings.batch_rows`` is not 0. It is paid for by filling
-    the last batch up. With 0, alone and in a batch agree within 1e-3 of a standardised latent (measured: 1e-5 on a
-    CPU, where sums of one, two or three rows are blocked differently from those of more). On a GPU the texture stage
-    adds up with atomics, whose order changes; there its latents agree within 1e-3 and shapes are bit-equal.
+    the last batch up. With 0, latents alone and in a batch agree within 1e-3: on a CPU, sums over one, two or three
+    rows are blocked differently from those over more. Both are tested on a CPU. On a GPU the texture stage also adds
+    up with atomics, whose order changes from run to run, so that there only the shape can be held to its bits.
 
     A candidate whose numbers turn infinite or NaN leaves the others of its batch alone. It is drawn again from another
     stream of its own seed, up to three times in all, which its ``fallbacks`` say as ``redrawn_after_non_finite``;
@@ -52,10 +53,17 @@ class CandidatePipeline:
 
     @classmethod
     def load(
-        cls, folder: Path, *, device: str | torch.device = "cpu", precision: Precision = "float32"
+        cls,
+        folder: Path,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Precision = "float32",
+        memory: Memory = "resident",
     ) -> CandidatePipeline:
-        """The pipeline of a checkpoint folder, all of it on the device. Raises CheckpointRefused."""
-        return cls(Resident(load_models(folder, device=device)[1], device=device, precision=precision))
+        """The pipeline of a checkpoint folder; the rest as in ``load_stages``. Raises CheckpointRefused."""
+        manifest = read_manifest(folder)
+        weights = folder / WEIGHTS_NAME
+        return cls(load_stages(weights, manifest, device=device, precision=precision, memory=memory))
 
     @torch.inference_mode()
     def generate(

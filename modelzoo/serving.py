@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +16,13 @@ from modelzoo.checkpoint import (
     CheckpointRefused,
     Manifest,
     StateDict,
-    components_from_bytes,
     manifest_from_document,
 )
 from modelzoo.contracts import CandidateRequest, SamplerSettings
 from modelzoo.latents import latents_from_bytes
 from modelzoo.pipeline import CandidatePipeline
-from modelzoo.registry import build, fill, models_from_components
-from modelzoo.stages import Offloaded, OnDemand, Precision, Resident, Stages
-
-Memory = Literal["resident", "offloaded", "on_demand"]
+from modelzoo.registry import build, fill
+from modelzoo.stages import Memory, Precision, Resident, Stages, load_stages
 
 GOLDEN_TOLERANCE = 0.03  # other machines round differently; other weights differ by tenths
 GOLDEN_SEED = 20_260_101
@@ -46,9 +43,8 @@ class Serving:
 class ModelSlot:
     """Holds the serving pipeline of one device. Readers never wait; one swap runs at a time.
 
-    ``memory``: ``resident`` keeps all models on the device, ``offloaded`` keeps them in main memory and brings each to
-    the device for its stage, ``on_demand`` reads each from its file for its stage. A swap loads beside what serves, so
-    for its duration resident weights are held twice; the old ones are freed with the last job that uses them.
+    ``precision`` and ``memory`` are those of ``load_stages``. A swap loads beside what serves, so for its duration
+    resident weights are held twice; the old ones are freed with the last job that uses them.
     """
 
     def __init__(
@@ -73,7 +69,7 @@ class ModelSlot:
         """
         with self._swapping:
             checked = manifest_from_document(manifest)
-            stages = self._loaded(weights, checked)
+            stages = load_stages(weights, checked, device=self.device, memory=self.memory)
             check_golden(stages, checked.golden)
             stages.precision = self.precision
             pipeline = CandidatePipeline(stages)
@@ -85,19 +81,6 @@ class ModelSlot:
             self._serving = serving
         logger.info("checkpoint swapped", extra={"sha256": serving.sha256, "generation": generation})
         return serving
-
-    def _loaded(self, weights: Path, manifest: Manifest) -> Stages:
-        if self.memory == "on_demand":
-            return OnDemand(weights, manifest, device=self.device)
-        try:
-            data = weights.read_bytes()
-        except OSError as error:
-            raise CheckpointRefused("weights_missing", f"weights cannot be read: {error.strerror}") from error
-        components = components_from_bytes(data, manifest)
-        if self.memory == "offloaded":
-            return Offloaded(models_from_components(components, manifest), device=self.device)
-        models = models_from_components(components, manifest, device=self.device)
-        return Resident(models, device=self.device)
 
 
 def golden_request(seeds: tuple[int, ...] = (GOLDEN_SEED,)) -> CandidateRequest:

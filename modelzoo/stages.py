@@ -13,11 +13,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from modelzoo.checkpoint import CheckpointRefused, Manifest
+from modelzoo.checkpoint import CheckpointRefused, Manifest, components_from_bytes
 from modelzoo.presets import ModelPreset
-from modelzoo.registry import Models, config_checked, emptied
+from modelzoo.registry import Models, config_checked, emptied, models_from_components
 
 Precision = Literal["float32", "bfloat16", "float16"]
+Memory = Literal["resident", "offloaded", "on_demand"]
 FLOWS = ("geometry", "texture")  # what half precision is for; autoencoders always run in float32
 
 
@@ -125,6 +126,32 @@ class OnDemand(Stages):
             own = [key for key in file.keys() if key.startswith(f"{name}.")]  # noqa: SIM118 (not a mapping)
             found = {key.removeprefix(f"{name}."): file.get_tensor(key) for key in own}
         return {key: value.float() if value.is_floating_point() else value for key, value in found.items()}
+
+
+def load_stages(
+    weights: Path,
+    manifest: Manifest,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = "float32",
+    memory: Memory = "resident",
+) -> Stages:
+    """The models of a checkpoint, verified. Raises CheckpointRefused.
+
+    ``resident`` keeps all of them on the device, ``offloaded`` keeps them in main memory and brings each to the device
+    for its stage, ``on_demand`` reads each from its file for its stage.
+    """
+    if memory == "on_demand":
+        return OnDemand(weights, manifest, device=device, precision=precision)
+    try:
+        data = weights.read_bytes()
+    except OSError as error:
+        raise CheckpointRefused("weights_missing", f"weights cannot be read: {error.strerror}") from error
+    components = components_from_bytes(data, manifest)
+    if memory == "offloaded":
+        return Offloaded(models_from_components(components, manifest), device=device, precision=precision)
+    models = models_from_components(components, manifest, device=device)
+    return Resident(models, device=device, precision=precision)
 
 
 def _check_hash(weights: Path, manifest: Manifest) -> None:

@@ -18,8 +18,8 @@ from modelzoo.checkpoint import CheckpointRefused, Lineage, StateDict
 from modelzoo.memory import peak_memory
 from modelzoo.pipeline import CandidatePipeline
 from modelzoo.registry import Models, build, load_models, preset_config
-from modelzoo.serving import Memory, ModelSlot, golden_outputs, golden_request
-from modelzoo.stages import FLOWS, Offloaded, OnDemand, Precision, Resident
+from modelzoo.serving import ModelSlot, golden_outputs, golden_request
+from modelzoo.stages import FLOWS, Memory, Offloaded, OnDemand, Precision, Resident
 
 LINEAGE = Lineage(
     objective="pretrain", dataset_hash="0" * 64, command="python -m training.cli", seed=1, steps=0
