@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import xatlas
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
@@ -15,11 +14,11 @@ from scipy.spatial import cKDTree
 
 from modelzoo.contracts import Intrinsics
 from modelzoo.decoders.mesh import ColouredMesh, decimate
+from modelzoo.ports.unwrapping import charts
 from modelzoo.silhouette import rasterise
 
 MAX_FACES = 5000  # the unwrapper takes 0.3 s for these and fifty times as long for four times as many
 SIZE = 1024  # pixels per side
-PADDING_PX = 4  # between charts
 JPEG_QUALITY = 92
 NEIGHBOURS = 4  # vertices that share in a point's colour
 
@@ -69,19 +68,9 @@ def textured(
 
 
 def unwrapped(mesh: ColouredMesh, *, size: int) -> Atlas:
-    """Charts of little distortion, packed for a texture of ``size`` pixels per side."""
-    atlas = xatlas.Atlas()
-    atlas.add_mesh(mesh.vertices, mesh.faces.astype(np.uint32), mesh.normals)
-    options = xatlas.PackOptions()
-    options.resolution, options.padding = size, PADDING_PX
-    atlas.generate(pack_options=options)
-    source, faces, uvs = atlas[0]
-    return Atlas(
-        vertices=mesh.vertices[source],
-        faces=faces.astype(np.int32),
-        normals=mesh.normals[source],
-        uvs=np.clip(uvs, 0, 1).astype(np.float32),
-    )
+    """The mesh cut into charts, for a texture of ``size`` pixels per side. Raises UnwrapperMissing."""
+    source, faces, uvs = charts(mesh.vertices, mesh.faces, mesh.normals, size=size)
+    return Atlas(vertices=mesh.vertices[source], faces=faces, normals=mesh.normals[source], uvs=uvs)
 
 
 def texture_of(atlas: Atlas, paint: Paint, *, size: int) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,7 @@ from modelzoo.exports.spz import spz_from_gaussians
 from modelzoo.exports.texture import Atlas, TexturedMesh, texture_of, textured, unwrapped
 from modelzoo.latents import CandidateLatents
 from modelzoo.photo_colours import photo_view
+from modelzoo.ports.unwrapping import UnwrapperMissing
 from modelzoo.refinement import Layout, RefinedLayout
 from modelzoo.vae.structured_latent import CellContent
 from tests.glb_reading import attribute, uncompressed, validator_errors
@@ -230,6 +232,12 @@ def test_a_mesh_is_unwrapped_without_overlaps_and_inside_the_picture() -> None:
     area = np.abs(edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]).sum() / 2
     assert 0.3 < area <= 1, "triangles that overlap would add up to more than the picture"
     assert len(baked.faces) <= 600
+
+
+def test_without_the_unwrapper_a_texture_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xatlas", None)
+    with pytest.raises(UnwrapperMissing, match="pip install xatlas"):
+        textured(_octahedron(), size=32)
 
 
 def test_a_texture_without_a_painter_takes_the_colours_of_the_full_mesh() -> None:
