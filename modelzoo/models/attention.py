@@ -24,6 +24,7 @@ FlexKernel = Callable[..., Tensor]
 VARLEN_HEAD_LIMIT = 256  # channels of a head that flash attention takes
 PADDING_LIMIT = 1.5  # padded scores over real ones, above which a loop over sequences costs less
 FLEX_BLOCK = 128  # rows
+NORM_EPS = 1e-12
 LOOP_LIMIT = 64  # sequences; more of them are better padded than called one by one
 
 
@@ -270,5 +271,5 @@ class HeadNorm(nn.Module):
         self.gain = nn.Parameter(torch.ones(heads, head_width))
 
     def forward(self, values: Tensor) -> Tensor:
-        """(..., heads, head_width), as it was."""
-        return F.rms_norm(values, values.shape[-1:], eps=1e-12) * self.gain
+        """(..., heads, head_width), in shape and type as it was, also under autocast."""
+        return (F.rms_norm(values, values.shape[-1:], eps=NORM_EPS) * self.gain).to(values.dtype)

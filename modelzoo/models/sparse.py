@@ -45,7 +45,7 @@ def convolved_by_neighbour(values: Tensor, rows: Tensor, linear: nn.Linear) -> T
     out = linear.bias.to(values.dtype).expand(len(values), -1).clone()
     for index, weight in enumerate(kernel):
         has = (rows[:, index] < len(values)).nonzero()[:, 0]
-        out = out.index_add(0, has, F.linear(values[rows[has, index]], weight))
+        out = out.index_add(0, has, F.linear(values[rows[has, index]], weight).to(out.dtype))
     return out
 
 

@@ -81,6 +81,15 @@ def test_a_product_a_neighbour_equals_one_product_over_all() -> None:
     assert all(torch.allclose(one, other, atol=1e-3) for one, other in zip(*grads, strict=True))
 
 
+def test_a_product_a_neighbour_also_works_in_half_precision() -> None:
+    cells = batch_cells([torch.rand(8, 8, 8).gt(0.7).nonzero()], grid=8)
+    conv, values = CellConv(4, 6), torch.randn(len(cells.coords), 4)
+    exact = convolved_at_once(values, cells.neighbours, conv.linear)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = convolved_by_neighbour(values, cells.neighbours, conv.linear)
+    assert torch.allclose(rough, exact, atol=0.05)
+
+
 def test_neighbours_found_by_search_are_those_of_the_table() -> None:
     cells = batch_cells([torch.rand(8, 8, 8).gt(0.7).nonzero() for _ in range(3)], grid=8)
     assert torch.equal(neighbours_by_search(cells), neighbours_by_table(cells))

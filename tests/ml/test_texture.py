@@ -174,6 +174,15 @@ def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without
         _noisy_flow().encode(TextureCondition(views=views), cells)
 
 
+def test_half_precision_gives_nearly_the_same_velocities() -> None:
+    model, cells = _noisy_flow(), _cells()
+    condition, x_t, t = TextureCondition(probes=_probes(cells)), torch.randn(N, 4), torch.tensor([0.2, 0.7])
+    exact = model(x_t, t, model.encode(condition, cells), cells)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(x_t, t, model.encode(condition, cells), cells)
+    assert (rough - exact).abs().max() < 0.1 * exact.abs().max()
+
+
 def test_every_weight_of_the_flow_is_reached_by_the_loss() -> None:
     model, vae = _noisy_flow(), StructuredLatentVAE(NANO.latent).requires_grad_(False)
     batch = _source(vae).batch(0)
