@@ -28,6 +28,7 @@ from modelzoo.ports import (
     trellis,
     triposg,
 )
+from modelzoo.ports.catalogue import sources_from_file
 from modelzoo.ports.child_process import SourceError
 from modelzoo.ports.external import ExternalSource, ForeignEnvironment
 from modelzoo.ports.foreign_mesh import (
@@ -473,3 +474,35 @@ def test_without_points_a_placement_says_so_and_stands_at_distance_one(request_)
     found = placed(vertices, faces, None, replace(request_, points=None))
     assert found.fallbacks == ("point_map_missing", "pose_searched")
     assert found.pose.translation[2] == pytest.approx(1.0)
+
+
+# ------------------------------------------------------------------------------------------------ the operator's file
+
+
+def test_an_operators_file_names_its_sources(tmp_path):
+    (tmp_path / "sources.toml").write_text(
+        '[trellis]\ninterpreter = "/opt/trellis/bin/python"\npaths = ["/opt/TRELLIS"]\nlimit_s = 120.0\n'
+        '[trellis.options]\nweights = "/models/trellis"\n'
+    )
+    sources = sources_from_file(tmp_path / "sources.toml")
+    process = sources["trellis"].process
+    assert list(sources) == ["trellis"] and not process.running
+    assert process.interpreter == Path("/opt/trellis/bin/python") and process.paths == (Path("/opt/TRELLIS"),)
+    assert process.options == {"weights": "/models/trellis"} and process.limit_s == 120
+    assert process.environment == {"SPCONV_ALGO": "native"}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[imagined]\ninterpreter = "x"\n', "no source imagined"),
+        ("[trellis]\n", "needs interpreter"),
+        ('[trellis]\ninterpreter = "x"\nspeed = 3\n', "needs interpreter and may have"),
+        ("[trellis", "cannot be read"),
+        ('[trellis]\ninterpreter = "x"\n[trellis.options]\nwhen = 2026-01-01\n', "options must be JSON"),
+    ],
+)
+def test_an_operators_file_with_a_mistake_is_refused(text, why, tmp_path):
+    (tmp_path / "sources.toml").write_text(text)
+    with pytest.raises(ValueError, match=why):
+        sources_from_file(tmp_path / "sources.toml")
