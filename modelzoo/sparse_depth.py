@@ -31,7 +31,7 @@ def filled(points: Floats, camera: Intrinsics, *, radius_px: float) -> Floats:
     Known points stay as they are; what is farther from all of them stays NaN.
     """
     assert points.shape == (camera.height, camera.width, 3), points.shape
-    known = np.isfinite(points).all(axis=-1)
+    known = np.asarray(np.isfinite(points).all(axis=-1))
     if radius_px <= 0 or not known.any():
         return points
     distance, (rows, cols) = distance_transform_edt(~known, return_indices=True)

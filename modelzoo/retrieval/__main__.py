@@ -119,12 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--creator", default="")
     sub.add_argument("--up", choices=("y", "z"), default="y")
     sub.add_argument("--metric", action="store_true", help="the files' unit is the metre")
-    sub.add_argument("--limit", type=int, default=None, help="take only the first meshes")
+    sub.add_argument("--limit", type=int, default=None, help="take only the first meshes, drop the rest")
     sub = command("furniture", _furniture, "take Sweet Home 3D's metric furniture into a library")
     sub.add_argument(
         "place", type=Path, nargs="?", default=INSTALLED_CATALOGUES, help=".sh3f, folder or .deb"
     )
-    sub.add_argument("--limit", type=int, default=None, help="take only the first meshes")
+    sub.add_argument("--limit", type=int, default=None, help="take only the first meshes, drop the rest")
     command("list", _list, "name every mesh, its size and licence, and every refused one")
     command("verify", _verify, "read every file and say which changed")
     sub = command("search", _search, "name the meshes most like a masked photograph")

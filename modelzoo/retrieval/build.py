@@ -65,12 +65,14 @@ def add_collection(
     made_with = f"{embedder.identity} {rings}"
     others, refused_before = _others(folder, collection, embedder=embedder.identity, made_with=made_with)
     report, refused, kept, added = on_progress or _ignore, [], 0, 0
-    keys: dict[str, str] = {}
+    keys: list[str] = []
+    seen: dict[str, str] = {}
     for number, entry in enumerate(entries, start=1):
         try:
-            key = _key(entry, collection)
-            if key in keys:
-                raise MeshRefused(f"it is the same as {keys[key]}")
+            content = _content(entry)
+            if content in seen:
+                raise MeshRefused(f"it is the same as {seen[content]}")
+            key = _key(entry, content, collection)
             if _stored(folder, key, made_with) is None:
                 _make(
                     folder,
@@ -84,7 +86,8 @@ def add_collection(
                 added += 1
             else:
                 kept += 1
-            keys[key] = entry.origin
+            keys.append(key)
+            seen[content] = entry.origin
         except (MeshRefused, OSError) as error:
             refused.append(Refusal(collection=collection, origin=entry.origin, reason=str(error)))
         report(number, len(entries), entry.name)
@@ -122,10 +125,15 @@ def _others(
     return keys, [Refusal(**one) for one in manifest["refused"] if one["collection"] != collection]
 
 
-def _key(entry: MeshEntry, collection: str) -> str:
+def _content(entry: MeshEntry) -> str:
     if not entry.path.is_file():
         raise MeshRefused("the file is not there")
-    return hashlib.sha256(f"{collection}\0{entry.digest()}".encode()).hexdigest()[:KEY_DIGITS]
+    return entry.content()
+
+
+def _key(entry: MeshEntry, content: str, collection: str) -> str:
+    """The same for the same content, record and collection: what is there under it need not be made again."""
+    return hashlib.sha256("\0".join((collection, content, entry.told())).encode()).hexdigest()[:KEY_DIGITS]
 
 
 def _stored(folder: Path, key: str, made_with: str) -> MeshFile | None:

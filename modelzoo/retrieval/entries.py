@@ -47,13 +47,17 @@ class MeshEntry:
     turn: NDArray[np.float64] | None = None
     size_m: tuple[float, float, float] | None = None  # true extents along the object's x, y and z
 
-    def digest(self) -> str:
-        """sha256 over everything the mesh is made from: the file, its materials and pictures, and this record."""
-        told = (self.name, self.origin, self.licence, self.creator, self.up, self.metric, self.size_m)
-        found = hashlib.sha256(repr((*told, None if self.turn is None else self.turn.tolist())).encode())
+    def content(self) -> str:
+        """sha256 over everything the mesh is made from: the file, its materials and pictures, and how they are read."""
+        turn = None if self.turn is None else self.turn.tolist()
+        found = hashlib.sha256(repr((self.path.suffix, self.up, turn, self.size_m)).encode())
         for file in (self.path, *_companions(self.path)):
-            found.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+            found.update(hashlib.sha256(file.read_bytes()).digest())
         return found.hexdigest()
+
+    def told(self) -> str:
+        """What is known of the mesh besides, as one text."""
+        return repr((self.name, self.origin, self.licence, self.creator, self.metric))
 
 
 def folder_entries(

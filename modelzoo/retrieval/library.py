@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -208,7 +208,7 @@ def write_library(
 
 
 def mesh_file_to_bytes(file: MeshFile) -> bytes:
-    """Safetensors with the record as metadata: the same bytes for the same content."""
+    """Safetensors with the record and a sha256 of all of it as metadata: the same bytes for the same content."""
     mesh = file.mesh
     arrays: dict[str, NDArray[Any]] = {
         "vertices": mesh.vertices.astype(np.float32),
@@ -217,7 +217,9 @@ def mesh_file_to_bytes(file: MeshFile) -> bytes:
         "colours": np.rint(np.clip(mesh.colours, 0, 1) * 255).astype(np.uint8),
         "embeddings": file.embeddings,
     }
-    told = {"record": json.dumps(asdict(file.record), sort_keys=True), "made_with": file.made_with}
+    record = json.dumps(asdict(file.record), sort_keys=True)
+    told = {"record": record, "made_with": file.made_with}
+    told["sha256"] = _digest(arrays, record, file.made_with)
     return save_arrays(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()},
         metadata={"told": json.dumps(told, sort_keys=True)},
@@ -225,11 +227,13 @@ def mesh_file_to_bytes(file: MeshFile) -> bytes:
 
 
 def mesh_file_from_bytes(data: bytes) -> MeshFile:
-    """Raises LibraryRefused when ``data`` is no mesh file."""
+    """Raises LibraryRefused when ``data`` is no mesh file, or one of which something changed."""
     try:
         size = int.from_bytes(data[:8], "little")
         told = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["told"])
         arrays = load_arrays(data)
+        if _digest(arrays, told["record"], told["made_with"]) != told["sha256"]:
+            raise LibraryRefused("a mesh file has changed since it was made")
         normals = arrays["normals"].astype(np.float32)
         return MeshFile(
             record=record_from_json(json.loads(told["record"])),
@@ -242,8 +246,18 @@ def mesh_file_from_bytes(data: bytes) -> MeshFile:
             ),
             embeddings=arrays["embeddings"],
         )
+    except LibraryRefused:
+        raise
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise LibraryRefused(f"not a mesh file: {error}") from error
+
+
+def _digest(arrays: Mapping[str, NDArray[Any]], record: str, made_with: str) -> str:
+    found = hashlib.sha256("\0".join((record, made_with)).encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        found.update(f"{name} {array.dtype} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def record_from_json(values: dict[str, Any]) -> MeshRecord:

@@ -225,11 +225,11 @@ def test_what_is_unfit_is_refused_with_its_reason_and_the_rest_is_taken(meshes: 
     trimesh.util.concatenate([trimesh.creation.icosphere(3), far]).export(tmp_path / "strewn.ply")
     report = _add(tmp_path / "lib", tmp_path)
     reasons = {one.origin: one.reason for one in report.refused}
-    assert report.added == 2  # the same bytes under two names are two entries of the folder
+    assert report.added == 1 and reasons.pop("ball_again.glb") == "it is the same as ball.glb"
     assert set(reasons) == {"broken.glb", "broken.obj", "sheet.glb", "wire.ply", "strewn.ply"}
     assert "flat" in reasons["sheet.glb"] and "thin" in reasons["wire.ply"]
     assert "fragments" in reasons["strewn.ply"] and "read" in reasons["broken.glb"]
-    assert {one.origin for one in MeshLibrary.load(tmp_path / "lib").refused} == set(reasons)
+    assert {one.origin for one in MeshLibrary.load(tmp_path / "lib").refused} > set(reasons)
 
 
 def test_a_changed_byte_is_noticed(meshes: Path, tmp_path: Path) -> None:
@@ -243,6 +243,8 @@ def test_a_changed_byte_is_noticed(meshes: Path, tmp_path: Path) -> None:
     with pytest.raises(LibraryRefused, match="has changed"):
         library.mesh(3)
     assert len(library.verify()) == 1 and main(["verify", str(tmp_path)]) == 1
+    report = _add(tmp_path, meshes)  # which does not take the damaged file for the real one
+    assert (report.added, report.kept) == (1, 5) and MeshLibrary.load(tmp_path).verify() == ()
     index = tmp_path / "index.safetensors"
     data = bytearray(index.read_bytes())
     data[-1] ^= 1
