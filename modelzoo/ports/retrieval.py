@@ -11,10 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Intrinsics, Unit
-from modelzoo.exports.gaussian_ply import ply_from_gaussians
-from modelzoo.exports.glb import glb_from_mesh, preview_glb_from_mesh
 from modelzoo.frames import pose_from_parts
-from modelzoo.ports.foreign_mesh import splats_from_mesh
+from modelzoo.ports.foreign_mesh import candidate_from_mesh, splats_from_mesh
 from modelzoo.ports.image_features import LiteEmbedder
 from modelzoo.ports.placement import camera_of
 from modelzoo.refinement import Layout, RefinedLayout, refine_layout
@@ -86,18 +84,15 @@ class RetrievalSource:
         pose = pose_from_parts(
             rotation=layout.rotation, translation=layout.translation, scale=layout.scale, unit=scene.unit
         )
-        return GeneratedCandidate(
+        return candidate_from_mesh(
+            mesh,
             seed=seed,
             pose=pose,
-            latents=b"",
-            mesh_glb=glb_from_mesh(mesh, name=record.name, copyright=_attribution(record)),
-            preview_glb=preview_glb_from_mesh(mesh, name=record.name, copyright=_attribution(record)),
-            splat_ply=ply_from_gaussians(splats),
-            num_vertices=len(mesh.vertices),
-            num_faces=len(mesh.faces),
-            num_splats=len(splats.positions),
             settings=replace(request.settings, source_options=_options(record, match)),
+            gaussians=splats,
             fallbacks=(RETRIEVED, *scene.notes, VIEW_ROTATION, *refined.steps, "splats_from_mesh"),
+            name=record.name,
+            copyright=_attribution(record),
         )
 
     def _refined(
