@@ -77,7 +77,8 @@ class SurfaceShape:
 
     def colours_at(self, points: Floats) -> Floats:
         """sRGB (M, 3) at object points (M, 3): those of the nearest vertex."""
-        return self.colours[cKDTree(self.surface.vertices).query(points)[1]]
+        found: Floats = self.colours[cKDTree(self.surface.vertices).query(points)[1]]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,8 @@ def refine_layout(
     assert surface.ndim == 2 and surface.shape[1] == 3 and len(surface), surface.shape
     assert points is None or points.shape == (*mask.shape, 3), points.shape
     scene = _scene(surface, mask, points if points_trusted else None, intrinsics)
-    before, steps = scene.iou(layout), []
+    before = scene.iou(layout)
+    steps: list[str] = []
     cut, whole = _touches_border(mask), _in_one_piece(scene.wanted)
     best, iou = layout, before
     if whole:
@@ -327,7 +328,8 @@ def _turn(axis_angle: Floats) -> Floats:
         return np.eye(3)
     x, y, z = axis_angle / angle
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    turn: Floats = np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * (cross @ cross)
+    return turn
 
 
 def _in_object(layout: Layout, points: Floats) -> Floats:

@@ -149,7 +149,8 @@ def covered_raster(
     ``camera`` is (fx, fy, cx, cy) in raster pixels; the depth is infinite where no point falls.
     """
     assert points_camera.ndim == 2 and points_camera.shape[1] == 3 and camera.shape == (4,), camera.shape
-    return _cover(points_camera, camera, size)
+    covered, depth = _cover(points_camera, camera, size)
+    return covered, depth
 
 
 @numba.njit(cache=True)

@@ -67,7 +67,7 @@ def draw_layouts(
     def velocity(layout: Tensor, t: float, conditioned: bool) -> Tensor:
         times = torch.full((batch,), t, device=layout.device)
         held = interpolate(noise_shape, given, times)
-        found = model(held, layout, times, condition if conditioned else blind, step_size)[1]
+        found: Tensor = model(held, layout, times, condition if conditioned else blind, step_size)[1]
         return found.to(layout.dtype)
 
     return sample(velocity, noise_layout, settings=settings) * model.layout_std + model.layout_mean
