@@ -174,15 +174,26 @@ def decode_layout(
     if layout.shape != (13,):
         raise ValueError(f"a layout is 13 numbers, not {layout.shape}")
     values = layout.astype(np.float64)
-    first = values[:3] / max(float(np.linalg.norm(values[:3])), 1e-9)
-    second = values[3:6] - first * float(first @ values[3:6])
-    second = second / max(float(np.linalg.norm(second)), 1e-9)
+    first = _unit(values[:3], np.array([1.0, 0.0, 0.0]))
+    second = _unit(values[3:6] - first * float(first @ values[3:6]), _across(first))
     rotation = np.stack([first, second, np.cross(first, second)], axis=1)
     return (
         rotation,
         values[6:9] * normaliser.scale + normaliser.shift,
         float(np.exp(values[9:12]).mean() * normaliser.scale),
     )
+
+
+def _unit(vector: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length > 1e-9 else otherwise
+
+
+def _across(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A unit vector at right angles to ``axis``: y where it can be."""
+    other = np.eye(3)[1 if abs(axis[1]) < 0.9 else 2]
+    made = other - axis * float(axis @ other)
+    return np.asarray(made / np.linalg.norm(made))
 
 
 def _cut(image: Image.Image, window: Square) -> Image.Image:

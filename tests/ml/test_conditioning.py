@@ -48,6 +48,14 @@ def test_any_thirteen_numbers_decode_to_a_rotation() -> None:
     assert scale > 0
 
 
+@pytest.mark.parametrize("column", [np.zeros(3), np.array([0.0, 2.0, 0.0])])
+def test_a_layout_of_nothing_still_decodes_to_a_rotation(column: np.ndarray) -> None:
+    layout = np.zeros(13, np.float32)
+    layout[:3] = layout[3:6] = column
+    rotation, _, _ = decode_layout(layout, Normaliser(shift=np.zeros(3), scale=1.0))
+    assert np.allclose(rotation.T @ rotation, np.eye(3)) and np.linalg.det(rotation) == pytest.approx(1.0)
+
+
 def test_scaling_the_point_map_changes_the_normaliser_and_nothing_the_model_sees() -> None:
     image, mask, points = _photo()
     near, far = condition(image, mask, points), condition(image, mask, points * 7.0)
