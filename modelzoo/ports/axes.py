@@ -34,7 +34,7 @@ def points_from_pytorch3d(points: ArrayLike) -> Floats:
     values = np.asarray(points, dtype=np.float64)
     if values.ndim == 0 or values.shape[-1] != 3:
         raise ValueError(f"points are (..., 3), not {values.shape}")
-    return values * _CAMERA
+    return np.asarray(values * _CAMERA)
 
 
 def pytorch3d_from_points(points: ArrayLike) -> Floats:

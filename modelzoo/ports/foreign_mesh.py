@@ -121,7 +121,13 @@ def read_gaussians(file: Path) -> Gaussians:
     if (length < 1e-6).any() or (rows["scales"] <= 0).any():
         raise ValueError("gaussians need rotations and positive scales")
     rows["rotations_wxyz"] = rows["rotations_wxyz"] / length
-    return Gaussians(**rows)
+    return Gaussians(
+        positions=rows["positions"],
+        scales=rows["scales"],
+        rotations_wxyz=rows["rotations_wxyz"],
+        opacities=rows["opacities"],
+        colours=rows["colours"],
+    )
 
 
 def candidate_from_shape(
@@ -150,7 +156,7 @@ def candidate_from_shape(
     if gaussians is not None:
         gaussians = replace(
             gaussians,
-            positions=cube.object_from_maker(gaussians.positions).astype(np.float32),
+            positions=cube.object_from_maker(gaussians.positions.astype(np.float64)).astype(np.float32),
             scales=(gaussians.scales / cube.side).astype(np.float32),
         )
     return candidate_from_mesh(

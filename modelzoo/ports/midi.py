@@ -37,7 +37,12 @@ class SceneRequest:
         """Raises ValueError as CandidateRequest does, and for masks that are no stack of filled masks."""
         if self.masks.ndim != 3 or not len(self.masks) or not self.masks.any(axis=(1, 2)).all():
             raise ValueError(f"masks must be (N, H, W), each with a pixel, not {self.masks.shape}")
-        self.for_mask(self.masks.any(axis=0))
+        self.for_mask(self.union)
+
+    @property
+    def union(self) -> NDArray[np.bool_]:
+        """Where any object is."""
+        return np.asarray(self.masks.any(axis=0))
 
     def for_mask(self, mask: NDArray[np.bool_]) -> CandidateRequest:
         """The same photograph with one mask."""
@@ -61,7 +66,7 @@ class MidiSource:
 
     def generate_scene(self, request: SceneRequest) -> tuple[tuple[GeneratedCandidate, ...], ...]:
         """For every seed one candidate per mask, in the order of the masks. Raises SourceError."""
-        every = with_options(request.for_mask(request.masks.any(axis=0)), self.process)
+        every = with_options(request.for_mask(request.union), self.process)
         objects = ask_objects(self.process, PORT, every, masks=request.masks)
         count = len(request.masks)
         scenes = [objects[start : start + count] for start in range(0, len(objects), count)]

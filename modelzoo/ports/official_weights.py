@@ -139,7 +139,8 @@ def converted(
                 components[component][name] = constants[full]
                 continue
             rule, given, keys = _looked_up(full, rules, files)
-            if rule is None or (not given and rule.filled is None):
+            constant = None if rule is None else rule.filled
+            if rule is None or (not given and constant is None):
                 missing.append(full)
                 continue
             used.update(keys)
@@ -149,7 +150,7 @@ def converted(
                     wrong.append(f"{full}: {tuple(given[0].shape)} for {tuple(shape)}")
                     continue
             else:
-                made = torch.full(shape, rule.filled)
+                made = torch.full(shape, float(constant or 0.0))
                 filled.append(full)
             if not rule.certain:
                 uncertain.append(full)

@@ -24,6 +24,7 @@ INSTALL = (
     "clone github.com/Tencent-Hunyuan/Hunyuan3D-2 and pip install it in an environment of its own (and its texgen "
     "extensions, for painting)"
 )
+LOADING: tuple[str, ...] = ("subfolder", "device")
 SAMPLING = ("num_inference_steps", "guidance_scale", "octree_resolution")
 
 
@@ -34,7 +35,7 @@ def load(options: dict[str, Any]) -> Any:
         options, "weights", meaning="the folder of Hunyuan3D-2, or its name for the package's own cache"
     )
     build = shapegen.Hunyuan3DDiTFlowMatchingPipeline.from_pretrained
-    wanted = {name: options[name] for name in ("subfolder", "device") if name in options}
+    wanted = {name: options[name] for name in LOADING if name in options}
     shape = build(weights, **supported(build, wanted)[0])
     paint = None
     if options.get("paint"):

@@ -27,7 +27,9 @@ def main(root: str) -> None:
     os.dup2(2, 1)
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(sys.stdin.buffer, requests), daemon=True).start()
-    child, state, options = None, None, {}  # type: ignore[var-annotated]
+    child: Any = None
+    state: Any = None
+    options: dict[str, Any] = {}
     while True:
         message = requests.get()
         try:
