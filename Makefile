@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 BOOTSTRAP := sh workers/stack/bootstrap.sh
 RUN := $(BOOTSTRAP) python
-COMPILE := uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
+COMPILE := .venv/bin/uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes \
   --no-header --no-emit-index-url
 
 # For commands that read the settings and no service: the values only have to be there.
@@ -43,10 +43,10 @@ generate: install ## write the OpenAPI snapshot and the TypeScript types anew
 	@$(NO_SERVICES) $(RUN) manage.py write_event_types
 	@$(RUN) -m workers.stack types
 
-lock: ## write the locks anew from pyproject.toml, keeping versions that still fit
-	@$(BOOTSTRAP) sh -c '$(COMPILE) --extra ml --extra embedded --extra dev -o requirements.lock && \
-	  $(COMPILE) -c requirements.lock --no-annotate -o requirements-server.lock && \
-	  $(COMPILE) -c requirements.lock --no-annotate --extra ml -o requirements-worker.lock'
+lock: install ## write the locks anew from pyproject.toml, keeping versions that still fit
+	@$(COMPILE) --extra ml --extra embedded --extra dev -o requirements.lock
+	@$(COMPILE) -c requirements.lock --no-annotate -o requirements-server.lock
+	@$(COMPILE) -c requirements.lock --no-annotate --extra ml -o requirements-worker.lock
 
 bench: install ## measure the budgets of docs and print them
 	@$(RUN) -m benchmarks
