@@ -116,7 +116,7 @@ class LiteEmbedder:
         assert images.ndim == 4 and images.shape[1:] == (SIDE, SIDE, 3), images.shape
         found = []
         for start in range(0, len(images), BATCH):
-            given = torch.from_numpy(np.ascontiguousarray(images[start : start + BATCH])).to(self.device)
+            given = torch.from_numpy(np.array(images[start : start + BATCH])).to(self.device)
             pixels = (given.permute(0, 3, 1, 2).float() - 127.0) / 128.0
             found.append(F.normalize(self.model(pixels), dim=1).cpu().numpy())
         return np.concatenate(found) if found else np.zeros((0, WIDTH), np.float32)

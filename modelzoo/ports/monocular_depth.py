@@ -78,7 +78,7 @@ class MogePort:
         _check_image(image)
         height, width = image.shape[:2]
         found = self.model.infer(
-            torch.from_numpy(image).to(self.device).permute(2, 0, 1).float() / 255,
+            torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1).float() / 255,
             fov_x=None if intrinsics is None else _horizontal_view_deg(intrinsics),
             force_projection=False,
             use_fp16=self.device.type == "cuda",
@@ -217,7 +217,7 @@ class TorchScriptDepth:
     def estimate(self, image: NDArray[np.uint8], *, intrinsics: Intrinsics | None = None) -> PointMapData:
         """A typical focal length stands in for an unknown camera, and the result is then marked approximate."""
         _check_image(image)
-        given = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float() / 255
+        given = torch.from_numpy(np.array(image)).to(self.device).permute(2, 0, 1)[None].float() / 255
         depth = self.model(given)
         depth = depth.reshape(-1, *depth.shape[-2:])[0]
         return _point_map(depth, image, intrinsics, metric=self.metric, relative=False, source=self.name)
