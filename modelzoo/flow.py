@@ -1,14 +1,9 @@
-"""Rectified flow: the straight path from noise (t = 0) to data (t = 1), its time sampler and its Euler sampler."""
+"""Rectified flow: the straight path from noise (t = 0) to data (t = 1), times to train at, and preconditioning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import pairwise
-
 import torch
 from torch import Tensor
-
-VelocityFn = Callable[[Tensor, float, bool], Tensor]  # (x_t, t, conditioned) -> velocity
 
 
 def interpolate(noise: Tensor, data: Tensor, t: Tensor) -> Tensor:
@@ -29,13 +24,6 @@ def sample_times(count: int, *, mean: float, std: float, generator: torch.Genera
     return torch.sigmoid(mean + std * torch.randn(count, generator=generator))
 
 
-def time_grid(steps: int, *, rescale_t: float) -> list[float]:
-    """``steps`` + 1 times from 0 to 1, warped by t' = t / (1 + (r - 1)(1 - t)) so that r > 1 dwells near the noise."""
-    if steps < 1 or rescale_t <= 0:
-        raise ValueError("steps must be at least 1 and rescale_t positive")
-    return [(i / steps) / (1.0 + (rescale_t - 1.0) * (1.0 - i / steps)) for i in range(steps + 1)]
-
-
 def precondition(t: Tensor, dims: int) -> tuple[Tensor, Tensor, Tensor]:
     """Scales (input, skip, output) for unit-variance noise and data, shaped to broadcast over ``dims`` dimensions.
 
@@ -45,23 +33,3 @@ def precondition(t: Tensor, dims: int) -> tuple[Tensor, Tensor, Tensor]:
     spread = t**2 + (1.0 - t) ** 2
     shape = (-1, *[1] * (dims - 1))
     return (spread**-0.5).view(shape), ((2.0 * t - 1.0) / spread).view(shape), (spread**-0.5).view(shape)
-
-
-def euler_sample(
-    velocity: VelocityFn,
-    noise: Tensor,
-    *,
-    steps: int,
-    rescale_t: float,
-    cfg_strength: float = 0.0,
-    cfg_until: float = 0.5,
-) -> Tensor:
-    """Integrate from noise to data. Guidance is (1 + w) cond - w uncond while t <= ``cfg_until``."""
-    times = time_grid(steps, rescale_t=rescale_t)
-    x_t = noise
-    for start, stop in pairwise(times):
-        guided = velocity(x_t, start, True)
-        if cfg_strength > 0.0 and start <= cfg_until:
-            guided = (1.0 + cfg_strength) * guided - cfg_strength * velocity(x_t, start, False)
-        x_t = x_t + (stop - start) * guided
-    return x_t

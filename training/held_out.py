@@ -11,6 +11,8 @@ from torch import Tensor
 from modelzoo.conditioning import Normaliser, decode_layout
 from modelzoo.contracts import SamplerSettings
 from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
+from modelzoo.samplers import FlowSettings
+from modelzoo.samplers.geometry import draw_geometry
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch, views_tensor
 from training.data.samples import HELD_OUT_STREAM, Example, Mixture, make_example
@@ -74,13 +76,12 @@ def draw(model: GeometryModel, vae: SparseStructureVAE, views: ConditionBatch, p
         generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + index)
         noise_shape = torch.randn((plan.num_samples, *shape), generator=generator)
         noise_layout = torch.randn((plan.num_samples, LAYOUT_DIM), generator=generator)
-        sample = model.sample(
+        sample = draw_geometry(
+            model,
             tokens.expand(plan.num_samples, -1, -1),
             noise_shape=noise_shape,
             noise_layout=noise_layout,
-            steps=plan.steps,
-            rescale_t=plan.rescale_t,
-            cfg_strength=plan.cfg_strength,
+            settings=FlowSettings(steps=plan.steps, rescale_t=plan.rescale_t, cfg_strength=plan.cfg_strength),
         )
         grids.append(vae.decode(sample.shape) > 0)
         layouts.append(sample.layout)

@@ -21,6 +21,8 @@ from modelzoo.frames import wxyz_from_rotation
 from modelzoo.latents import CandidateLatents, latents_to_bytes
 from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.registry import Models, load_models
+from modelzoo.samplers import FlowSettings
+from modelzoo.samplers.geometry import draw_geometry
 from training.data.objects import object_occupancy
 from training.data.scenes import Scene, make_scene, points_from_depth, render_scene
 from training.metrics.overlap import volume_iou
@@ -111,12 +113,12 @@ def _candidates(
     seen = condition(image, mask, points, size=models.geometry.preset.image_size)
     views = [torch.from_numpy(view)[None] for view in (seen.crop, seen.full, seen.box)]
     generator = torch.Generator().manual_seed(seed)
-    sample = models.geometry.sample(
+    sample = draw_geometry(
+        models.geometry,
         models.geometry.encode(*views).expand(8, -1, -1),
         noise_shape=torch.randn((8, *models.geometry.preset.latent_shape), generator=generator),
         noise_layout=torch.randn((8, LAYOUT_DIM), generator=generator),
-        steps=8,
-        rescale_t=4.0,
+        settings=FlowSettings(steps=8, rescale_t=4.0),
     )
     grids: NDArray[np.bool_] = (models.ss_vae.decode(sample.shape) > 0).numpy()
     return grids

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modelzoo.encoders.condition import ConditionEncoder, Views
-from modelzoo.flow import euler_sample, interpolate, precondition
+from modelzoo.flow import precondition
 from modelzoo.models.mixture import MixtureBlock, StepEmbedding
 from modelzoo.models.positions import grid_positions
 from modelzoo.presets import GeometryPreset
@@ -19,14 +18,6 @@ from modelzoo.presets import GeometryPreset
 LAYOUT_SIZES = (6, 3, 3, 1)
 LAYOUT_DIM = sum(LAYOUT_SIZES)
 PARTS = ("shape", "layout", "shared", "condition")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeometrySample:
-    """What the flow gives: raw (not standardised) shape latent B x C x D x D x D and layout B x 13."""
-
-    shape: Tensor
-    layout: Tensor
 
 
 class GeometryModel(nn.Module):
@@ -137,63 +128,6 @@ class GeometryModel(nn.Module):
             skip.view(grid) * shape + scale_out.view(grid) * shape_net,
             skip * layout + scale_out * layout_net,
         )
-
-    @torch.no_grad()
-    def sample(
-        self,
-        condition: Tensor,
-        *,
-        noise_shape: Tensor,
-        noise_layout: Tensor,
-        steps: int,
-        rescale_t: float,
-        cfg_strength: float = 0.0,
-        step_size: float = 0.0,
-    ) -> GeometrySample:
-        """Draw one shape latent and layout per row of the noise and of ``condition``, all in one batch."""
-        batch, cells = noise_shape.shape[0], noise_shape[0].numel()
-
-        def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
-            times = torch.full((batch,), t, device=x_t.device)
-            given = condition if conditioned else torch.zeros_like(condition)
-            shape, layout = self(
-                x_t[:, :cells].reshape(noise_shape.shape),
-                x_t[:, cells:],
-                times,
-                given,
-                torch.full_like(times, step_size),
-            )
-            return torch.cat([shape.flatten(1), layout], dim=1)
-
-        joint = torch.cat([noise_shape.flatten(1), noise_layout], dim=1)
-        data = euler_sample(velocity, joint, steps=steps, rescale_t=rescale_t, cfg_strength=cfg_strength)
-        return GeometrySample(
-            shape=data[:, :cells].reshape(noise_shape.shape) * self.shape_std + self.shape_mean,
-            layout=data[:, cells:] * self.layout_std + self.layout_mean,
-        )
-
-    @torch.no_grad()
-    def sample_layout(
-        self,
-        condition: Tensor,
-        *,
-        shape: Tensor,
-        noise_shape: Tensor,
-        noise_layout: Tensor,
-        steps: int,
-        rescale_t: float,
-    ) -> Tensor:
-        """Draw layouts (B x 13, raw) for given raw shape latents, which are held on their path from the noise."""
-        data = self.standardise_shape(shape)
-        batch = data.shape[0]
-
-        def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
-            times = torch.full((batch,), t, device=x_t.device)
-            layout: Tensor = self(interpolate(noise_shape, data, times), x_t, times, condition)[1]
-            return layout
-
-        drawn = euler_sample(velocity, noise_layout, steps=steps, rescale_t=rescale_t)
-        return drawn * self.layout_std + self.layout_mean
 
     def _scales(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if self.preset.preconditioned:

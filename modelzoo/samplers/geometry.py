@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from modelzoo.flow import interpolate
-from modelzoo.models.geometry import GeometryModel, GeometrySample
+from modelzoo.models.geometry import GeometryModel
 from modelzoo.samplers.sampling import sample
 from modelzoo.samplers.settings import FlowSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometrySample:
+    """What the flow gives: raw (not standardised) shape latents (B, C, D, D, D) and layouts (B, 13)."""
+
+    shape: Tensor
+    layout: Tensor
 
 
 @torch.no_grad()

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from modelzoo.models.geometry import LAYOUT_DIM, PARTS, GeometryModel
 from modelzoo.presets import PRESETS, preset_named
+from modelzoo.samplers import FlowSettings
+from modelzoo.samplers.geometry import draw_geometry
 from modelzoo.vae.sparse_structure import SparseStructureVAE, kl_loss, occupancy_loss
 
 NANO = PRESETS["nano"].geometry
@@ -76,12 +78,13 @@ def test_eight_samples_in_one_batch_equal_eight_single_ones(model: GeometryModel
     crop, full, box, _, _ = _inputs()
     tokens = model.encode(crop[:1], full[:1], box[:1])
     noise, layout = torch.randn(8, *NANO.latent_shape), torch.randn(8, LAYOUT_DIM)
-    together = model.sample(
-        tokens.expand(8, -1, -1), noise_shape=noise, noise_layout=layout, steps=3, rescale_t=4.0
+    settings = FlowSettings(steps=3, rescale_t=4.0)
+    together = draw_geometry(
+        model, tokens.expand(8, -1, -1), noise_shape=noise, noise_layout=layout, settings=settings
     )
     for k in range(8):
-        alone = model.sample(
-            tokens, noise_shape=noise[k, None], noise_layout=layout[k, None], steps=3, rescale_t=4.0
+        alone = draw_geometry(
+            model, tokens, noise_shape=noise[k, None], noise_layout=layout[k, None], settings=settings
         )
         torch.testing.assert_close(alone.shape[0], together.shape[k], rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(alone.layout[0], together.layout[k], rtol=1e-3, atol=1e-3)
