@@ -114,6 +114,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
       config, project, api, commands, history, shell, changed,
       ready: () => { root.dataset.ready = "1"; },
       submit: (result) => void session.submit(result),
+      write: (verb, body) => session.write(verb, body),
       complain: (error) => toast(root, failureText(error), "error"),
     });
   } catch (error) {

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +14,8 @@ import trimesh
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import VIEWPORT
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
+from tests.browser.visitor import visit
 from tests.running_site import PROJECT, RunningSite
 
 Shot = Callable[[str], Path]
@@ -58,17 +57,16 @@ def _marks_an_object(ana: Person, shot: Shot) -> None:
     work = ana.page.locator("#app canvas").first.bounding_box()
     assert work is not None
     middle = work["x"] + work["width"] / 2, work["y"] + work["height"] / 2
-    ana.presses("b")
-    _drags(ana.page, (middle[0] - 110, middle[1] - 90), (middle[0] + 110, middle[1] + 90))
+    ana.marks_a_box()
     boxed = ana.stage()["maskPixels"]
     assert boxed > 0
     ana.presses("r")
     waits_until(lambda: not ana.stage()["busy"] and ana.stage()["maskPixels"] != boxed, what="the refinement")
     refined = ana.stage()["maskPixels"]
     ana.presses("d")
-    _drags(ana.page, middle, (middle[0] + 40, middle[1] + 10))
+    ana.drags(middle, (middle[0] + 40, middle[1] + 10))
     ana.presses("x")
-    _drags(ana.page, (middle[0] - 60, middle[1]), (middle[0] - 40, middle[1] + 30))
+    ana.drags((middle[0] - 60, middle[1]), (middle[0] - 40, middle[1] + 30))
     erased = ana.stage()["maskPixels"]
     ana.presses("Control+z")
     assert ana.stage()["maskPixels"] != erased, "undo takes the eraser's stroke back"
@@ -183,7 +181,7 @@ def _places_a_shape(ana: Person, shot: Shot) -> None:
 
 
 def _an_artist_models_the_hard_case(browser: Browser, site: RunningSite, folder: Path) -> None:
-    with _visitor(browser, site) as page:
+    with visit(browser, site, expected=["400 POST .*/upload"]) as page:
         art = Person(page, site, "art")
         page.goto("/p/demo/artists/")
         page.get_by_role("link").filter(has_text="handle is missing").first.click()
@@ -204,7 +202,7 @@ def _an_artist_models_the_hard_case(browser: Browser, site: RunningSite, folder:
 
 
 def _an_engineer_turns_the_round(browser: Browser, site: RunningSite, ana: Person) -> None:
-    with _visitor(browser, site) as page:
+    with visit(browser, site) as page:
         mel = Person(page, site, "mel")
         page.goto("/admin/")
         page.get_by_role("link", name="Round 1").first.click()
@@ -261,11 +259,7 @@ def _maker_of_next_batch(ana: Person, mel: Person) -> str:
     """Ana confirms one more object; the name of the checkpoint that made its eight candidates."""
     task = ana.opens_stage("object")
     if not ana.stage()["maskPixels"]:
-        work = ana.page.locator("#app canvas").first.bounding_box()
-        assert work is not None
-        x, y = work["x"] + work["width"] / 2, work["y"] + work["height"] / 2
-        ana.presses("b")
-        _drags(ana.page, (x - 80, y - 80), (x + 80, y + 80))
+        ana.marks_a_box(half_width=80, half_height=80)
     ana.presses("l")
     ana.page.keyboard.type("one more")
     ana.presses("Enter", "Enter")
@@ -301,37 +295,6 @@ def _manage(site: RunningSite, code: str) -> str:
 
 def _environment(site: RunningSite) -> dict[str, str]:
     return {"PATH": "/usr/bin:/bin", "HOME": str(site.home), **site.environment()}
-
-
-def _drags(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.mouse.move(*start)
-    page.mouse.down()
-    page.mouse.move(*end, steps=6)
-    page.mouse.up()
-
-
-class _visitor:
-    """A second browser window whose console must stay clean too."""
-
-    def __init__(self, browser: Browser, site: RunningSite) -> None:
-        self.context = browser.new_context(base_url=site.url, viewport=VIEWPORT)  # type: ignore[arg-type]
-        self.faults: list[str] = []
-
-    def __enter__(self) -> Page:
-        page = self.context.new_page()
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on(
-            "console",
-            lambda m: (
-                self.faults.append(m.text) if m.type == "error" and "status of 4" not in m.text else None
-            ),
-        )
-        return page
-
-    def __exit__(self, *failure: Any) -> None:
-        self.context.close()
-        if failure[0] is None:
-            assert not self.faults, "\n".join(self.faults)
 
 
 def _save(page: Page, name: str) -> None:

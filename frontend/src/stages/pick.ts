@@ -95,9 +95,10 @@ class PickStage implements StageView<PickTask> {
     const state = this.judgement;
     if (!state || state.winner === null || state.shape === null || state.texture === null) return;
     this.stopInspecting();
-    this.host.submit({
+    const result = {
       winner: state.winner, mode: state.mode, shape_rating: state.shape, texture_rating: state.texture, comparisons: [...state.tournament.comparisons], inspected: this.inspected,
-    });
+    };
+    this.host.submit(async () => result);
   }
 
   draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.inspected });

@@ -108,7 +108,8 @@ class PoseStage implements StageView<PoseTask> {
     if (!this.pose) return;
     const measure = this.scene.measure();
     const { rotation_wxyz, translation, scale } = this.pose;
-    this.host.submit({ rotation_wxyz, translation, scale, mask_iou: measure?.iou ?? null, depth_residual: measure?.residual ?? null, actions: this.actions });
+    const result = { rotation_wxyz, translation, scale, mask_iou: measure?.iou ?? null, depth_residual: measure?.residual ?? null, actions: this.actions };
+    this.host.submit(async () => result);
   }
 
   draft = async (): Promise<Draft> => ({ pose: this.pose as PoseJson, actions: this.actions });

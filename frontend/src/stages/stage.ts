@@ -17,7 +17,9 @@ export interface StageHost {
   changed: () => void;
   /** The first real frame of the task has been drawn. */
   ready: () => void;
-  submit: (result: Result) => void;
+  submit: (result: () => Promise<Result>) => void;
+  /** Any other write of the task in hand; undefined when the task ended before it was sent. */
+  write: <R>(verb: string, body: object) => Promise<R | undefined>;
   /** Shows something that went wrong but does not end the task. */
   complain: (error: unknown) => void;
 }
