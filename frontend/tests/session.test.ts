@@ -66,12 +66,17 @@ describe("a session", () => {
     vi.unstubAllGlobals();
   });
 
-  const begins = async (claim: Claim) => {
+  /** The session works on the claim, with ``next`` leased ahead if there is one; what was sent for that is forgotten. */
+  const begins = async (claim: Claim, next: Claim | null = null) => {
     void session.next();
     await passes();
     line.last("claims").answer(200, claim);
     await passes();
     expect(session.state.get().phase).toBe("working");
+    expect(line.last("claims").body).toEqual({ stage: "pick", prefetch: true });
+    next ? line.last("claims").answer(200, next) : line.last("claims").answer(204);
+    await passes();
+    line.sent.length = 0;
   };
 
   it("lets a draft that is under way arrive before the result", async () => {
@@ -80,10 +85,10 @@ describe("a session", () => {
     await passes(2000);
     void session.submit(async () => PICK);
     await passes();
-    expect(line.verbs).toEqual(["claims", "draft"]);
+    expect(line.verbs).toEqual(["draft"]);
     line.last("draft").answer(200, { draft_version: 1 });
     await passes();
-    expect(line.verbs).toEqual(["claims", "draft", "submit"]);
+    expect(line.verbs).toEqual(["draft", "submit"]);
   });
 
   it("gives up a draft that does not come through, rather than the result", async () => {
@@ -93,7 +98,7 @@ describe("a session", () => {
     void session.submit(async () => PICK);
     await passes(1500);
     expect(line.last("draft").isAborted()).toBe(true);
-    expect(line.verbs).toEqual(["claims", "draft", "submit"]);
+    expect(line.verbs).toEqual(["draft", "submit"]);
   });
 
   it("sends no draft and no heartbeat once a result has begun", async () => {
@@ -101,10 +106,10 @@ describe("a session", () => {
     session.changed(async () => ({ step: 1 }));
     void session.submit(async () => PICK);
     await passes(LEASE_S * 500);
-    expect(line.verbs).toEqual(["claims", "submit"]);
+    expect(line.verbs).toEqual(["submit"]);
     line.last("submit").answer(200, {});
     await passes(10_000);
-    expect(line.verbs).toEqual(["claims", "submit", "claims"]);
+    expect(line.verbs).toEqual(["submit", "claims"]);
   });
 
   it("saves drafts again after a result was refused", async () => {
@@ -117,7 +122,7 @@ describe("a session", () => {
     expect(refused).toHaveLength(1);
     session.changed(async () => ({ step: 2 }));
     await passes(2000);
-    expect(line.verbs).toEqual(["claims", "submit", "draft"]);
+    expect(line.verbs).toEqual(["submit", "claims", "draft"]);
   });
 
   it("never sends one task's result to the next task", async () => {
@@ -129,7 +134,8 @@ describe("a session", () => {
     await passes();
     line.last("claims").answer(200, claimOf("b"));
     await passes(1000);
-    expect(line.verbs).toEqual(["claims", "submit", "claims"]);
+    expect(line.verbs).toEqual(["submit", "claims", "claims"]);
+    expect(line.last("claims").body).toMatchObject({ prefetch: true });
     expect(session.state.get().phase).toBe("working");
   });
 
@@ -159,6 +165,52 @@ describe("a session", () => {
     await passes();
     line.last("claims").answer(200, claimOf("a"));
     await passes();
-    expect(line.verbs).toEqual(["claims", "claims"]);
+    expect(line.sent.map(({ body: { prefetch } }) => prefetch ?? false)).toEqual([false, false, true]);
+  });
+
+  it("keeps the task ahead leased while the person works on this one", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    await passes(60_000);
+    expect(line.sent.map(({ path, body }) => [path, body["lease_token"]])).toEqual([
+      ["/assignments/a/heartbeat", "token-a"],
+      ["/assignments/b/heartbeat", "token-b"],
+    ]);
+  });
+
+  it("leaves the lease of the task ahead to the next claim, and beats for it no more", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes(120_000);
+    expect(line.verbs).toEqual(["submit", "claims"]);
+  });
+
+  it("gives the task ahead back when the lease is lost, so that the same task can be taken again", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(409, { code: "lease_lost" });
+    await passes();
+    expect(session.state.get().phase).toBe("lost");
+    expect(line.last("release")).toMatchObject({ path: "/assignments/b/release", body: { lease_token: "token-b" } });
+    void session.next();
+    await passes();
+    expect(line.verbs).toEqual(["submit", "release"]);
+    line.last("release").answer(200, {});
+    await passes();
+    expect(line.last("claims").body).toEqual({ stage: "pick" });
+  });
+
+  it("shows the next task from the files that were fetched ahead, whatever their new signatures", async () => {
+    const photo = (signature: number) => ({ kind: "pick", photo: { url: `https://store/aa/photo.jpg?signature=${signature}`, thumbnail_url: `https://store/aa/thumb.jpg?signature=${signature}` } }) as Claim["task"];
+    await begins(claimOf("a"), claimOf("b", { task: photo(1) }));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes();
+    line.last("claims").answer(200, claimOf("b", { task: photo(2) }));
+    await passes();
+    expect(session.claim?.task).toEqual({ kind: "pick", photo: { url: "https://store/aa/photo.jpg?signature=1", thumbnail_url: "https://store/aa/thumb.jpg?signature=2" } });
   });
 });

@@ -6,6 +6,7 @@ import type { Api } from "./api";
 import type { Claim, NoWorkReason, Result, Stage } from "./contract";
 import { DraftKeeper } from "./drafts";
 import type { SaveState } from "./drafts";
+import { Ahead } from "./ahead";
 import { Lease } from "./lease";
 import { Writes } from "./writes";
 
@@ -42,12 +43,15 @@ export class Session {
   private drafts: DraftKeeper | null = null;
   private lease: Lease | null = null;
   private writes = new Writes();
+  private ahead: Ahead;
   private idempotencyKey = "";
   private startedAt = 0;
   private retryTimer = 0;
   private readonly queue = new Queue();
 
-  constructor(private readonly api: Api, private readonly projectId: number, private readonly stage: Stage, private readonly listener: SessionListener) {}
+  constructor(private readonly api: Api, private readonly projectId: number, private readonly stage: Stage, private readonly listener: SessionListener) {
+    this.ahead = new Ahead(api, projectId, stage);
+  }
 
   /** Takes the next task, or says why there is none; a task in hand stays. */
   next = (): Promise<void> => this.queue.add(async () => { if (!this.claim) await this.take(); });
@@ -90,7 +94,7 @@ export class Session {
       const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage });
       this.setOnline(true);
       if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
-      else await this.begin(reply.body);
+      else await this.begin({ ...reply.body, task: this.ahead.withFetchedFiles(reply.body.task) });
     } catch (error) {
       this.end(false);
       this.state.set({ phase: "error", failure: error, online: !(error instanceof Unreachable) });
@@ -118,12 +122,21 @@ export class Session {
     this.state.set({ save: "saved", leaseTotal_ms: claim.lease_seconds * 1000 });
     const draft = await this.drafts.latest();
     await this.listener.task(claim, draft);
-    if (this.claim === claim) this.state.set({ phase: "working" });
+    if (this.claim !== claim) return;
+    this.state.set({ phase: "working" });
+    this.lookAhead();
+  }
+
+  private lookAhead(): void {
+    const ahead = new Ahead(this.api, this.projectId, this.stage);
+    this.ahead = ahead;
+    void this.queue.add(() => ahead.take());
   }
 
   /** Ends the task in hand; what was meant for it never goes to the next one. */
   private finish(verb: string, body: () => Promise<object>): Promise<void> {
-    const { claim, writes } = this;
+    const { claim, writes, ahead } = this;
+    if (this.state.get().phase === "working") ahead.end();
     return this.queue.add(async () => {
       if (!claim || this.claim !== claim || this.state.get().phase !== "working") return;
       this.state.set({ phase: "sending" });
@@ -135,6 +148,7 @@ export class Session {
         else {
           writes.open();
           this.state.set({ phase: "working" });
+          this.lookAhead();
           this.listener.refused(error);
         }
         return;
@@ -166,7 +180,9 @@ export class Session {
 
   private loseLease(claim: Claim): void {
     if (this.claim !== claim) return;
-    const drafts = this.drafts;
+    const { drafts, ahead } = this;
+    // Or "take it again" would give the next task and not this one.
+    void this.queue.add(() => ahead.release());
     void drafts?.save().then(() => drafts.end({ forget: false }));
     this.drafts = null;
     this.end(false);
