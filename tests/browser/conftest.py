@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -11,8 +10,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.visitor import visit
 from tests.chromium import Chromium, find_chromium
 from tests.running_site import PROJECT, RunningSite, running_site
-
-SHOTS = PROJECT / ".candid8" / "shots"
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +42,3 @@ def page(browser: Browser, site: RunningSite) -> Iterator[Page]:
     """A fresh visitor; after the test, no console error and no refused request may have happened."""
     with visit(browser, site) as page:
         yield page
-
-
-@pytest.fixture
-def shot(page: Page) -> Callable[[str], Path]:
-    """Save the screen as `.candid8/shots/NAME.png`, for people to look at."""
-
-    def save(name: str) -> Path:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        path = SHOTS / f"{name}.png"
-        page.screenshot(path=path)
-        return path
-
-    return save

@@ -56,6 +56,16 @@ class Person:
         self.page.mouse.move(*end, steps=6)
         self.page.mouse.up()
 
+    def names(self, label: str) -> None:
+        """Stage 1: types the object's name and goes back to the photo."""
+        self.presses("l")
+        self.page.keyboard.type(label)
+        self.presses("Enter")
+
+    def photo(self) -> str:
+        """The name of the photograph of the task in hand."""
+        return str(self.page.evaluate("window.__candid8.state().claim.task.photo.name"))
+
     def skips(self) -> None:
         """Lets go of the task for good, with the first of the reasons."""
         self.presses("s")

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, ConsoleMessage, Page, Response, ViewportSize
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.running_site import RunningSite
+from tests.running_site import PROJECT, RunningSite
 
 VIEWPORT: ViewportSize = {"width": 1280, "height": 800}
+SHOTS = PROJECT / ".candid8" / "shots"
 #: What is shown of a body; enough to know which request it was.
 SHOWN_CHARS = 600
 
@@ -49,6 +50,12 @@ def visit(browser: Browser, site: RunningSite, *, expected: Sequence[str] = ()) 
     finally:
         context.close()
     assert not faults, "\n".join(faults)
+
+
+def shot(page: Page, name: str) -> None:
+    """Save the screen as `.candid8/shots/NAME.png`, for people to look at."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png")
 
 
 def _sent(response: Response) -> str:

@@ -1,7 +1,7 @@
 /** Stage 1: mark an object in the photo, name it, and add more if there are more. */
 import { h, replace } from "../core/dom";
 import { Problem } from "../net/api";
-import type { Claim, Job, JobStarted, ObjectTarget, ObjectTask } from "../net/contract";
+import type { Claim, Job, JobStarted, ObjectResult, ObjectTarget, ObjectTask, Result } from "../net/contract";
 import { fillHoles, invert, Mask, resize, workingSize } from "../tools/mask";
 import type { Rect } from "../tools/mask";
 import { bytesFromBase64, maskPngBase64 } from "../tools/mask_png";
@@ -102,6 +102,13 @@ class ObjectStage implements StageView<ObjectTask> {
     const store = async ({ mask, ...rest }: Marked): Promise<StoredTarget> => ({ ...rest, mask_png: await maskPngBase64(mask) });
     const isDrawn = this.editor.mask.count() > 0 || this.naming.value().label !== "";
     return { targets: await Promise.all(this.marked.map(store)), current: isDrawn ? await store(this.current()) : null };
+  }
+
+  async takeUp(result: Result): Promise<void> {
+    const { targets = [], discard } = result as ObjectResult;
+    if (discard) this.host.submit(async () => ({ discard }));
+    else await this.restore({ targets: targets.slice(0, -1).map(stored), current: targets.slice(-1).map(stored)[0] ?? null });
+    this.touched();
   }
 
   hint(): string {
@@ -357,3 +364,4 @@ class ObjectStage implements StageView<ObjectTask> {
   }
 }
 
+const stored = ({ mask_png, label, taxonomy_key = null, flags = [], proposal_id = null }: ObjectTarget): StoredTarget => ({ mask_png, label, taxonomy_key, flags, proposal_id });

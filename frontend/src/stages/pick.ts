@@ -1,7 +1,7 @@
 /** Stage 2: compare the candidates, pick the best one, rate it; or say that none is good enough. */
 import type { Command } from "../core/commands";
 import { h, replace } from "../core/dom";
-import type { Claim, PickTask } from "../net/contract";
+import type { Claim, PickResult, PickTask, Result } from "../net/contract";
 import { gridCells, stripCells } from "../tools/cell_layout";
 import type { Rect } from "../tools/mask";
 import { judge, numComparisons, startTournament } from "../tools/tournament";
@@ -102,6 +102,14 @@ class PickStage implements StageView<PickTask> {
   }
 
   draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.inspected });
+
+  async takeUp(result: Result): Promise<void> {
+    const { mode, winner, shape_rating, texture_rating, comparisons = [], inspected = {} } = result as PickResult;
+    if (!this.task) return;
+    const tournament = comparisons.reduce((state, { outcome, milliseconds }) => judge(state, outcome, milliseconds), startTournament(this.task.candidates.map(({ id }) => id)));
+    this.inspected = { ...inspected };
+    this.change("Take up the answer", { mode, tournament, winner, shape: shape_rating, texture: texture_rating });
+  }
 
   hint(): string {
     const state = this.judgement;

@@ -1,7 +1,7 @@
 /** Stage 3: place the picked shape in the scene, beside the photo it came from. */
 import type { Command } from "../core/commands";
 import { h, replace } from "../core/dom";
-import type { Claim, PoseJson, PoseTask } from "../net/contract";
+import type { Claim, PoseJson, PoseResult, PoseTask, Result } from "../net/contract";
 import { assumedIntrinsics, firstPose } from "../tools/first_pose";
 import { clampScale, nudge } from "../tools/pose_edit";
 import type { Mode, NudgeKey, NudgeStyle } from "../tools/pose_edit";
@@ -113,6 +113,13 @@ class PoseStage implements StageView<PoseTask> {
   }
 
   draft = async (): Promise<Draft> => ({ pose: this.pose as PoseJson, actions: this.actions });
+
+  async takeUp(result: Result): Promise<void> {
+    const { rotation_wxyz, translation, scale, actions } = result as PoseResult;
+    if (!this.pose) return;
+    this.actions = { ...actions };
+    this.edit("taken_up", { ...this.pose, rotation_wxyz, translation, scale });
+  }
 
   hint(): string {
     const does = { translate: "move", rotate: "turn", scale: "scale" }[this.mode];
