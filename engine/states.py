@@ -119,6 +119,8 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
     },
     TargetStatus: {
         TargetStatus.PROPOSED: frozenset({TargetStatus.CONFIRMED, TargetStatus.DISCARDED}),
+        # Somebody found the mask wrong: it is a proposal again, which stage 1 redraws or confirms as it stands.
+        TargetStatus.CONFIRMED: frozenset({TargetStatus.PROPOSED}),
     },
     BatchStatus: {
         BatchStatus.REQUESTED: frozenset({BatchStatus.GENERATING, BatchStatus.FAILED}),

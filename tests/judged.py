@@ -96,6 +96,7 @@ def batch(
     sources: Sequence[str] = ("candid8",) * 4,
     made_by: Checkpoint | None = None,
     with_point_map: bool = True,
+    approximate: bool = False,
 ) -> CandidateBatch:
     """A photograph, a target in it, and a batch of one candidate per source, READY."""
     number = next(_number)
@@ -117,6 +118,7 @@ def batch(
             source="sensor",
             key=f"pm/{number}.npz",
             intrinsics=INTRINSICS,
+            approximate=approximate,
         )
     target = TargetObject.objects.create(
         project=of,

@@ -32,6 +32,18 @@ class RunningSite:
         """What a command such as `manage.py` needs to work on this site's data."""
         return read_addresses(self.home / FILE_NAME)
 
+    def shell(self, code: str) -> str:
+        """What ``code`` prints last in Django's shell on this site's data."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
+            cwd=PROJECT,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self.home), **self.environment()},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip().rpartition("\n")[2]
+
 
 @contextmanager
 def running_site(home: Path, *, extra: Mapping[str, str]) -> Iterator[RunningSite]:

@@ -9,7 +9,15 @@ from typing import Any
 from uuid import UUID
 
 from engine import blobs
-from engine.models import Assignment, Candidate, Image, LayoutProposal, PointMap, TargetObject
+from engine.models import (
+    AnnotationTask,
+    Assignment,
+    Candidate,
+    Image,
+    LayoutProposal,
+    PointMap,
+    TargetObject,
+)
 from engine.states import PointMapStatus, Stage, TargetStatus
 
 
@@ -127,16 +135,22 @@ class PoseTask:
     proposal: PoseRef | None
 
 
+#: What each stage reads of a task, in the statement that reads the task.
+_NEEDED: dict[Stage, tuple[str, ...]] = {
+    Stage.OBJECT: ("image",),
+    Stage.PICK: ("image__point_map", "target__taxonomy_entry"),
+    Stage.POSE: ("image__point_map", "target__taxonomy_entry", "candidate"),
+}
+
+
 def task_payload(assignment: Assignment) -> ObjectTask | PickTask | PoseTask:
     """The assignment's task with presigned URLs. Two queries, however much work there is."""
-    held = Assignment.objects.select_related(
-        "project", "task__image__point_map", "task__target__taxonomy_entry", "task__candidate"
-    ).get(pk=assignment.pk)
-    if held.stage == Stage.OBJECT:
-        return _object_task(held)
-    if held.stage == Stage.PICK:
-        return _pick_task(held)
-    return _pose_task(held)
+    task = AnnotationTask.objects.select_related(*_NEEDED[Stage(assignment.stage)]).get(pk=assignment.task_id)
+    if assignment.stage == Stage.OBJECT:
+        return _object_task(task)
+    if assignment.stage == Stage.PICK:
+        return _pick_task(task, assignment)
+    return _pose_task(task)
 
 
 def shown_order(assignment: UUID, candidates: Iterable[int]) -> list[int]:
@@ -168,15 +182,15 @@ def target_ref(target: TargetObject) -> TargetRef:
     )
 
 
-def _object_task(held: Assignment) -> ObjectTask:
+def _object_task(task: AnnotationTask) -> ObjectTask:
     targets = list(
-        TargetObject.objects.filter(image=held.task.image)
+        TargetObject.objects.filter(image=task.image)
         .exclude(status=TargetStatus.DISCARDED)
         .select_related("taxonomy_entry")
         .order_by("id")
     )
     return ObjectTask(
-        photo=photo_ref(held.task.image),
+        photo=photo_ref(task.image),
         proposals=[
             ProposalRef(id=target.pk, mask_url=blobs.url(target.mask_key), label=target.label)
             for target in targets
@@ -186,25 +200,25 @@ def _object_task(held: Assignment) -> ObjectTask:
     )
 
 
-def _pick_task(held: Assignment) -> PickTask:
-    assert held.task.target is not None
-    candidates = {one.pk: one for one in Candidate.objects.filter(batch_id=held.task.batch_id)}
+def _pick_task(task: AnnotationTask, held: Assignment) -> PickTask:
+    assert task.target is not None
+    candidates = {one.pk: one for one in Candidate.objects.filter(batch_id=task.batch_id)}
     return PickTask(
-        photo=photo_ref(held.task.image),
-        target=target_ref(held.task.target),
-        intrinsics=_intrinsics(_point_map(held.task.image)),
+        photo=photo_ref(task.image),
+        target=target_ref(task.target),
+        intrinsics=_intrinsics(_point_map(task.image)),
         mode=held.project.stage2_mode,
         candidates=[_candidate_ref(candidates[pk]) for pk in shown_order(held.uuid, candidates)],
     )
 
 
-def _pose_task(held: Assignment) -> PoseTask:
-    target, candidate = held.task.target, held.task.candidate
+def _pose_task(task: AnnotationTask) -> PoseTask:
+    target, candidate = task.target, task.candidate
     assert target is not None and candidate is not None
-    point_map = _point_map(held.task.image)
+    point_map = _point_map(task.image)
     proposal = LayoutProposal.objects.filter(candidate=candidate).order_by("-id").first()
     return PoseTask(
-        photo=photo_ref(held.task.image),
+        photo=photo_ref(task.image),
         target=target_ref(target),
         intrinsics=_intrinsics(point_map),
         point_cloud=_cloud(point_map),

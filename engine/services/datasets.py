@@ -152,11 +152,13 @@ def _pair_line(evidence: Evidence, pair: PreferencePair) -> dict[str, Any]:
 
 def _photograph(evidence: Evidence, candidate_id: int) -> dict[str, Any]:
     target = evidence.candidates[candidate_id].target
+    point_map = evidence.point_maps.get(target.image_id)
     return {
         "target": target.pk,
         "image": target.image.key,
         "mask": target.mask_key,
-        "pointmap": evidence.point_map_keys.get(target.image_id),
+        "pointmap": point_map.key if point_map else None,
+        "pointmap_approximate": bool(point_map and point_map.approximate),
     }
 
 

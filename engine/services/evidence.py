@@ -32,7 +32,7 @@ class Evidence:
 
     judgements: Judgements
     candidates: dict[int, Candidate]  # with target, image and checkpoint
-    point_map_keys: dict[int, str]  # by image
+    point_maps: dict[int, PointMap]  # those that are READY, by image
     alignments: dict[int, Alignment]  # the newest of each candidate
     usernames: dict[int, str]
 
@@ -88,7 +88,7 @@ def read_evidence(project_id: int) -> Evidence:
             ),
         ),
         candidates=candidates,
-        point_map_keys=dict(maps.values_list("image_id", "key")),
+        point_maps={point_map.image_id: point_map for point_map in maps},
         alignments={alignment.candidate_id: alignment for alignment in aligned},
         usernames={person.pk: person.get_username() for person in people},
     )

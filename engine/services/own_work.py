@@ -46,14 +46,14 @@ class KnownTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnWork:
-    """A person's assignment (with project, task, image, point map, batch) and what lies around it."""
+    """A person's assignment (with project, task, image, in stage 3 point map) and what its stage asks about it."""
 
     row: Assignment
-    round: OpenRound | None
-    taxonomy: Mapping[str, int]  # key > id
-    targets: Sequence[KnownTarget]  # of the image
-    candidates: Sequence[int]  # of the batch, by index
-    newest_proposal: int | None  # of the candidate
+    round: OpenRound | None  # stages 1 and 2
+    taxonomy: Mapping[str, int]  # key > id; stage 1
+    targets: Sequence[KnownTarget]  # of the image; stages 1 and 2
+    candidates: Sequence[int]  # of the batch, by index; stage 2
+    newest_proposal: int | None  # of the candidate; stage 3
 
     @property
     def project(self) -> Project:
@@ -70,10 +70,11 @@ def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
     Raises NotFound for other people's, NoAccess when the person may no longer annotate, BadInput when it is of
     another stage.
     """
+    surroundings = _SURROUNDINGS[stage]
     found = (
         Assignment.objects.filter(annotator_id=user_id, uuid=assignment)
-        .select_related("project", "task__image__point_map", "task__batch")
-        .annotate(may_annotate=_may_annotate(user_id), **_surroundings())
+        .select_related("project", "task__image__point_map" if stage == Stage.POSE else "task__image")
+        .annotate(may_annotate=_may_annotate(user_id), **surroundings)
         .first()
     )
     if found is None:
@@ -84,14 +85,15 @@ def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
         raise BadInput(
             f"This assignment is of the stage {found.stage}; what was sent is not of this stage but of {stage}."
         )
-    around: dict[str, Any] = {name: found.__dict__[name] for name in _surroundings()}
+    around: dict[str, Any] = {name: found.__dict__[name] for name in surroundings}
+    open_round = around.get("open_round")
     return OwnWork(
         row=found,
-        round=OpenRound(**around["open_round"]) if around["open_round"] else None,
-        taxonomy={entry["key"]: entry["id"] for entry in around["taxonomy"]},
-        targets=tuple(KnownTarget(**target) for target in around["image_targets"]),
-        candidates=tuple(around["batch_candidates"]),
-        newest_proposal=around["newest_proposal"],
+        round=OpenRound(**open_round) if open_round else None,
+        taxonomy={entry["key"]: entry["id"] for entry in around.get("taxonomy", ())},
+        targets=tuple(KnownTarget(**target) for target in around.get("image_targets", ())),
+        candidates=tuple(around.get("batch_candidates", ())),
+        newest_proposal=around.get("newest_proposal"),
     )
 
 
@@ -102,20 +104,44 @@ def _may_annotate(user_id: int) -> Exists:
     )
 
 
-def _surroundings() -> dict[str, Any]:
+def _open_round() -> Subquery:
     rounds = Round.objects.filter(project_id=OuterRef("project_id"), status=RoundStatus.OPEN)
-    entries = TaxonomyEntry.objects.filter(project_id=OuterRef("project_id"))
+    return Subquery(
+        rounds.values(row=JSONObject(id="id", alpha="alpha", num_candidates="num_candidates"))[:1]
+    )
+
+
+def _taxonomy() -> ArraySubquery:
+    entries = TaxonomyEntry.objects.filter(project_id=OuterRef("project_id")).order_by()
+    return ArraySubquery(entries.values(row=JSONObject(id="id", key="key")))
+
+
+def _image_targets() -> ArraySubquery:
     targets = TargetObject.objects.filter(image_id=OuterRef("task__image_id"))
+    return ArraySubquery(targets.values(row=JSONObject(id="id", status="status", mask_sha256="mask_sha256")))
+
+
+def _batch_candidates() -> ArraySubquery:
     candidates = Candidate.objects.filter(batch_id=OuterRef("task__batch_id")).order_by("index")
+    return ArraySubquery(candidates.values("id"))
+
+
+def _newest_proposal() -> Subquery:
     proposals = LayoutProposal.objects.filter(candidate_id=OuterRef("task__candidate_id")).order_by("-id")
-    return {
-        "open_round": Subquery(
-            rounds.values(row=JSONObject(id="id", alpha="alpha", num_candidates="num_candidates"))[:1]
-        ),
-        "taxonomy": ArraySubquery(entries.values(row=JSONObject(id="id", key="key"))),
-        "image_targets": ArraySubquery(
-            targets.values(row=JSONObject(id="id", status="status", mask_sha256="mask_sha256"))
-        ),
-        "batch_candidates": ArraySubquery(candidates.values("id")),
-        "newest_proposal": Subquery(proposals.values("id")[:1]),
-    }
+    return Subquery(proposals.values("id")[:1])
+
+
+#: Building these costs more CPU than running them: each stage has its own few, made once.
+_SURROUNDINGS: Mapping[Stage, Mapping[str, Any]] = {
+    Stage.OBJECT: {
+        "open_round": _open_round(),
+        "taxonomy": _taxonomy(),
+        "image_targets": _image_targets(),
+    },
+    Stage.PICK: {
+        "open_round": _open_round(),
+        "image_targets": _image_targets(),
+        "batch_candidates": _batch_candidates(),
+    },
+    Stage.POSE: {"newest_proposal": _newest_proposal()},
+}

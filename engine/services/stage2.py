@@ -13,13 +13,13 @@ from django.db import IntegrityError, transaction
 
 from engine import jobs
 from engine.errors import BadInput, StaleTransition
-from engine.models import ArtistCase, Assignment, Comparison, Selection
+from engine.models import AnnotationTask, ArtistCase, Assignment, Comparison, Selection, TargetObject
 from engine.selectors.tasks import shown_order
 from engine.services import submissions
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
-from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TaskStatus
+from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TargetStatus, TaskStatus
 from engine.transitions import Actor, Move, record_creation, transition_together
 
 #: Why none is good enough. A wrong mask goes back to stage 1; the others go to the artists.
@@ -88,8 +88,9 @@ def escalate_pick(
 ) -> Assignment:
     """Records that none is good enough and why; twice is once.
 
-    The task leaves the queue. The target becomes an artist's case, but for a wrong mask its photograph comes back to
-    stage 1 before new ones. Raises LeaseLost without a live lease, BadInput for an unknown reason.
+    The task leaves the queue. The target becomes an artist's case, but for a wrong mask it is a proposal again: its
+    other open tasks are cancelled and its photograph comes back to stage 1 before new ones. Raises LeaseLost without
+    a live lease, BadInput for an unknown reason.
     """
     if reason not in NONE_BECAUSE:
         raise BadInput(f"The reason must be one of {', '.join(NONE_BECAUSE)}, not {reason!r}.")
@@ -186,16 +187,36 @@ def _record_escalation(work: OwnWork, *, reason: str, note: str, now: datetime) 
         reason=reason,
     )
     to = TaskStatus.ESCALATED if held.task.status == TaskStatus.OPEN else None
-    transition_together([own, *submissions.end_task(held, to=to)], by=by)
-    if reason == MASK_WRONG:
+    withdrawn = _withdrawal(work) if reason == MASK_WRONG else []
+    transition_together([own, *submissions.end_task(held, to=to), *withdrawn], by=by)
+    if reason != MASK_WRONG:
+        _open_case(held, reason=reason, note=note, by=by)
+    elif withdrawn:
         open_object_task(
             image=held.task.image,
             by=by,
             priority=held.task.priority + REOPENED_PRIORITY,
             reason=f"mask wrong: {note}",
         )
-    else:
-        _open_case(held, reason=reason, note=note, by=by)
+
+
+def _withdrawal(work: OwnWork) -> list[Move]:
+    """The target back among the proposals and its other open tasks cancelled; nothing when somebody did it before."""
+    held = work.row
+    status = next(target.status for target in work.targets if target.id == held.task.target_id)
+    if status != TargetStatus.CONFIRMED:
+        return []
+    target = TargetObject(
+        pk=held.task.target_id, project_id=held.project_id, image_id=held.task.image_id, status=status
+    )
+    others = AnnotationTask.objects.filter(target_id=held.task.target_id, status=TaskStatus.OPEN)
+    return [
+        Move(row=target, to=TargetStatus.PROPOSED, reason=MASK_WRONG),
+        *(
+            Move(row=task, to=TaskStatus.CANCELLED, reason=MASK_WRONG)
+            for task in others.exclude(pk=held.task_id).order_by("id")
+        ),
+    ]
 
 
 def _open_case(held: Assignment, *, reason: str, note: str, by: Actor) -> None:

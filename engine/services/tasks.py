@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine import events
 from engine.models import AnnotationTask, Candidate, CandidateBatch, Image
-from engine.states import Stage
+from engine.states import Stage, TargetStatus
 from engine.transitions import Actor, record_creation
 
 #: A photograph whose mask was found wrong goes before new ones.
@@ -35,8 +35,13 @@ def open_pick_task(*, batch: CandidateBatch, by: Actor) -> AnnotationTask:
 
 
 def open_pose_task(*, candidate: Candidate, by: Actor) -> AnnotationTask | None:
-    """Opens stage 3 for the candidate, or None when it was opened before; locks the candidate, so that it is once."""
-    Candidate.objects.select_for_update().get(pk=candidate.pk)
+    """Opens stage 3 for the candidate; locks the candidate, so that it is once.
+
+    None when it was opened before, or when the target's mask has been found wrong.
+    """
+    locked = Candidate.objects.select_for_update(of=["self"]).select_related("target").get(pk=candidate.pk)
+    if locked.target.status != TargetStatus.CONFIRMED:
+        return None
     if AnnotationTask.objects.filter(candidate=candidate, stage=Stage.POSE).exists():
         return None
     return _open(

@@ -7,6 +7,8 @@ import { Api, failureText } from "./net/api";
 import type { Claim, Project, Stage } from "./net/contract";
 import { Session } from "./net/session";
 import { ProjectSocket, socketUrl } from "./net/socket";
+import { isEscalation, keeping, unsentOf } from "./net/unsent";
+import type { Unsent } from "./net/unsent";
 import type { StageHost, StageView } from "./stages/stage";
 import { ask, restoreSingleKeys, showHelp, toast } from "./ui/dialogs";
 import { Shell } from "./ui/shell";
@@ -30,9 +32,12 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   const history = new History();
   const shell = new Shell(root, config, stage, commands);
   let view: StageView | null = null;
+  let unsent: Unsent | null = null;
 
   const session = new Session(api, config.project.id, stage, {
     task: async (claim, draft) => {
+      unsent = unsentOf(claim);
+      shell.withdrawOffer();
       try {
         await view?.load(claim, claim.task, draft);
       } catch (error) {
@@ -40,8 +45,11 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
         throw error;
       }
       root.dataset.task = claim.assignment;
+      if (unsent) offerUnsent(unsent);
     },
     over: () => {
+      unsent = null;
+      shell.withdrawOffer();
       view?.clear();
       history.clear();
       root.dataset.ready = "0";
@@ -88,8 +96,20 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   };
 
   const changed = () => {
-    if (view) session.changed(() => (view as StageView).draft());
+    if (view) session.changed(async () => keeping(await (view as StageView).draft(), unsent));
     commands.changed();
+  };
+  const offerUnsent = (kept: Unsent) => {
+    const settle = (then?: () => void) => () => {
+      unsent = null;
+      then?.();
+      changed();
+    };
+    const takeUp = () => void (isEscalation(kept) ? session.escalate(kept.escalate.reason, kept.escalate.note) : view?.takeUp(kept).catch((error: unknown) => toast(root, failureText(error), "error")));
+    shell.offer("Your unsent answer to this task was kept.", [
+      { label: isEscalation(kept) ? "Hand it over again" : "Take it up again", primary: true, take: settle(takeUp) },
+      { label: "Discard", take: settle() },
+    ]);
   };
   const refreshQueues = async (): Promise<Project> => {
     const project = await api.get<Project>(`/projects/${config.project.id}`);
@@ -114,6 +134,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
       config, project, api, commands, history, shell, changed,
       ready: () => { root.dataset.ready = "1"; },
       submit: (result) => void session.submit(result),
+      write: (verb, body) => session.write(verb, body),
       complain: (error) => toast(root, failureText(error), "error"),
     });
   } catch (error) {

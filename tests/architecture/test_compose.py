@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, AppProcess
+from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, STEPS, AppProcess, Step
 
 PROJECT = Path(__file__).resolve().parents[2]
 SERVERS = {"postgres", "valkey", "s3"}
@@ -26,9 +26,19 @@ def variants_of(process: AppProcess) -> list[str]:
     return [process.name, process.name + ON_CPU] if process.uses_gpu else [process.name]
 
 
-def test_compose_has_the_supervisors_processes_and_no_other(services: dict[str, Any]) -> None:
-    expected = SERVERS | {"migrate"} | {name for process in APP_PROCESSES for name in variants_of(process)}
+def test_compose_has_the_supervisors_steps_and_processes_and_no_other(services: dict[str, Any]) -> None:
+    steps = {step.name for step in STEPS}
+    expected = SERVERS | steps | {name for process in APP_PROCESSES for name in variants_of(process)}
     assert set(services) == expected
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.name)
+def test_each_step_runs_once_with_the_same_command_in_both(services: dict[str, Any], step: Step) -> None:
+    service = services[step.name]
+    expected = step.command(manage=("python", "manage.py"), origins=["${WEB_ORIGIN:-http://localhost:8000}"])
+    assert tuple(service["command"]) == expected
+    assert service["restart"] == "no" and set(service["environment"]) == set(ENVIRONMENT_NAMES)
+    assert set(service["depends_on"]) <= SERVERS
 
 
 @pytest.mark.parametrize("process", APP_PROCESSES, ids=lambda process: process.name)
@@ -62,11 +72,12 @@ def test_only_processes_that_use_a_gpu_reserve_one_and_each_has_a_cpu_twin(
         assert "deploy" not in services[process.name + ON_CPU]
 
 
-def test_no_process_starts_before_the_schema_is_there(services: dict[str, Any]) -> None:
+def test_no_process_starts_before_every_step_has_succeeded(services: dict[str, Any]) -> None:
     for process in APP_PROCESSES:
         for name in variants_of(process):
             waits_for = services[name]["depends_on"]
-            assert waits_for["migrate"] == {"condition": "service_completed_successfully"}, name
+            for step in STEPS:
+                assert waits_for[step.name] == {"condition": "service_completed_successfully"}, name
             assert set(waits_for) >= SERVERS, name
 
 

@@ -42,6 +42,37 @@ class Person:
         waits_until(is_there, what=f"a task of {self.page.url}", told=lambda: app.inner_text()[:600])
         return app.get_attribute("data-task") or ""
 
+    def marks_a_box(self, *, half_width: int = 110, half_height: int = 90) -> None:
+        """Stage 1: drags a box around the middle of the photo."""
+        work = self.page.locator("#app canvas").first.bounding_box()
+        assert work is not None
+        x, y = work["x"] + work["width"] / 2, work["y"] + work["height"] / 2
+        self.presses("b")
+        self.drags((x - half_width, y - half_height), (x + half_width, y + half_height))
+
+    def drags(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move(*end, steps=6)
+        self.page.mouse.up()
+
+    def names(self, label: str) -> None:
+        """Stage 1: types the object's name and goes back to the photo."""
+        self.presses("l")
+        self.page.keyboard.type(label)
+        self.presses("Enter")
+
+    def photo(self) -> str:
+        """The name of the photograph of the task in hand."""
+        return str(self.page.evaluate("window.__candid8.state().claim.task.photo.name"))
+
+    def skips(self) -> None:
+        """Lets go of the task for good, with the first of the reasons."""
+        self.presses("s")
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_role("button", name="Skip").click()
+        expect(dialog).to_have_count(0)
+
     def stage(self) -> dict[str, Any]:
         """What the stage says of itself (test handle)."""
         return dict(self.page.evaluate("window.__candid8.stage()"))

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +11,10 @@ import trimesh
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import VIEWPORT
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
-from tests.running_site import PROJECT, RunningSite
+from tests.browser.visitor import shot, visit
+from tests.running_site import RunningSite
 
-Shot = Callable[[str], Path]
 STEPS = "6"  # of a run: enough to see curves, few enough for a test
 OBJECTS = "4"  # of its evaluation: enough to see the report
 
@@ -32,75 +27,72 @@ def ana(page: Page, site: RunningSite) -> Person:
 
 
 def test_a_photograph_becomes_a_better_model(
-    ana: Person, browser: Browser, site: RunningSite, shot: Shot, tmp_path: Path
+    ana: Person, browser: Browser, site: RunningSite, tmp_path: Path
 ) -> None:
-    _looks_around(ana, shot)
-    _marks_an_object(ana, shot)
-    _picks_by_comparing_two_at_a_time(ana, shot)
-    _picks_directly(ana, shot)
-    _hands_the_third_to_an_artist(ana, shot)
-    _places_a_shape(ana, shot)
+    _looks_around(ana)
+    _marks_an_object(ana)
+    _picks_by_comparing_two_at_a_time(ana)
+    _picks_directly(ana)
+    _hands_the_third_to_an_artist(ana)
+    _places_a_shape(ana)
     _an_artist_models_the_hard_case(browser, site, tmp_path)
     _an_engineer_turns_the_round(browser, site, ana)
 
 
-def _looks_around(ana: Person, shot: Shot) -> None:
+def _looks_around(ana: Person) -> None:
     ana.page.goto("/p/demo/")
     expect(ana.page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     expect(ana.page.locator("img").first).to_be_visible()
-    shot("01-home")
+    shot(ana.page, "01-home")
 
 
-def _marks_an_object(ana: Person, shot: Shot) -> None:
+def _marks_an_object(ana: Person) -> None:
     """Box, server refinement, brush, undo, name, submit; then the next photo is there by itself."""
     first = ana.opens_stage("object")
-    shot("02-object-suggestions")
+    shot(ana.page, "02-object-suggestions")
     work = ana.page.locator("#app canvas").first.bounding_box()
     assert work is not None
     middle = work["x"] + work["width"] / 2, work["y"] + work["height"] / 2
-    ana.presses("b")
-    _drags(ana.page, (middle[0] - 110, middle[1] - 90), (middle[0] + 110, middle[1] + 90))
+    ana.marks_a_box()
     boxed = ana.stage()["maskPixels"]
     assert boxed > 0
     ana.presses("r")
     waits_until(lambda: not ana.stage()["busy"] and ana.stage()["maskPixels"] != boxed, what="the refinement")
     refined = ana.stage()["maskPixels"]
     ana.presses("d")
-    _drags(ana.page, middle, (middle[0] + 40, middle[1] + 10))
+    ana.drags(middle, (middle[0] + 40, middle[1] + 10))
     ana.presses("x")
-    _drags(ana.page, (middle[0] - 60, middle[1]), (middle[0] - 40, middle[1] + 30))
+    ana.drags((middle[0] - 60, middle[1]), (middle[0] - 40, middle[1] + 30))
     erased = ana.stage()["maskPixels"]
     ana.presses("Control+z")
     assert ana.stage()["maskPixels"] != erased, "undo takes the eraser's stroke back"
     assert refined > 0
-    ana.presses("l")
-    ana.page.keyboard.type("thing on the table")
-    ana.presses("Enter")
-    shot("03-object-marked")
+    ana.names("thing on the table")
+    shot(ana.page, "03-object-marked")
     ana.presses("Enter")
     ana.waits_for_task(after=first)
 
 
-def _picks_by_comparing_two_at_a_time(ana: Person, shot: Shot) -> None:
+def _picks_by_comparing_two_at_a_time(ana: Person) -> None:
     first = ana.opens_stage("pick")
     cells = ana.stage()["cells"]
     assert len(cells) == 8 and all(cell["faces"] > 0 for cell in cells)
     ana.presses("t")  # stands still, so that the cells can be compared
     ana.page.wait_for_timeout(1500)
     _are_eight_different_coloured_pictures(ana.page)
-    shot("04-pick-grid")
+    shot(ana.page, "04-pick-grid")
     for key, name in (("c", "clay"), ("n", "normals"), ("m", "colour")):
         ana.presses(key)
         assert ana.stage()["look"] == name
     ana.presses("Shift+Digit2")
     assert ana.stage()["inspecting"] == cells[1]["id"]
     ana.page.wait_for_timeout(1500)
-    shot("05-pick-inspect")
+    shot(ana.page, "05-pick-inspect")
     ana.presses("g")
     ana.page.wait_for_timeout(4000)
-    shot("06-pick-splats")
+    shot(ana.page, "06-pick-splats")
     ana.presses("m", "Escape", "k")
-    shot("07-pick-king-of-the-hill")
+    shot(ana.page, "07-pick-king-of-the-hill")
     for answer in (
         "ArrowLeft",
         "ArrowRight",
@@ -113,7 +105,7 @@ def _picks_by_comparing_two_at_a_time(ana: Person, shot: Shot) -> None:
         ana.presses(answer)
     assert ana.stage()["winner"] is not None, "seven comparisons find a winner among eight"
     ana.presses("4", "r")
-    shot("08-pick-rated")
+    shot(ana.page, "08-pick-rated")
     ana.presses("Enter")
     ana.waits_for_task(after=first)
 
@@ -140,7 +132,7 @@ def _are_eight_different_coloured_pictures(page: Page) -> None:
             assert np.abs(one - other).mean() > 1.0, "no two candidates look the same"
 
 
-def _picks_directly(ana: Person, shot: Shot) -> None:
+def _picks_directly(ana: Person) -> None:
     task = ana.waits_for_task(after="")
     third = ana.stage()["cells"][2]["id"]
     ana.presses("3")
@@ -149,23 +141,23 @@ def _picks_directly(ana: Person, shot: Shot) -> None:
     ana.waits_for_task(after=task)
 
 
-def _hands_the_third_to_an_artist(ana: Person, shot: Shot) -> None:
+def _hands_the_third_to_an_artist(ana: Person) -> None:
     ana.presses("e")
     dialog = ana.page.get_by_role("dialog")
     dialog.get_by_role("textbox").fill("The handle is missing in all eight.")
-    shot("09-pick-none-good-enough")
+    shot(ana.page, "09-pick-none-good-enough")
     dialog.get_by_role("button", name="Hand over").click()
     expect(dialog).to_have_count(0)
     ana.page.wait_for_timeout(500)
 
 
-def _places_a_shape(ana: Person, shot: Shot) -> None:
+def _places_a_shape(ana: Person) -> None:
     """Starts from the model's proposal; keys and the gizmo move it; the overlap is read live."""
     task = ana.opens_stage("pose")
     start = ana.stage()
     assert start["pose"] == start["proposal"]
     ana.page.wait_for_timeout(1500)
-    shot("10-pose-proposal")
+    shot(ana.page, "10-pose-proposal")
     ana.presses("ArrowRight", "ArrowRight", "e", "ArrowLeft", "r", "ArrowUp", "w")
     moved = ana.stage()
     assert moved["pose"]["translation"] != start["pose"]["translation"]
@@ -176,14 +168,14 @@ def _places_a_shape(ana: Person, shot: Shot) -> None:
     ana.page.wait_for_timeout(1000)
     overlap = ana.page.evaluate("window.__candid8.iou()")
     assert overlap is not None and 0 <= overlap <= 1
-    shot("11-pose-photo-camera")
+    shot(ana.page, "11-pose-photo-camera")
     ana.presses("Enter")
     app = ana.page.locator("#app")
     waits_until(lambda: app.get_attribute("data-task") != task, what="the pose to be taken")
 
 
 def _an_artist_models_the_hard_case(browser: Browser, site: RunningSite, folder: Path) -> None:
-    with _visitor(browser, site) as page:
+    with visit(browser, site, expected=["400 POST .*/upload"]) as page:
         art = Person(page, site, "art")
         page.goto("/p/demo/artists/")
         page.get_by_role("link").filter(has_text="handle is missing").first.click()
@@ -200,23 +192,23 @@ def _an_artist_models_the_hard_case(browser: Browser, site: RunningSite, folder:
         case = int(page.url.rstrip("/").rsplit("/", 1)[1])
         waits_until(lambda: art.asks(f"/artist-cases/{case}")["status"] == "ACCEPTED", what="the validation")
         page.wait_for_timeout(1500)
-        _save(page, "12-artist-case")
+        shot(page, "12-artist-case")
 
 
 def _an_engineer_turns_the_round(browser: Browser, site: RunningSite, ana: Person) -> None:
-    with _visitor(browser, site) as page:
+    with visit(browser, site) as page:
         mel = Person(page, site, "mel")
         page.goto("/admin/")
         page.get_by_role("link", name="Round 1").first.click()
-        _save(page, "13-round")
+        shot(page, "13-round")
         page.get_by_role("button", name="Freeze dataset version").click()
         says(page, "Demonstrations")
-        _save(page, "14-dataset")
+        shot(page, "14-dataset")
         dataset_url = page.url
-        fine_tuned = _trains(page, "SFT", shot="15-run-sft")
+        fine_tuned = _trains(page, "SFT", name="15-run-sft")
         page.goto(dataset_url)
-        aligned = _trains(page, "DPO", shot="16-run-dpo", base=fine_tuned)
-        _save(page, "17-checkpoint")
+        aligned = _trains(page, "DPO", name="16-run-dpo", base=fine_tuned)
+        shot(page, "17-checkpoint")
         waits_until(lambda: _is_verified(mel, aligned), what="the checkpoint's verification")
         page.reload()
         page.get_by_role("button", name="Deploy").click()
@@ -225,11 +217,11 @@ def _an_engineer_turns_the_round(browser: Browser, site: RunningSite, ana: Perso
         page.goto("/admin/console/deployments/")
         page.get_by_role("button", name="Roll back").click()
         says(page, f"Roll back to {aligned}")
-        _save(page, "18-deployments")
+        shot(page, "18-deployments")
         assert _maker_of_next_batch(ana, mel).startswith("shipped"), "rolled back within one batch"
 
 
-def _trains(page: Page, objective: str, *, shot: str, base: str | None = None) -> str:
+def _trains(page: Page, objective: str, *, name: str, base: str | None = None) -> str:
     """Starts a run from the dataset's page and waits for its checkpoint; returns its name, on whose page we are."""
     panel = page.locator(f"#start-{objective.lower()}")
     panel.get_by_label("Steps").fill(STEPS)
@@ -244,11 +236,11 @@ def _trains(page: Page, objective: str, *, shot: str, base: str | None = None) -
     expect(made).to_be_visible(timeout=PATIENCE_MS * 2)
     expect(page.locator("[data-candid8-curve] canvas").first).to_be_visible()
     page.wait_for_timeout(800)
-    _save(page, shot)
+    shot(page, name)
     made.click()
     page.wait_for_url("**/checkpoints/**")
-    name: str = page.locator("h1").evaluate("heading => heading.firstChild.textContent.trim()")
-    return name
+    made_name: str = page.locator("h1").evaluate("heading => heading.firstChild.textContent.trim()")
+    return made_name
 
 
 def _is_verified(mel: Person, name: str) -> bool:
@@ -261,18 +253,12 @@ def _maker_of_next_batch(ana: Person, mel: Person) -> str:
     """Ana confirms one more object; the name of the checkpoint that made its eight candidates."""
     task = ana.opens_stage("object")
     if not ana.stage()["maskPixels"]:
-        work = ana.page.locator("#app canvas").first.bounding_box()
-        assert work is not None
-        x, y = work["x"] + work["width"] / 2, work["y"] + work["height"] / 2
-        ana.presses("b")
-        _drags(ana.page, (x - 80, y - 80), (x + 80, y + 80))
-    ana.presses("l")
-    ana.page.keyboard.type("one more")
-    ana.presses("Enter", "Enter")
+        ana.marks_a_box(half_width=80, half_height=80)
+    ana.names("one more")
+    ana.presses("Enter")
     app = ana.page.locator("#app")
     waits_until(lambda: app.get_attribute("data-task") != task, what="the object to be taken")
-    newest = _manage(
-        ana.site,
+    newest = ana.site.shell(
         "from engine.models import TargetObject as T; print(T.objects.filter(status='CONFIRMED').latest('id').pk)",
     )
     makers: set[str] = set()
@@ -285,59 +271,6 @@ def _maker_of_next_batch(ana: Person, mel: Person) -> str:
     waits_until(has_eight, what="eight candidates of the new target")
     assert len(makers) == 1
     return makers.pop()
-
-
-def _manage(site: RunningSite, code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--no-imports", "-c", code],
-        cwd=PROJECT,
-        env=_environment(site),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip().splitlines()[-1]
-
-
-def _environment(site: RunningSite) -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "HOME": str(site.home), **site.environment()}
-
-
-def _drags(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    page.mouse.move(*start)
-    page.mouse.down()
-    page.mouse.move(*end, steps=6)
-    page.mouse.up()
-
-
-class _visitor:
-    """A second browser window whose console must stay clean too."""
-
-    def __init__(self, browser: Browser, site: RunningSite) -> None:
-        self.context = browser.new_context(base_url=site.url, viewport=VIEWPORT)  # type: ignore[arg-type]
-        self.faults: list[str] = []
-
-    def __enter__(self) -> Page:
-        page = self.context.new_page()
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on(
-            "console",
-            lambda m: (
-                self.faults.append(m.text) if m.type == "error" and "status of 4" not in m.text else None
-            ),
-        )
-        return page
-
-    def __exit__(self, *failure: Any) -> None:
-        self.context.close()
-        if failure[0] is None:
-            assert not self.faults, "\n".join(self.faults)
-
-
-def _save(page: Page, name: str) -> None:
-    folder = PROJECT / ".candid8" / "shots"
-    folder.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=folder / f"{name}.png")
 
 
 def _artists_model() -> bytes:

@@ -60,6 +60,7 @@ def test_a_version_holds_what_a_model_needs_and_where_it_came_from() -> None:
         "image": target.image.key,
         "mask": target.mask_key,
         "pointmap": target.image.point_map.key,
+        "pointmap_approximate": False,
         "latents": winner.latents_key,
         "mesh": winner.mesh_key,
         "pose": judged.POSE | {"scale": 0.7},
@@ -87,6 +88,15 @@ def test_without_a_point_map_or_an_alignment_those_are_null() -> None:
     judged.pick(judged.batch(kitchen, with_point_map=False), by=ana, winner=0)
     demonstration = lines(freeze(kitchen))[0]
     assert demonstration["pointmap"] is None and demonstration["pose"] is None
+    assert demonstration["pointmap_approximate"] is False
+
+
+def test_the_manifest_says_which_point_maps_are_only_approximate() -> None:
+    kitchen = judged.project()
+    ana = judged.person("ana")
+    guessed = judged.batch(kitchen, approximate=True)
+    judged.pick(guessed, by=ana, winner=1)
+    assert [line["pointmap_approximate"] for line in lines(freeze(kitchen))] == [True] * 4
 
 
 def test_the_same_judgements_give_the_same_hash_and_a_new_one_another() -> None:

@@ -19,13 +19,14 @@ from engine.models import (
     Round,
     Selection,
     StateChange,
+    TargetObject,
 )
-from engine.selectors.tasks import PickTask, task_payload
-from engine.services import leases
+from engine.selectors.tasks import ObjectTask, PickTask, task_payload
+from engine.services import leases, stage1, stage3
 from engine.services.rounds import close_round, current_round
 from engine.services.stage2 import PairJudged, PickResult, escalate_pick, rating_of, submit_pick
-from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TaskStatus
-from tests.factories import NOW, TESTER, claim, make_pick_task, make_project
+from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TargetStatus, TaskStatus
+from tests.factories import NOW, POSE, TESTER, claim, make_pick_task, make_project, mask_bytes
 from tests.listening import Heard
 from tests.people import People
 
@@ -272,6 +273,68 @@ class TestEscalation:
         assert (again.status, again.priority) == (TaskStatus.OPEN, 10)
         assert claim(held.annotator_id, project, Stage.OBJECT).task_id == again.pk
         assert Selection.objects.get().note == "two objects in one mask"
+
+    def test_a_target_with_a_wrong_mask_is_a_proposal_again_and_no_one_works_on_it(
+        self, project: Project, people: People, heard: Heard, django_capture_on_commit_callbacks: Any
+    ) -> None:
+        task = make_pick_task(project)
+        AnnotationTask.objects.filter(pk=task.pk).update(overlap=3, open_slots=3)
+        one, two = claim(people.ana.pk, project, Stage.PICK), claim(people.bob.pk, project, Stage.PICK)
+        winner = Candidate.objects.filter(batch=task.batch).order_by("index")[0]
+        stage3.record_layout_proposal(
+            candidate_id=winner.pk, checkpoint_id=None, source="test", pose=POSE, mask_iou=0.6, fallbacks=[]
+        )
+        with django_capture_on_commit_callbacks(execute=True):
+            escalate(one, "mask_wrong", "the lid is missing")
+        target = TargetObject.objects.get(pk=task.target_id)
+        pose = AnnotationTask.objects.get(candidate=winner)
+        assert (target.status, pose.status) == (TargetStatus.PROPOSED, TaskStatus.CANCELLED)
+        moved = set(
+            StateChange.objects.filter(reason="mask_wrong").values_list("model", "old", "new", "actor_id")
+        )
+        assert {
+            ("targetobject", "CONFIRMED", "PROPOSED", people.ana.pk),
+            ("annotationtask", "OPEN", "CANCELLED", people.ana.pk),
+        } <= moved
+        assert {"type": "target.changed", "id": str(target.pk), "status": "PROPOSED"} in heard.all()
+        escalate(two, "mask_wrong", "two things")
+        assert AnnotationTask.objects.filter(image=target.image, stage=Stage.OBJECT, priority=10).count() == 1
+
+    def test_what_is_confirmed_after_a_wrong_mask_gets_candidates_anew(
+        self, project: Project, held: Assignment
+    ) -> None:
+        escalate(held, "mask_wrong", "the lid is missing")
+        again = claim(held.annotator_id, project, Stage.OBJECT)
+        shown_now = task_payload(again)
+        assert isinstance(shown_now, ObjectTask)
+        assert [proposal.id for proposal in shown_now.proposals] == [held.task.target_id]
+        assert shown_now.taken == []
+        target = held.task.target
+        assert target is not None
+        redrawn = stage1.ObjectChoice(
+            mask_png=mask_bytes(box=(5, 5, 40, 40)), label="Mug with lid", proposal_id=target.pk
+        )
+        answer = stage1.submit_object(
+            user_id=held.annotator_id,
+            assignment=again.uuid,
+            lease_token=again.lease_token,
+            key="again",
+            seconds=9,
+            targets=[redrawn],
+            discard=None,
+            now=NOW,
+        )
+        target.refresh_from_db()
+        assert target.status == TargetStatus.DISCARDED
+        assert answer["targets"] != [target.pk] and len(answer["batches"]) == 1
+
+    def test_a_shape_for_a_wrong_mask_is_not_placed(self, held: Assignment) -> None:
+        winner = shown(held)[0]
+        escalate(held, "mask_wrong")
+        stage3.record_layout_proposal(
+            candidate_id=winner, checkpoint_id=None, source="test", pose=POSE, mask_iou=0.6, fallbacks=[]
+        )
+        assert not AnnotationTask.objects.filter(stage=Stage.POSE).exists()
 
     def test_a_long_note_is_kept_whole(self, held: Assignment) -> None:
         escalate(held, "mask_wrong", "n" * 2000)

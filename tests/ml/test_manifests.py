@@ -18,7 +18,12 @@ from modelzoo.frames import glb_from_object, rotation_from_wxyz, wxyz_from_rotat
 from modelzoo.latents import CandidateLatents, latents_to_bytes
 from modelzoo.presets import PRESETS
 from modelzoo.vae.sparse_structure import SparseStructureVAE
-from training.data.manifests import ManifestRefused, prepare_demonstration, read_dataset
+from training.data.manifests import (
+    ManifestRefused,
+    prepare_demonstration,
+    prepare_preference,
+    read_dataset,
+)
 from training.data.solids import solid_from_mesh, turn_matrix, turned, turns_to_nearest_face
 from training.data.sources import demonstration_set, preference_source
 
@@ -127,6 +132,7 @@ def test_a_good_dataset_becomes_batches(tmp_path: Path, vae: SparseStructureVAE)
     ("line", "complaint"),
     [
         (_demonstration(kind="guess"), "line 2.*neither demonstration nor preference"),
+        (_demonstration(pointmap_approximate="no"), "line 2.*pointmap_approximate must be true or false"),
         (_demonstration(latents=None), "line 2.*latents or a mesh"),
         (_demonstration(image="../../etc/passwd"), "line 2.*not a blob key"),
         (
@@ -212,6 +218,32 @@ def test_without_a_point_map_a_pose_is_not_trained_on(tmp_path: Path, vae: Spars
     _write(tmp_path, [_demonstration(pointmap=None)])
     dataset = read_dataset(tmp_path)
     assert prepare_demonstration(dataset, dataset.demonstrations[0], vae, size=NANO.image_size).layout is None
+
+
+def test_an_approximate_point_map_is_withheld_from_the_model_as_when_candidates_are_made(
+    tmp_path: Path, vae: SparseStructureVAE
+) -> None:
+    guessed = {"pointmap": "ab/points.npz", "pointmap_approximate": True}
+    lines = [
+        _demonstration(pointmap=None),
+        _demonstration(**guessed),
+        _demonstration(pointmap_approximate=False),
+        _preference(),
+        _preference(**guessed),
+    ]
+    _write(tmp_path, lines)
+    dataset = read_dataset(tmp_path)
+    without, withheld, given = (
+        prepare_demonstration(dataset, item, vae, size=NANO.image_size) for item in dataset.demonstrations
+    )
+    assert np.array_equal(withheld.condition.crop, without.condition.crop)
+    assert np.array_equal(withheld.condition.full, without.condition.full)
+    assert withheld.layout is None and torch.equal(withheld.latent, given.latent)
+    assert not np.array_equal(given.condition.crop, without.condition.crop) and given.layout is not None
+    bare, pair = (
+        prepare_preference(dataset, item, vae, size=NANO.image_size)[0] for item in dataset.preferences
+    )
+    assert np.array_equal(pair.condition.crop, bare.condition.crop)
 
 
 def test_the_identity_normaliser_is_the_camera_frame() -> None:

@@ -6,6 +6,7 @@ import json
 import stat
 from io import StringIO
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from django.contrib.auth import authenticate, get_user_model
@@ -13,6 +14,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image as Pillow
 from pytest_django.fixtures import Settings
 
+from engine import blobs
 from engine.models import AnnotationTask, CandidateBatch, Image, Membership, PointMap, Project, StateChange
 from engine.selectors import deployments
 from engine.states import Role, Stage, TargetStatus
@@ -36,6 +38,22 @@ def seed() -> str:
 def rows() -> dict[str, int]:
     models = (Project, Membership, Image, PointMap, AnnotationTask, CandidateBatch, StateChange)
     return {model.__name__: model.objects.count() for model in models}
+
+
+def test_the_bucket_is_made_once_and_lets_the_named_pages_read_it(settings: Settings) -> None:
+    settings.S3_BUCKET = "made-by-the-command"
+    for _ in range(2):
+        call_command("ensure_bucket", "https://label.example.org", "http://localhost:8000")
+    key = blobs.put(b"blob", suffix=".txt", content_type="text/plain")
+    assert _allowed_origin(blobs.url(key), "https://label.example.org") == "https://label.example.org"
+    assert _allowed_origin(blobs.url(key), "https://elsewhere.example.org") is None
+
+
+def _allowed_origin(url: str, origin: str) -> str | None:
+    with urlopen(Request(url, headers={"Origin": origin})) as reply:
+        assert reply.read() == b"blob"
+        allowed: str | None = reply.headers["Access-Control-Allow-Origin"]
+        return allowed
 
 
 def test_a_second_seeding_changes_nothing_and_shows_no_password(home: Path) -> None:

@@ -50,6 +50,7 @@ class Demonstration:
     image: str
     mask: str
     pointmap: str | None
+    pointmap_approximate: bool
     latents: str | None
     mesh: str | None
     pose: ManifestPose | None
@@ -63,6 +64,7 @@ class PreferencePair:
     image: str
     mask: str
     pointmap: str | None
+    pointmap_approximate: bool
     chosen_latents: str | None
     chosen_mesh: str | None
     rejected_latents: str | None
@@ -129,7 +131,7 @@ def prepare_demonstration(
 ) -> Prepared:
     """Condition, re-encoded solid and layout of a demonstration, turned with its nearest face to the camera."""
     try:
-        seen = _seen(dataset, item.image, item.mask, item.pointmap, size=size)
+        seen = _seen(dataset, item, size=size)
         grid, centre, shrink = _solid(dataset, item.latents, item.mesh, vae)
     except ValueError as error:
         raise ManifestRefused(f"demonstration {item.id}: {error}") from error
@@ -141,7 +143,7 @@ def prepare_demonstration(
         grid = turned(grid, quarter_turns=turns)
         rotation = rotation @ turn_matrix(turns).T
         # Without a point map the model's frame is a guess in which this pose says nothing.
-        if item.pointmap is not None:
+        if _shaping_point_map(item) is not None:
             layout = encode_layout(rotation, translation, item.pose.scale * shrink, seen.normaliser)
     return Prepared(condition=seen, latent=_encoded(grid, vae), layout=layout)
 
@@ -151,7 +153,7 @@ def prepare_preference(
 ) -> tuple[Prepared, Prepared]:
     """Chosen and rejected of a pair, with the same condition."""
     try:
-        seen = _seen(dataset, item.image, item.mask, item.pointmap, size=size)
+        seen = _seen(dataset, item, size=size)
         solids = [
             _solid(dataset, latents, mesh, vae)[0]
             for latents, mesh in (
@@ -191,6 +193,13 @@ class _Row:
             raise ManifestRefused(f"{name} is missing")
         return None if self.values[name] is None else self.key(name)
 
+    def flag(self, name: str) -> bool:
+        """False when it is not there: manifests frozen before it existed were trained on with every point map."""
+        value = self.values.get(name, False)
+        if not isinstance(value, bool):
+            raise ManifestRefused(f"{name} must be true or false, not {value!r}")
+        return value
+
     def numbers(self, name: str, count: int) -> tuple[float, ...]:
         value = self.values.get(name)
         if not isinstance(value, list) or len(value) != count:
@@ -222,6 +231,7 @@ def _demonstration(row: _Row) -> Demonstration:
         image=row.key("image"),
         mask=row.key("mask"),
         pointmap=row.key_or_none("pointmap"),
+        pointmap_approximate=row.flag("pointmap_approximate"),
         latents=row.key_or_none("latents"),
         mesh=row.key_or_none("mesh"),
         pose=pose,
@@ -237,6 +247,7 @@ def _preference(row: _Row) -> PreferencePair:
         image=row.key("image"),
         mask=row.key("mask"),
         pointmap=row.key_or_none("pointmap"),
+        pointmap_approximate=row.flag("pointmap_approximate"),
         chosen_latents=row.key_or_none("chosen_latents"),
         chosen_mesh=row.key_or_none("chosen_mesh"),
         rejected_latents=row.key_or_none("rejected_latents"),
@@ -251,13 +262,18 @@ def _preference(row: _Row) -> PreferencePair:
     return item
 
 
-def _seen(dataset: Dataset, image: str, mask: str, pointmap: str | None, *, size: int) -> Condition:
+def _shaping_point_map(item: Demonstration | PreferencePair) -> str | None:
+    """The point map that the model may see: not a guessed one, as when candidates are made."""
+    return None if item.pointmap_approximate else item.pointmap
+
+
+def _seen(dataset: Dataset, item: Demonstration | PreferencePair, *, size: int) -> Condition:
     try:
-        colours = np.asarray(Image.open(io.BytesIO(dataset.blob(image))).convert("RGB"))
-        marked = np.asarray(Image.open(io.BytesIO(dataset.blob(mask))).convert("L")) > 127
+        colours = np.asarray(Image.open(io.BytesIO(dataset.blob(item.image))).convert("RGB"))
+        marked = np.asarray(Image.open(io.BytesIO(dataset.blob(item.mask))).convert("L")) > 127
     except UnidentifiedImageError as error:
         raise ManifestRefused(f"image or mask cannot be read: {error}") from error
-    points = None
+    points, pointmap = None, _shaping_point_map(item)
     if pointmap is not None:
         with np.load(io.BytesIO(dataset.blob(pointmap)), allow_pickle=False) as stored:
             points = np.asarray(stored["points"], dtype=np.float32)

@@ -1,8 +1,8 @@
-"""The table of application processes that the supervisor starts and docker-compose.yml must repeat."""
+"""The steps and processes of the application: what the supervisor runs and docker-compose.yml must repeat."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 # What every application process reads; each may also come as NAME_FILE. engine/settings says what they mean.
@@ -32,6 +32,19 @@ QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
 
 # On a busy machine torch's threads would burn their cores waiting for one another: let them sleep instead.
 PATIENT_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One run of manage.py that must have succeeded before any process starts; it changes nothing the second time."""
+
+    name: str
+    arguments: tuple[str, ...]
+    takes_origins: bool = False
+
+    def command(self, *, manage: Sequence[str], origins: Sequence[str]) -> tuple[str, ...]:
+        """The whole command line; ``origins`` are where the site's pages come from."""
+        return (*manage, *self.arguments, *(origins if self.takes_origins else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +80,12 @@ def _worker(name: str, *, queues: str, concurrency: int, uses_gpu: bool = False)
         uses_gpu=uses_gpu,
     )
 
+
+STEPS = (
+    Step(name="migrate", arguments=("migrate", "--noinput")),
+    # Browsers fetch photographs and meshes from the store itself, so it must let the site's pages read.
+    Step(name="bucket", arguments=("ensure_bucket",), takes_origins=True),
+)
 
 WEB = AppProcess(
     name="web",

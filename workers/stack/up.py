@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workers.stack.addresses import FILE_NAME, format_addresses, write_addresses
 from workers.stack.frontend_build import build_frontend
 from workers.stack.home import Home, HomeLock, PortBusy, is_free, open_home
 from workers.stack.journal import Journal
-from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, WEB, AppProcess
+from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, STEPS, WEB, AppProcess
 from workers.stack.readiness import answers_http
 from workers.stack.services import create_database, embedded_services
 from workers.stack.supervise import Service, StackFailed, StopRequested, Supervisor
@@ -66,7 +66,7 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
         _start_servers(supervisor, home, services)
         write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
-        _prepare(supervisor, port=port)
+        _prepare(supervisor, origins=_origins(host, port))
         processes = [_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES]
         # The page first: the workers' imports would only keep it waiting.
         supervisor.start("application", [service for service in processes if service.name == WEB.name])
@@ -111,16 +111,18 @@ def _application_environment(host: str) -> dict[str, str]:
     }
 
 
-def _prepare(supervisor: Supervisor, *, port: int) -> None:
-    # The port: the bucket lets pages of this address read it.
-    environment = {"PORT": str(port)}
-    _manage(supervisor, "migrate", "migrate", "--noinput", "--skip-checks", environment=environment)
-    _manage(supervisor, "seed", "seed_demo", "--skip-checks", environment=environment)
+def _prepare(supervisor: Supervisor, *, origins: Sequence[str]) -> None:
+    manage = (sys.executable, str(PROJECT / "manage.py"))
+    commands = {step.name: step.command(manage=manage, origins=origins) for step in STEPS}
+    commands["seed"] = (*manage, "seed_demo")
+    for name, command in commands.items():
+        supervisor.run_step(name, (*command, "--skip-checks"), environment={}, folder=PROJECT)
 
 
-def _manage(supervisor: Supervisor, step: str, *arguments: str, environment: Mapping[str, str]) -> None:
-    command = (sys.executable, str(PROJECT / "manage.py"), *arguments)
-    supervisor.run_step(step, command, environment=environment, folder=PROJECT)
+def _origins(host: str, port: int) -> list[str]:
+    """Where this site's pages may come from: this machine, and what WEB_ORIGINS names beside it."""
+    names = dict.fromkeys(("127.0.0.1", "localhost", _reachable(host)))
+    return [*(f"http://{name}:{port}" for name in names), *os.environ.get("WEB_ORIGINS", "").split()]
 
 
 def _as_service(process: AppProcess, *, home: Home, host: str, port: int) -> Service:

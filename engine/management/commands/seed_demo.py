@@ -1,4 +1,4 @@
-"""Fills a fresh installation: bucket, serving checkpoint, demo project, people, photographs; changes nothing later."""
+"""Fills a fresh installation: serving checkpoint, demo project, people, photographs; changes nothing later."""
 
 from __future__ import annotations
 
@@ -93,7 +93,6 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        blobs.ensure_bucket(origins=web_origins())
         self._deploy_shipped_checkpoint()
         project = self._project()
         self._people(project)
@@ -152,13 +151,6 @@ class Command(BaseCommand):
             self.stdout.write(f"photograph {photograph.title}: {len(proposals)} proposals")
         if confirm and not image.targets.exclude(status=TargetStatus.PROPOSED).exists():
             _confirm(image, [target for target in proposals if target.label in CONFIRMED_AT_START])
-
-
-def web_origins() -> list[str]:
-    """Where pages may come from that read blobs: WEB_ORIGINS, or this machine at PORT."""
-    given = os.environ.get("WEB_ORIGINS", "").split()
-    port = os.environ.get("PORT", "8000")
-    return given or [f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")]
 
 
 def _registered(folder: Path) -> Checkpoint:

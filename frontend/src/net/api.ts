@@ -11,6 +11,8 @@ export class Unreachable extends Error {}
 
 export interface Reply<T> { status: number; headers: Headers; body: T }
 
+export interface SendOptions { headers?: Record<string, string>; signal?: AbortSignal }
+
 export class Api {
   private clockSkew_ms = 0;
 
@@ -18,11 +20,11 @@ export class Api {
 
   get = async <T>(path: string): Promise<T> => (await this.send<T>("GET", path)).body;
 
-  post = async <T>(path: string, body: object = {}, headers: Record<string, string> = {}): Promise<T> =>
-    (await this.send<T>("POST", path, body, headers)).body;
+  post = async <T>(path: string, body: object = {}, options: SendOptions = {}): Promise<T> =>
+    (await this.send<T>("POST", path, body, options)).body;
 
-  /** Raises Problem for an answer of 400 or more, Unreachable when there is none. */
-  async send<T>(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<Reply<T>> {
+  /** Raises Problem for an answer of 400 or more, Unreachable when there is none or ``signal`` gave it up. */
+  async send<T>(method: string, path: string, body?: object, { headers, signal }: SendOptions = {}): Promise<Reply<T>> {
     let response: Response;
     try {
       response = await fetch(this.base + path, {
@@ -30,12 +32,13 @@ export class Api {
         credentials: "same-origin",
         headers: { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}), ...this.csrf(method), ...headers },
         body: body ? JSON.stringify(body) : undefined,
+        signal: signal ?? null,
       });
     } catch (error) {
       throw new Unreachable(error instanceof Error ? error.message : String(error));
     }
     this.readClock(response.headers.get("Date"));
-    const text = await response.text();
+    const text = await response.text().catch((error: unknown) => { throw new Unreachable(String(error)); });
     // A gateway that answers for a dead server is as good as no answer.
     if (response.status >= 502 && response.status <= 504) throw new Unreachable(`HTTP ${response.status}`);
     if (!response.ok) throw problemFrom(response.status, text);

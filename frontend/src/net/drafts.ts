@@ -3,6 +3,7 @@ import { Problem, Unreachable } from "./api";
 import type { Api } from "./api";
 import type { Claim } from "./contract";
 import { forgetLocally, keepLocally, localDraft } from "./offline";
+import type { Writes } from "./writes";
 
 export type SaveState = "saved" | "unsaved" | "saving" | "local";
 
@@ -16,6 +17,7 @@ export class DraftKeeper {
 
   constructor(
     private readonly api: Api,
+    private readonly writes: Writes,
     private readonly projectId: number,
     private readonly claim: Claim,
     private readonly onState: (state: SaveState) => void,
@@ -40,22 +42,9 @@ export class DraftKeeper {
   /** Saves now if anything changed. */
   async save(): Promise<void> {
     if (!this.produce || this.isSaving) return;
-    const produce = this.produce;
-    this.produce = null;
     this.isSaving = true;
-    this.onState("saving");
-    const draft = await produce();
     try {
-      await this.put(draft);
-      await forgetLocally(this.claim.assignment).catch(() => undefined);
-      this.onState(this.produce ? "unsaved" : "saved");
-    } catch (error) {
-      await keepLocally({ assignment: this.claim.assignment, draft, savedAt: Date.now() }).catch(() => undefined);
-      this.onState("local");
-      if (error instanceof Problem && error.code === "lease_lost") this.onLeaseLost();
-      // Out of reach: the same draft is tried again at the next tick unless a newer one came.
-      else if (error instanceof Unreachable) this.produce ??= produce;
-      else if (!(error instanceof Problem)) throw error;
+      await this.writes.add((signal) => this.saveOnce(signal));
     } finally {
       this.isSaving = false;
     }
@@ -67,16 +56,36 @@ export class DraftKeeper {
     if (options.forget) await forgetLocally(this.claim.assignment).catch(() => undefined);
   }
 
-  private async put(draft: object): Promise<void> {
+  private async saveOnce(signal: AbortSignal): Promise<void> {
+    const { produce } = this;
+    if (!produce) return;
+    this.produce = null;
+    this.onState("saving");
+    const draft = await produce();
+    try {
+      await this.put(draft, signal);
+      await forgetLocally(this.claim.assignment).catch(() => undefined);
+      this.onState(this.produce ? "unsaved" : "saved");
+    } catch (error) {
+      await keepLocally({ assignment: this.claim.assignment, draft, savedAt: Date.now() }).catch(() => undefined);
+      this.onState("local");
+      if (error instanceof Problem && error.code === "lease_lost") this.onLeaseLost();
+      // Out of reach: the same draft is tried again at the next tick unless a newer one came.
+      else if (error instanceof Unreachable) this.produce ??= produce;
+      else if (!(error instanceof Problem)) throw error;
+    }
+  }
+
+  private async put(draft: object, signal: AbortSignal): Promise<void> {
     const path = `/assignments/${this.claim.assignment}/draft`;
     const body = { lease_token: this.claim.lease_token, draft };
-    const send = () => this.api.send<{ draft_version: number }>("PUT", path, body, { "If-Match": `"${this.version}"` });
+    const send = () => this.api.send<{ draft_version: number }>("PUT", path, body, { headers: { "If-Match": `"${this.version}"` }, signal });
     try {
       this.version = (await send()).body.draft_version;
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== "draft_conflict") throw error;
       // Another page of the same person saved: what is on this screen is what the person sees, so it wins.
-      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage });
+      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage }, { signal });
       this.version = again.draft_version;
       this.version = (await send()).body.draft_version;
     }

@@ -2,6 +2,7 @@
 import { Problem, Unreachable } from "./api";
 import type { Api } from "./api";
 import type { Claim } from "./contract";
+import type { Writes } from "./writes";
 
 export class Lease {
   private expiresAt: number;
@@ -12,6 +13,7 @@ export class Lease {
 
   constructor(
     private readonly api: Api,
+    private readonly writes: Writes,
     private readonly claim: Claim,
     private readonly listener: { left: (milliseconds: number) => void; lost: () => void },
   ) {
@@ -34,10 +36,11 @@ export class Lease {
     const isIdle = Date.now() - this.lastActivity > this.claim.lease_seconds * 1000;
     if (document.visibilityState !== "visible" || isIdle) return;
     try {
-      const { expires_at } = await this.api.post<{ expires_at: string }>(`/assignments/${this.claim.assignment}/heartbeat`, {
-        lease_token: this.claim.lease_token,
-      });
-      this.expiresAt = Date.parse(expires_at);
+      const beaten = await this.writes.add((signal) => this.api.post<{ expires_at: string }>(
+        `/assignments/${this.claim.assignment}/heartbeat`, { lease_token: this.claim.lease_token }, { signal },
+      ));
+      if (!beaten) return;
+      this.expiresAt = Date.parse(beaten.expires_at);
       this.tick();
     } catch (error) {
       if (error instanceof Problem && (error.code === "lease_lost" || error.status === 404)) this.listener.lost();

@@ -6,7 +6,9 @@ import type { Api } from "./api";
 import type { Claim, NoWorkReason, Result, Stage } from "./contract";
 import { DraftKeeper } from "./drafts";
 import type { SaveState } from "./drafts";
+import { Ahead } from "./ahead";
 import { Lease } from "./lease";
+import { Writes } from "./writes";
 
 export type Phase = "loading" | "working" | "sending" | "empty" | "lost" | "error";
 
@@ -40,15 +42,19 @@ export class Session {
   claim: Claim | null = null;
   private drafts: DraftKeeper | null = null;
   private lease: Lease | null = null;
+  private writes = new Writes();
+  private ahead: Ahead;
   private idempotencyKey = "";
   private startedAt = 0;
   private retryTimer = 0;
   private readonly queue = new Queue();
 
-  constructor(private readonly api: Api, private readonly projectId: number, private readonly stage: Stage, private readonly listener: SessionListener) {}
+  constructor(private readonly api: Api, private readonly projectId: number, private readonly stage: Stage, private readonly listener: SessionListener) {
+    this.ahead = new Ahead(api, projectId, stage);
+  }
 
-  /** Takes the next task, or says why there is none. */
-  next = (): Promise<void> => this.queue.add(() => this.take());
+  /** Takes the next task, or says why there is none; a task in hand stays. */
+  next = (): Promise<void> => this.queue.add(async () => { if (!this.claim) await this.take(); });
 
   /** Looks again now if we were waiting for work; called when a queue has changed. */
   wake(): void {
@@ -61,14 +67,21 @@ export class Session {
 
   saveNow = async (): Promise<void> => this.drafts?.save();
 
-  submit(result: Result): Promise<void> {
+  submit(result: () => Promise<Result>): Promise<void> {
     const seconds = Math.round((performance.now() - this.startedAt) / 100) / 10;
-    return this.send("submit", { seconds, result });
+    return this.finish("submit", async () => ({ seconds, result: await result() }));
   }
 
-  skip = (reason: string): Promise<void> => this.send("skip", { reason });
+  skip = (reason: string): Promise<void> => this.finish("skip", async () => ({ reason }));
 
-  escalate = (reason: string, note: string): Promise<void> => this.send("escalate", { reason, note });
+  escalate = (reason: string, note: string): Promise<void> => this.finish("escalate", async () => ({ reason, note }));
+
+  /** Any other write of the task in hand, in order with drafts and heartbeats; undefined when the task ended first. */
+  async write<T>(verb: string, body: object): Promise<T | undefined> {
+    const { claim, writes } = this;
+    if (!claim) return undefined;
+    return writes.add((signal) => this.api.post<T>(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...body }, { signal }));
+  }
 
   setOnline(online: boolean): void {
     if (online !== this.state.get().online) this.state.set({ online });
@@ -81,7 +94,7 @@ export class Session {
       const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage });
       this.setOnline(true);
       if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
-      else await this.begin(reply.body);
+      else await this.begin({ ...reply.body, task: this.ahead.withFetchedFiles(reply.body.task) });
     } catch (error) {
       this.end(false);
       this.state.set({ phase: "error", failure: error, online: !(error instanceof Unreachable) });
@@ -100,28 +113,42 @@ export class Session {
     this.claim = claim;
     this.idempotencyKey = crypto.randomUUID();
     this.startedAt = performance.now();
-    this.drafts = new DraftKeeper(this.api, this.projectId, claim, (save) => this.state.set({ save }), () => this.loseLease());
-    this.lease = new Lease(this.api, claim, {
+    this.writes = new Writes();
+    this.drafts = new DraftKeeper(this.api, this.writes, this.projectId, claim, (save) => this.state.set({ save }), () => this.loseLease(claim));
+    this.lease = new Lease(this.api, this.writes, claim, {
       left: (leaseLeft_ms) => this.state.set({ leaseLeft_ms }),
-      lost: () => this.loseLease(),
+      lost: () => this.loseLease(claim),
     });
     this.state.set({ save: "saved", leaseTotal_ms: claim.lease_seconds * 1000 });
     const draft = await this.drafts.latest();
     await this.listener.task(claim, draft);
-    if (this.claim === claim) this.state.set({ phase: "working" });
+    if (this.claim !== claim) return;
+    this.state.set({ phase: "working" });
+    this.lookAhead();
   }
 
-  private send(verb: string, body: object): Promise<void> {
+  private lookAhead(): void {
+    const ahead = new Ahead(this.api, this.projectId, this.stage);
+    this.ahead = ahead;
+    void this.queue.add(() => ahead.take());
+  }
+
+  /** Ends the task in hand; what was meant for it never goes to the next one. */
+  private finish(verb: string, body: () => Promise<object>): Promise<void> {
+    const { claim, writes, ahead } = this;
+    if (this.state.get().phase === "working") ahead.end();
     return this.queue.add(async () => {
-      const claim = this.claim;
-      if (!claim || this.state.get().phase !== "working") return;
+      if (!claim || this.claim !== claim || this.state.get().phase !== "working") return;
       this.state.set({ phase: "sending" });
       try {
-        await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...body });
+        await writes.close();
+        await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...(await body()) });
       } catch (error) {
-        if (error instanceof Problem && (error.code === "lease_lost" || error.code === "stale_transition")) this.loseLease();
+        if (error instanceof Problem && (error.code === "lease_lost" || error.code === "stale_transition")) this.loseLease(claim);
         else {
+          writes.open();
           this.state.set({ phase: "working" });
+          this.lookAhead();
           this.listener.refused(error);
         }
         return;
@@ -136,7 +163,7 @@ export class Session {
   private async sendUntilHeard(path: string, body: object): Promise<void> {
     for (;;) {
       try {
-        await this.api.post(path, body, { "Idempotency-Key": this.idempotencyKey });
+        await this.api.post(path, body, { headers: { "Idempotency-Key": this.idempotencyKey } });
         this.setOnline(true);
         return;
       } catch (error) {
@@ -151,9 +178,11 @@ export class Session {
     }
   }
 
-  private loseLease(): void {
-    if (!this.claim) return;
-    const drafts = this.drafts;
+  private loseLease(claim: Claim): void {
+    if (this.claim !== claim) return;
+    const { drafts, ahead } = this;
+    // Or "take it again" would give the next task and not this one.
+    void this.queue.add(() => ahead.release());
     void drafts?.save().then(() => drafts.end({ forget: false }));
     this.drafts = null;
     this.end(false);

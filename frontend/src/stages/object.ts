@@ -1,7 +1,7 @@
 /** Stage 1: mark an object in the photo, name it, and add more if there are more. */
 import { h, replace } from "../core/dom";
 import { Problem } from "../net/api";
-import type { Claim, Job, JobStarted, ObjectTarget, ObjectTask } from "../net/contract";
+import type { Claim, Job, JobStarted, ObjectResult, ObjectTarget, ObjectTask, Result } from "../net/contract";
 import { fillHoles, invert, Mask, resize, workingSize } from "../tools/mask";
 import type { Rect } from "../tools/mask";
 import { bytesFromBase64, maskPngBase64 } from "../tools/mask_png";
@@ -95,13 +95,20 @@ class ObjectStage implements StageView<ObjectTask> {
     if (!photo) return;
     const all = this.editor.mask.count() > 0 ? [...this.marked, this.current()] : this.marked;
     const encode = async ({ mask, ...rest }: Marked): Promise<ObjectTarget> => ({ ...rest, mask_png: await maskPngBase64(resize(mask, photo.width, photo.height)) });
-    void Promise.all(all.map(encode)).then((targets) => this.host.submit({ targets }));
+    this.host.submit(async () => ({ targets: await Promise.all(all.map(encode)) }));
   }
 
   async draft(): Promise<Draft> {
     const store = async ({ mask, ...rest }: Marked): Promise<StoredTarget> => ({ ...rest, mask_png: await maskPngBase64(mask) });
     const isDrawn = this.editor.mask.count() > 0 || this.naming.value().label !== "";
     return { targets: await Promise.all(this.marked.map(store)), current: isDrawn ? await store(this.current()) : null };
+  }
+
+  async takeUp(result: Result): Promise<void> {
+    const { targets = [], discard } = result as ObjectResult;
+    if (discard) this.host.submit(async () => ({ discard }));
+    else await this.restore({ targets: targets.slice(0, -1).map(stored), current: targets.slice(-1).map(stored)[0] ?? null });
+    this.touched();
   }
 
   hint(): string {
@@ -223,8 +230,8 @@ class ObjectStage implements StageView<ObjectTask> {
     editor.isBusy = true;
     this.host.commands.changed();
     try {
-      const mask = await this.refined(claim, task);
-      if (this.claim === claim) editor.replaceMask("Refine", mask, { hints: editor.hints });
+      const mask = await this.refined(task);
+      if (mask && this.claim === claim) editor.replaceMask("Refine", mask, { hints: editor.hints });
     } catch (error) {
       this.host.complain(error);
     } finally {
@@ -233,21 +240,21 @@ class ObjectStage implements StageView<ObjectTask> {
     }
   }
 
-  private async refined(claim: Claim, task: ObjectTask): Promise<Mask> {
+  private async refined(task: ObjectTask): Promise<Mask | null> {
     const { editor, host } = this;
     const { width, height } = editor.mask;
     const small = workingSize(width, height, REFINE_PX);
     const encode = (mask: Mask | null) => (mask ? maskPngBase64(resize(mask, small.width, small.height)) : null);
     const toPhoto = task.photo.width / width;
     const around = editor.box ?? editor.mask.box();
-    const { job } = await host.api.post<JobStarted>(`/assignments/${claim.assignment}/refine`, {
-      lease_token: claim.lease_token,
+    const started = await host.write<JobStarted>("refine", {
       box: around && this.inPhoto(around, toPhoto),
       mask_png: this.isBareBox() ? null : await encode(editor.mask),
       foreground_png: await encode(editor.hintMask(1)),
       background_png: await encode(editor.hintMask(0)),
     });
-    const answer = await this.waitFor(job);
+    if (!started) return null;
+    const answer = await this.waitFor(started.job);
     const bytes = bytesFromBase64(String(answer["mask_png"]));
     const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
     return maskOfCanvas(canvasOf(picture, width, height));
@@ -316,7 +323,7 @@ class ObjectStage implements StageView<ObjectTask> {
       title: "Discard this photo for stage 1?", action: "Discard",
       reasons: [["no_object", "It shows no single object that can be marked"], ["bad_photo", "Too blurred, too dark or too small"], ["unsuitable", "People, private or otherwise unsuitable"], ["duplicate", "The same as another photo"]],
     });
-    if (answer) this.host.submit({ discard: { reason: answer.reason } });
+    if (answer) this.host.submit(async () => ({ discard: { reason: answer.reason } }));
   }
 
   private async restore(draft: Draft | null): Promise<void> {
@@ -357,3 +364,4 @@ class ObjectStage implements StageView<ObjectTask> {
   }
 }
 
+const stored = ({ mask_png, label, taxonomy_key = null, flags = [], proposal_id = null }: ObjectTarget): StoredTarget => ({ mask_png, label, taxonomy_key, flags, proposal_id });

@@ -1,7 +1,7 @@
 /** Stage 2: compare the candidates, pick the best one, rate it; or say that none is good enough. */
 import type { Command } from "../core/commands";
 import { h, replace } from "../core/dom";
-import type { Claim, PickTask } from "../net/contract";
+import type { Claim, PickResult, PickTask, Result } from "../net/contract";
 import { gridCells, stripCells } from "../tools/cell_layout";
 import type { Rect } from "../tools/mask";
 import { judge, numComparisons, startTournament } from "../tools/tournament";
@@ -95,12 +95,21 @@ class PickStage implements StageView<PickTask> {
     const state = this.judgement;
     if (!state || state.winner === null || state.shape === null || state.texture === null) return;
     this.stopInspecting();
-    this.host.submit({
+    const result = {
       winner: state.winner, mode: state.mode, shape_rating: state.shape, texture_rating: state.texture, comparisons: [...state.tournament.comparisons], inspected: this.inspected,
-    });
+    };
+    this.host.submit(async () => result);
   }
 
   draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.inspected });
+
+  async takeUp(result: Result): Promise<void> {
+    const { mode, winner, shape_rating, texture_rating, comparisons = [], inspected = {} } = result as PickResult;
+    if (!this.task) return;
+    const tournament = comparisons.reduce((state, { outcome, milliseconds }) => judge(state, outcome, milliseconds), startTournament(this.task.candidates.map(({ id }) => id)));
+    this.inspected = { ...inspected };
+    this.change("Take up the answer", { mode, tournament, winner, shape: shape_rating, texture: texture_rating });
+  }
 
   hint(): string {
     const state = this.judgement;

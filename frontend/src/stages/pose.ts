@@ -1,7 +1,7 @@
 /** Stage 3: place the picked shape in the scene, beside the photo it came from. */
 import type { Command } from "../core/commands";
 import { h, replace } from "../core/dom";
-import type { Claim, PoseJson, PoseTask } from "../net/contract";
+import type { Claim, PoseJson, PoseResult, PoseTask, Result } from "../net/contract";
 import { assumedIntrinsics, firstPose } from "../tools/first_pose";
 import { clampScale, nudge } from "../tools/pose_edit";
 import type { Mode, NudgeKey, NudgeStyle } from "../tools/pose_edit";
@@ -108,10 +108,18 @@ class PoseStage implements StageView<PoseTask> {
     if (!this.pose) return;
     const measure = this.scene.measure();
     const { rotation_wxyz, translation, scale } = this.pose;
-    this.host.submit({ rotation_wxyz, translation, scale, mask_iou: measure?.iou ?? null, depth_residual: measure?.residual ?? null, actions: this.actions });
+    const result = { rotation_wxyz, translation, scale, mask_iou: measure?.iou ?? null, depth_residual: measure?.residual ?? null, actions: this.actions };
+    this.host.submit(async () => result);
   }
 
   draft = async (): Promise<Draft> => ({ pose: this.pose as PoseJson, actions: this.actions });
+
+  async takeUp(result: Result): Promise<void> {
+    const { rotation_wxyz, translation, scale, actions } = result as PoseResult;
+    if (!this.pose) return;
+    this.actions = { ...actions };
+    this.edit("taken_up", { ...this.pose, rotation_wxyz, translation, scale });
+  }
 
   hint(): string {
     const does = { translate: "move", rotate: "turn", scale: "scale" }[this.mode];

@@ -17,7 +17,9 @@ export interface StageHost {
   changed: () => void;
   /** The first real frame of the task has been drawn. */
   ready: () => void;
-  submit: (result: Result) => void;
+  submit: (result: () => Promise<Result>) => void;
+  /** Any other write of the task in hand; undefined when the task ended before it was sent. */
+  write: <R>(verb: string, body: object) => Promise<R | undefined>;
   /** Shows something that went wrong but does not end the task. */
   complain: (error: unknown) => void;
 }
@@ -31,6 +33,8 @@ export interface StageView<T extends Task = Task> {
   /** Enter was struck. */
   submit: () => void;
   draft: () => Promise<object>;
+  /** Puts an answer of this person to this task back into the hands. */
+  takeUp: (result: Result) => Promise<void>;
   hint: () => string;
   /** For browser tests. */
   testHandle: () => Record<string, unknown>;

@@ -36,6 +36,7 @@ export class Shell {
   private readonly live = h("div", { class: "visually-hidden", "aria-live": "polite" });
   private readonly veil = h("div", { class: "veil", role: "status" });
   private readonly skeleton = h("div", { class: "skeleton" });
+  private readonly offered = h("div", { class: "notice warning offer", role: "status" });
   private readonly bottom = h("footer", { class: "bottombar" });
   private announceTimer = 0;
 
@@ -56,6 +57,17 @@ export class Shell {
     );
     const side = h("aside", { class: "side", "aria-label": "Photo and tools" }, this.photo.element, this.tools);
     replace(this.root, h("div", { class: "shell" }, this.topbar.element, this.work, side, this.bottom), this.live);
+  }
+
+  /** Asks something beside the work, which goes on meanwhile; any answer, or the end of the task, takes it away. */
+  offer(text: string, answers: readonly { label: string; primary?: boolean; take: () => void }[]): void {
+    const buttons = answers.map(({ label, primary, take }) => h("button", { type: "button", class: primary ? "primary" : "", text: label, on: { click: () => { this.withdrawOffer(); take(); } } }));
+    replace(this.offered, h("span", { text }), ...buttons);
+    this.work.append(this.offered);
+  }
+
+  withdrawOffer(): void {
+    this.offered.remove();
   }
 
   setHint(text: string): void {

@@ -1,0 +1,216 @@
+/** One person's work against a server that answers when the test says so: what is sent, in which order, and what never. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { Api } from "../src/net/api";
+import type { Claim, PickResult } from "../src/net/contract";
+import { Session } from "../src/net/session";
+
+interface Sent { method: string; path: string; body: Record<string, unknown>; answer: (status: number, body?: object) => void; isAborted: () => boolean }
+
+/** Stands where fetch stands: keeps each request until the test answers it. */
+class Line {
+  readonly sent: Sent[] = [];
+
+  fetch = (url: string, init: RequestInit): Promise<Response> =>
+    new Promise((resolve, reject) => {
+      init.signal?.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
+      this.sent.push({
+        method: String(init.method),
+        path: url.replace("/api", ""),
+        body: JSON.parse(String(init.body ?? "{}")) as Record<string, unknown>,
+        answer: (status, body) => resolve(new Response(body ? JSON.stringify(body) : null, { status })),
+        isAborted: () => init.signal?.aborted ?? false,
+      });
+    });
+
+  get verbs(): string[] {
+    return this.sent.map(({ path }) => path.split("/").at(-1) ?? "");
+  }
+
+  last(verb: string): Sent {
+    const found = this.sent.findLast(({ path }) => path.endsWith(`/${verb}`));
+    if (!found) throw new Error(`nothing was sent to ${verb}, only to ${this.verbs.join(", ")}`);
+    return found;
+  }
+}
+
+const LEASE_S = 300;
+const PICK: PickResult = { winner: 3, mode: "grid", shape_rating: 4, texture_rating: 4, comparisons: [], inspected: {} };
+
+const claimOf = (assignment: string, more: Partial<Claim> = {}): Claim => ({
+  assignment, lease_token: `token-${assignment}`, expires_at: new Date(Date.now() + LEASE_S * 1000).toISOString(), lease_seconds: LEASE_S,
+  stage: "pick", draft: null, draft_version: 0, task: { kind: "pick" } as Claim["task"], ...more,
+});
+
+const passes = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
+
+describe("a session", () => {
+  let line: Line;
+  let session: Session;
+  let refused: unknown[];
+
+  beforeEach(() => {
+    vi.useFakeTimers();
+    line = new Line();
+    refused = [];
+    const nothing = () => undefined;
+    vi.stubGlobal("fetch", line.fetch);
+    vi.stubGlobal("window", globalThis);
+    vi.stubGlobal("addEventListener", nothing);
+    vi.stubGlobal("removeEventListener", nothing);
+    vi.stubGlobal("document", { visibilityState: "visible", addEventListener: nothing, removeEventListener: nothing });
+    session = new Session(new Api("/api", "csrf"), 1, "pick", { task: async () => undefined, over: nothing, refused: (error) => refused.push(error) });
+  });
+
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.unstubAllGlobals();
+  });
+
+  /** The session works on the claim, with ``next`` leased ahead if there is one; what was sent for that is forgotten. */
+  const begins = async (claim: Claim, next: Claim | null = null) => {
+    void session.next();
+    await passes();
+    line.last("claims").answer(200, claim);
+    await passes();
+    expect(session.state.get().phase).toBe("working");
+    expect(line.last("claims").body).toEqual({ stage: "pick", prefetch: true });
+    next ? line.last("claims").answer(200, next) : line.last("claims").answer(204);
+    await passes();
+    line.sent.length = 0;
+  };
+
+  it("lets a draft that is under way arrive before the result", async () => {
+    await begins(claimOf("a"));
+    session.changed(async () => ({ step: 1 }));
+    await passes(2000);
+    void session.submit(async () => PICK);
+    await passes();
+    expect(line.verbs).toEqual(["draft"]);
+    line.last("draft").answer(200, { draft_version: 1 });
+    await passes();
+    expect(line.verbs).toEqual(["draft", "submit"]);
+  });
+
+  it("gives up a draft that does not come through, rather than the result", async () => {
+    await begins(claimOf("a"));
+    session.changed(async () => ({ step: 1 }));
+    await passes(2000);
+    void session.submit(async () => PICK);
+    await passes(1500);
+    expect(line.last("draft").isAborted()).toBe(true);
+    expect(line.verbs).toEqual(["draft", "submit"]);
+  });
+
+  it("sends no draft and no heartbeat once a result has begun", async () => {
+    await begins(claimOf("a"));
+    session.changed(async () => ({ step: 1 }));
+    void session.submit(async () => PICK);
+    await passes(LEASE_S * 500);
+    expect(line.verbs).toEqual(["submit"]);
+    line.last("submit").answer(200, {});
+    await passes(10_000);
+    expect(line.verbs).toEqual(["submit", "claims"]);
+  });
+
+  it("saves drafts again after a result was refused", async () => {
+    await begins(claimOf("a"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(400, { code: "bad_request", detail: "The winner must be one of the candidates shown." });
+    await passes();
+    expect(session.state.get().phase).toBe("working");
+    expect(refused).toHaveLength(1);
+    session.changed(async () => ({ step: 2 }));
+    await passes(2000);
+    expect(line.verbs).toEqual(["submit", "claims", "draft"]);
+  });
+
+  it("never sends one task's result to the next task", async () => {
+    await begins(claimOf("a"));
+    void session.submit(async () => PICK);
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes();
+    line.last("claims").answer(200, claimOf("b"));
+    await passes(1000);
+    expect(line.verbs).toEqual(["submit", "claims", "claims"]);
+    expect(line.last("claims").body).toMatchObject({ prefetch: true });
+    expect(session.state.get().phase).toBe("working");
+  });
+
+  it("keeps the next task when news of the one before come late", async () => {
+    await begins(claimOf("a"));
+    await passes(60_000);
+    const beat = line.last("heartbeat");
+    void session.submit(async () => PICK);
+    await passes(1500);
+    line.last("submit").answer(200, {});
+    await passes();
+    line.last("claims").answer(200, claimOf("b"));
+    await passes();
+    beat.answer(409, { code: "lease_lost" });
+    await passes();
+    expect(session.claim?.assignment).toBe("b");
+    expect(session.state.get().phase).toBe("working");
+  });
+
+  it("takes one task however often it is woken", async () => {
+    void session.next();
+    await passes();
+    line.last("claims").answer(204);
+    await passes();
+    session.wake();
+    session.wake();
+    await passes();
+    line.last("claims").answer(200, claimOf("a"));
+    await passes();
+    expect(line.sent.map(({ body: { prefetch } }) => prefetch ?? false)).toEqual([false, false, true]);
+  });
+
+  it("keeps the task ahead leased while the person works on this one", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    await passes(60_000);
+    expect(line.sent.map(({ path, body }) => [path, body["lease_token"]])).toEqual([
+      ["/assignments/a/heartbeat", "token-a"],
+      ["/assignments/b/heartbeat", "token-b"],
+    ]);
+  });
+
+  it("leaves the lease of the task ahead to the next claim, and beats for it no more", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes(120_000);
+    expect(line.verbs).toEqual(["submit", "claims"]);
+  });
+
+  it("gives the task ahead back when the lease is lost, so that the same task can be taken again", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(409, { code: "lease_lost" });
+    await passes();
+    expect(session.state.get().phase).toBe("lost");
+    expect(line.last("release")).toMatchObject({ path: "/assignments/b/release", body: { lease_token: "token-b" } });
+    void session.next();
+    await passes();
+    expect(line.verbs).toEqual(["submit", "release"]);
+    line.last("release").answer(200, {});
+    await passes();
+    expect(line.last("claims").body).toEqual({ stage: "pick" });
+  });
+
+  it("shows the next task from the files that were fetched ahead, whatever their new signatures", async () => {
+    const photo = (signature: number) => ({ kind: "pick", photo: { url: `https://store/aa/photo.jpg?signature=${signature}`, thumbnail_url: `https://store/aa/thumb.jpg?signature=${signature}` } }) as Claim["task"];
+    await begins(claimOf("a"), claimOf("b", { task: photo(1) }));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes();
+    line.last("claims").answer(200, claimOf("b", { task: photo(2) }));
+    await passes();
+    expect(session.claim?.task).toEqual({ kind: "pick", photo: { url: "https://store/aa/photo.jpg?signature=1", thumbnail_url: "https://store/aa/thumb.jpg?signature=2" } });
+  });
+});
