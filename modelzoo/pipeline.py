@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +16,10 @@ from modelzoo.latents import latents_from_bytes
 from modelzoo.memory import peak_memory
 from modelzoo.photo_colours import photo_view
 from modelzoo.registry import Models
-from modelzoo.shape_stage import draw_poses, draw_shapes
+from modelzoo.shape_stage import Progress, draw_poses, draw_shapes
 from modelzoo.stages import Memory, Precision, Stages, load_stages
 from modelzoo.targets import target_of
 from modelzoo.texture_stage import texture_shapes
-
-Progress = Callable[[float], None]
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +73,8 @@ class CandidatePipeline:
         report = on_progress or _ignore
         with peak_memory(self.stages.device) as peak:
             target = target_of(request, self.stages.preset)
-            drawn = draw_shapes(self.stages, target)
-            report(0.4)
-            parts = texture_shapes(self.stages, target, drawn)
-            report(0.7)
+            drawn = draw_shapes(self.stages, target, lambda share: report(0.4 * share))
+            parts = texture_shapes(self.stages, target, drawn, lambda share: report(0.4 + 0.3 * share))
             photo = photo_view(request.image, request.mask, target.intrinsics)
             with ThreadPoolExecutor(self.export_threads) as pool:
                 files = pool.map(

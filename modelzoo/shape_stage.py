@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from modelzoo.samplers import candidate_generator, draw_noise, geometry_flow
 from modelzoo.samplers.geometry import draw_geometry, draw_layouts
 from modelzoo.stages import Stages
 from modelzoo.targets import Target
+
+Progress = Callable[[float], None]  # hears shares from 0 to 1
 
 MAX_DRAWS = 3  # per candidate and stage, before the request fails
 SURFACE_POINTS = 3000  # that stand for a shape when its silhouette is fitted
@@ -36,13 +38,13 @@ class DrawnShape:
     notes: tuple[str, ...]
 
 
-def draw_shapes(stages: Stages, target: Target) -> list[DrawnShape]:
+def draw_shapes(stages: Stages, target: Target, report: Progress) -> list[DrawnShape]:
     """One shape per seed, in their order. Raises SamplingFailed naming the seeds that never came out finite."""
     tokens = encode(stages, target)
     waiting = list(range(len(target.request.seeds)))
     done: dict[int, DrawnShape] = {}
     for attempt in range(MAX_DRAWS):
-        drawn = _draw_once(stages, target, tokens, waiting, attempt)
+        drawn = _draw_once(stages, target, tokens, waiting, attempt, report)
         done |= {index: one for index, one in drawn.items() if one is not None}
         waiting = [index for index in waiting if index not in done]
         if not waiting:
@@ -115,7 +117,7 @@ def surface_points(solid: Tensor) -> NDArray[np.float64]:
 
 
 def _draw_once(
-    stages: Stages, target: Target, tokens: Tensor, waiting: list[int], attempt: int
+    stages: Stages, target: Target, tokens: Tensor, waiting: list[int], attempt: int, report: Progress
 ) -> dict[int, DrawnShape | None]:
     """The candidates of ``waiting`` by their index; None where numbers are not finite."""
     seeds, settings = target.request.seeds, target.request.settings
@@ -130,6 +132,7 @@ def _draw_once(
                 noise_shape=noise_shape,
                 noise_layout=noise_layout,
                 settings=geometry_flow(settings),
+                on_step=_of_batch(report, start, rows, len(seeds)) if attempt == 0 else None,
             )
         with stages.using("ss_vae"):
             occupancy = torch.sigmoid(stages.models.ss_vae.decode(torch.nan_to_num(sample.shape)))
@@ -150,6 +153,15 @@ def _draw_once(
                     notes=redrawn_note("shape", attempt),
                 )
     return drawn
+
+
+def _of_batch(report: Progress, start: int, rows: int, count: int) -> Progress:
+    """Reports how much of all ``count`` candidates is done when the batch from ``start`` has come to t."""
+
+    def at(t: float) -> None:
+        report((start + t * min(rows, count - start)) / count)
+
+    return at
 
 
 def _noise(

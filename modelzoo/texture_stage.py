@@ -20,7 +20,7 @@ from modelzoo.models.cells import CellBatch, active_cells, batch_cells, coarse_f
 from modelzoo.models.texture_flow import TextureCondition, texture_velocity
 from modelzoo.presets import ModelPreset
 from modelzoo.samplers import candidate_generator, draw_noise, sample, texture_flow
-from modelzoo.shape_stage import MAX_DRAWS, DrawnShape, failed, redrawn_note
+from modelzoo.shape_stage import MAX_DRAWS, DrawnShape, Progress, failed, redrawn_note
 from modelzoo.stages import Stages
 from modelzoo.targets import Target
 from modelzoo.texture_conditioning import Placement, texture_condition, texture_view
@@ -29,14 +29,20 @@ from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent
 Shapes = list[VoxelShape] | list[SurfaceShape]
 
 
-def texture_shapes(stages: Stages, target: Target, drawn: list[DrawnShape]) -> list[CandidateParts]:
+def texture_shapes(
+    stages: Stages, target: Target, drawn: list[DrawnShape], report: Progress
+) -> list[CandidateParts]:
     """Every shape with its second stage, in order. Raises SamplingFailed as ``draw_shapes`` does.
 
     With fixed batches each goes through alone, because how many cells its company has would otherwise decide how its
     own sums are blocked.
     """
     groups = [[one] for one in drawn] if target.request.settings.batch_rows else [drawn]
-    return [parts for group in groups for parts in _group(stages, target, group)]
+    parts: list[CandidateParts] = []
+    for group in groups:
+        parts += _group(stages, target, group)
+        report(len(parts) / len(drawn))
+    return parts
 
 
 def _group(stages: Stages, target: Target, drawn: list[DrawnShape]) -> list[CandidateParts]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,7 @@ def draw_geometry(
     noise_shape: Tensor,
     noise_layout: Tensor,
     settings: FlowSettings,
+    on_step: Callable[[float], None] | None = None,
 ) -> GeometrySample:
     """One shape latent and layout per row of ``condition`` (B x T x X) and of the noise (B x C x D^3, B x 13).
 
@@ -48,7 +50,7 @@ def draw_geometry(
         return torch.cat([shape.flatten(1), layout], dim=1).to(x_t.dtype)
 
     joint = torch.cat([noise_shape.flatten(1), noise_layout], dim=1)
-    data = sample(velocity, joint, settings=settings)
+    data = sample(velocity, joint, settings=settings, on_step=on_step)
     return GeometrySample(
         shape=data[:, :numbers].reshape(noise_shape.shape) * model.shape_std + model.shape_mean,
         layout=data[:, numbers:] * model.layout_std + model.layout_mean,

@@ -15,13 +15,19 @@ FieldFn = Callable[[Tensor, float], Tensor]  # (x_t, t) -> velocity, guided wher
 
 
 def sample(
-    velocity: VelocityFn, noise: Tensor, *, settings: FlowSettings, owners: Tensor | None = None
+    velocity: VelocityFn,
+    noise: Tensor,
+    *,
+    settings: FlowSettings,
+    owners: Tensor | None = None,
+    on_step: Callable[[float], None] | None = None,
 ) -> Tensor:
     """Integrate from ``noise`` (rows first) to data of the same shape.
 
     ``velocity`` must tell its model ``settings.step_size``. A row that becomes infinite or NaN is stopped: it is held
     at zero while the others go on, so that no kernel mixes it into them, and comes back as NaN throughout. Rows with
-    the same number in ``owners`` (rows,) are stopped together; without it every row is its own.
+    the same number in ``owners`` (rows,) are stopped together; without it every row is its own. ``on_step`` hears the
+    t that each step has reached.
     """
     assert noise.is_floating_point() and noise.dim() >= 2, noise.shape
     assert owners is None or owners.shape == noise.shape[:1], (noise.shape, owners)
@@ -40,6 +46,8 @@ def sample(
     for start, stop in pairwise(settings.times()):
         x_t = step(field, _filled(x_t, stopped, 0.0), start, stop)
         stopped = stopped | _not_finite(x_t, groups, num_groups)
+        if on_step is not None:
+            on_step(stop)
     return _filled(x_t, stopped, float("nan"))
 
 

@@ -193,8 +193,10 @@ def test_an_approximate_point_map_places_a_candidate_but_does_not_shape_it(
 
 def test_progress_rises_to_one(pipeline: CandidatePipeline) -> None:
     heard: list[float] = []
-    pipeline.generate(_request(1), heard.append)
+    pipeline.generate(_request(1, 2, batch_rows=1), heard.append)
     assert heard == sorted(heard) and heard[-1] == pytest.approx(1.0)
+    # Two batches of two steps, two textures, two candidates written.
+    assert len(set(heard)) == len(heard) == 8
 
 
 def test_a_layout_is_proposed_per_seed_for_a_given_shape_and_alone_is_the_same(
