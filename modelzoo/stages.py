@@ -25,7 +25,7 @@ FLOWS = ("geometry", "texture")  # what half precision is for; autoencoders alwa
 class Stages(ABC):
     """Lends models. ``precision`` is what matrix products of the flows are computed in; weights stay float32.
 
-    Against float32, velocities of bfloat16 agree within about 3 % and those of float16 within about 0.3 % of their
+    Against float32, velocities of bfloat16 agree within about 3 % and those of float16 within about 0.4 % of their
     size (tests/ml/test_serving.py); a candidate made in another precision is another candidate.
     """
 
