@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, RequestRefused, SamplerSettings
 from modelzoo.depth_files import read_point_map
+from modelzoo.exports.gaussian_ply import ply_from_gaussians
+from modelzoo.exports.spz import spz_from_gaussians
+from modelzoo.scenes import SceneObject, scene_gaussians, scene_glb
 
 MASK_LEVEL = 128  # of 255, from which on a pixel of a mask file is marked
 CONVENTIONS = (
@@ -73,6 +76,24 @@ def write_candidate(candidate: GeneratedCandidate, folder: Path) -> tuple[Path, 
     }
     pose.write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")
     return mesh, splat, pose
+
+
+def write_scene(objects: Sequence[SceneObject], folder: Path) -> tuple[Path, Path, Path]:
+    """``scene``.glb, .ply and .spz: all objects in the camera frame of their photograph, in that order.
+
+    Raises ValueError when the objects' poses are in different units.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    gaussians = scene_gaussians(objects)
+    written = {
+        ".glb": scene_glb(objects),
+        ".ply": ply_from_gaussians(gaussians),
+        ".spz": spz_from_gaussians(gaussians),
+    }
+    for suffix, data in written.items():
+        (folder / f"scene{suffix}").write_bytes(data)
+    mesh, splat, compressed = (folder / f"scene{suffix}" for suffix in written)
+    return mesh, splat, compressed
 
 
 def _opened(path: Path) -> Image.Image:

@@ -12,7 +12,7 @@ from engine import blobs
 from engine.errors import EngineError
 from engine.models import PointMap, TargetObject
 from engine.states import PointMapStatus
-from modelzoo.contracts import CandidateRequest, PointMapData
+from modelzoo.contracts import CandidateRequest, PointMapData, RequestRefused
 from workers import pixels
 
 WORKING_SIDE = 1536  # the model looks at small crops; a larger photograph only costs memory
@@ -36,14 +36,20 @@ def model_input(target: TargetObject, *, seeds: tuple[int, ...], may_wait: bool)
     if point_map is not None and point_map.status == PointMapStatus.READY:
         points = _resized_points(stored_points(point_map.key), size)
         unit = "m" if point_map.metric else "pointmap"
-    return CandidateRequest(
-        image=np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
-        mask=_shrunk_mask(mask, size),
-        points=points,
-        unit=unit,
-        approximate=point_map is not None and point_map.approximate,
-        seeds=seeds,
-    )
+        points = points if np.isfinite(points).any() else None
+    try:
+        return CandidateRequest(
+            image=np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)),
+            mask=_shrunk_mask(mask, size),
+            points=points,
+            unit=unit,
+            approximate=point_map is not None and point_map.approximate,
+            seeds=seeds,
+        )
+    except RequestRefused as refused:
+        raise EngineError(
+            f"No candidate can be made of this target: {refused}", code=refused.code
+        ) from refused
 
 
 def stored_points(key: str) -> NDArray[np.float32]:

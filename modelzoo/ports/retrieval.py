@@ -183,4 +183,4 @@ def _turned_to(ray: Floats) -> Floats:
     """The smallest rotation that takes the optical axis to the unit vector ``ray``, which looks forward."""
     axis = np.cross([0.0, 0.0, 1.0], ray)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + cross + cross @ cross / (1 + ray[2])
+    return np.asarray(np.eye(3) + cross + cross @ cross / (1 + ray[2]))

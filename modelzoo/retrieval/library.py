@@ -242,7 +242,7 @@ def mesh_file_from_bytes(data: bytes) -> MeshFile:
                 vertices=arrays["vertices"],
                 faces=arrays["faces"],
                 normals=normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-6),
-                colours=arrays["colours"].astype(np.float32) / 255,
+                colours=(arrays["colours"] / 255).astype(np.float32),
             ),
             embeddings=arrays["embeddings"],
         )

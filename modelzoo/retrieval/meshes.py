@@ -6,6 +6,7 @@ import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -169,7 +170,8 @@ def _picture(part: trimesh.Trimesh) -> Image.Image | None:
 
 
 def _colours(part: trimesh.Trimesh, *, linear: bool) -> Floats:
-    picture, visual = _picture(part), part.visual
+    picture = _picture(part)
+    visual: Any = part.visual  # which kind it is, is asked where it matters
     if picture is not None:
         pixels = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
         height, width = pixels.shape[:2]
@@ -191,9 +193,9 @@ def _colours(part: trimesh.Trimesh, *, linear: bool) -> Floats:
 
 def _painted(part: trimesh.Trimesh) -> Floats | None:
     """The file's own vertex colours, scaled to [0, 1]."""
-    visual = part.visual
+    visual: Any = part.visual
     if isinstance(visual, ColorVisuals):
-        given = visual.vertex_colors if visual.kind in {"vertex", "face"} else None
+        given: Any = visual.vertex_colors if visual.kind in {"vertex", "face"} else None
     else:
         given = visual.vertex_attributes.data.get("color")
     if given is None or len(given) != len(part.vertices):
@@ -215,7 +217,8 @@ def _plain(part: trimesh.Trimesh) -> Floats:
 
 def _factor(part: trimesh.Trimesh) -> Floats:
     """The linear base colour factor of a part with a PBR material."""
-    factor = part.visual.material.baseColorFactor
+    visual: Any = part.visual
+    factor = visual.material.baseColorFactor
     if factor is None:
         return np.ones(3)
     values = np.asarray(factor)

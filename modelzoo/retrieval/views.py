@@ -87,7 +87,7 @@ def _shade(mesh: ColouredMesh, rotation: Floats, placed: Floats) -> Floats:
     normals = mesh.normals.astype(np.float64) @ rotation.T
     normals = np.where((normals * placed).sum(axis=1, keepdims=True) > 0, -normals, normals)
     lamp = LIGHT_CAMERA / np.linalg.norm(LIGHT_CAMERA)
-    return AMBIENT + (1 - AMBIENT) * np.clip(normals @ lamp, 0, 1)[:, None]
+    return np.asarray(AMBIENT + (1 - AMBIENT) * np.clip(normals @ lamp, 0, 1)[:, None])
 
 
 def _looking(azimuth: float, elevation: float) -> Floats:

@@ -15,6 +15,7 @@ from modelzoo import checkpoint, frames
 from modelzoo.__main__ import CANNOT, main
 from modelzoo.checkpoint import Lineage
 from modelzoo.contracts import Pose, RequestRefused
+from modelzoo.exports.gaussian_ply import gaussians_from_ply
 from modelzoo.local_files import request_from_files
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_request
@@ -101,6 +102,21 @@ def test_what_cannot_be_used_is_said_in_one_line_with_its_code(
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and line.endswith(f"[{code}]")
     assert not (folder / "out").exists()
+
+
+def test_masks_of_one_photograph_become_one_scene(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = np.zeros((96, 128), np.uint8)
+    other[10:40, 8:40] = 255
+    Image.fromarray(other).save(folder / "other.png")
+    command = ["scene", "--mask", str(folder / "other.png"), *_command(folder, "--quiet")[1:]]
+    assert main([*command, "--points", str(folder / "points.npz")]) == 0
+    assert capsys.readouterr().out.split() == [
+        str(folder / "out" / f"scene.{end}") for end in ("glb", "ply", "spz")
+    ]
+    scene = trimesh.load_scene(folder / "out" / "scene.glb")
+    assert {"other", "mask"} <= set(scene.graph.nodes)
+    splats = gaussians_from_ply((folder / "out" / "scene.ply").read_bytes())
+    assert splats.frame == "camera_opencv" and splats.unit == "m"
 
 
 def test_a_count_of_nothing_is_refused(folder: Path) -> None:

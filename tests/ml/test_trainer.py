@@ -35,7 +35,13 @@ def vae() -> SparseStructureVAE:
 
 @pytest.fixture(scope="module")
 def examples(vae: SparseStructureVAE) -> DemonstrationSet:
-    return procedural_set(vae, size=NANO.image_size, count=8, stream=11, mixture=Mixture(isolated=1.0, composited=0.0, shifted=0.0))
+    return procedural_set(
+        vae,
+        size=NANO.image_size,
+        count=8,
+        stream=11,
+        mixture=Mixture(isolated=1.0, composited=0.0, shifted=0.0),
+    )
 
 
 def _model(examples: DemonstrationSet) -> GeometryModel:

@@ -11,13 +11,14 @@ from typing import Any
 from django.conf import settings
 
 from engine import blobs, jobs
+from engine.errors import EngineError
 from engine.jobs import Hold
 from engine.models import CandidateBatch, Checkpoint
 from engine.services import candidates, checkpoints
 from engine.services.candidates import NewCandidate
 from engine.services.stage3 import pose_json
 from engine.states import BatchStatus, CheckpointStatus
-from modelzoo.contracts import GeneratedCandidate
+from modelzoo.contracts import GeneratedCandidate, SamplingFailed
 from workers import policy
 from workers.model_inputs import model_input
 
@@ -44,9 +45,11 @@ def generate_candidates(hold: Hold) -> dict[str, Any]:
     loaded = slots.ensure_current()
     started = time.perf_counter()
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
-    generated = loaded.serving.pipeline.generate(
-        model_input(batch.target, seeds=_seeds(batch), may_wait=may_wait)
-    )
+    request = model_input(batch.target, seeds=_seeds(batch), may_wait=may_wait)
+    try:
+        generated = loaded.serving.pipeline.generate(request)
+    except SamplingFailed as failed:
+        raise EngineError(f"The checkpoint gave no finite numbers: {failed}", code=failed.code) from failed
     seconds = time.perf_counter() - started
     with ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
         store = partial(_stored, checkpoint_id=loaded.checkpoint_id, generation=loaded.generation)
