@@ -154,8 +154,11 @@ def resample_points(points: NDArray[np.floating], window: Square, size: int) -> 
 def encode_layout(
     rotation: NDArray[np.floating], translation: NDArray[np.floating], scale: float, normaliser: Normaliser
 ) -> NDArray[np.float32]:
-    """Thirteen numbers: first two columns of R, (t - shift) / S, three times log(s / S), log |t / S|, S the normaliser's
-    scale; x_camera = R (s x_object) + t. The last, the translation scale, is learned and not read (sam3d facts 2.4)."""
+    """Thirteen numbers: first two columns of R, (t - shift) / S, three times log(s / S), log |t / S|.
+
+    S is the normaliser's scale; x_camera = R (s x_object) + t. The last number, the translation scale, is learned as in
+    the released model and not read.
+    """
     if rotation.shape != (3, 3) or scale <= 0:
         raise ValueError("a layout needs a 3 x 3 rotation and a positive scale")
     translation = np.asarray(translation, dtype=np.float64)

@@ -86,7 +86,7 @@ def run_training(
 
 def _loop(
     config: RunConfig, dataset: Dataset, models: Models, *, workdir: Path, on_progress: Progress | None
-) -> TrainingLoop:
+) -> TrainingLoop[GeometryModel]:
     size, times = models.geometry.preset.image_size, TimeSampler(mean=config.time_mean, std=config.time_std)
     policy: GeometryModel = copy.deepcopy(models.geometry)
     policy.thaw()

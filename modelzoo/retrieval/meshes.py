@@ -207,7 +207,8 @@ def _painted(part: trimesh.Trimesh) -> Floats | None:
 
 def _plain(part: trimesh.Trimesh) -> Floats:
     """The sRGB colour of a part without a picture."""
-    material = part.visual.material if isinstance(part.visual, TextureVisuals) else None
+    visual: Any = part.visual
+    material = visual.material if isinstance(visual, TextureVisuals) else None
     if isinstance(material, SimpleMaterial):
         return np.asarray(material.diffuse, dtype=np.float64)[:3] / 255
     if isinstance(material, PBRMaterial) and material.baseColorFactor is not None:

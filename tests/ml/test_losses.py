@@ -18,8 +18,8 @@ def test_shape_error_is_the_mean_square_per_example() -> None:
 
 
 def test_layout_error_weighs_each_token_by_its_mean() -> None:
-    predicted = torch.zeros(1, 10)
-    velocity = torch.tensor([[1.0] * 6 + [2.0] * 3 + [3.0]])
+    predicted = torch.zeros(1, 13)
+    velocity = torch.tensor([[1.0] * 6 + [2.0] * 3 + [3.0] * 3 + [9.0]])
     weights = LayoutWeights(rotation=1.0, translation=0.5, scale=0.1)
     assert layout_error(predicted, velocity, weights=weights).item() == pytest.approx(1.0 + 2.0 + 0.9)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from modelzoo.checkpoint import Lineage, assemble, read_manifest
-from modelzoo.registry import build
+from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from training.configs import RunConfig, Stage, default_config
 from training.data.manifests import ManifestRefused, read_dataset
@@ -23,14 +23,14 @@ from training.simulated_round import write_simulated_dataset
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     models = build("nano", seed=3)
-    torch.nn.init.constant_(models.ss_vae.leave.bias, 0.05)  # so that untrained weights give some solid
+    torch.nn.init.constant_(models.ss_vae.decoder.leave.bias, 0.05)  # so that untrained weights give some solid
     components = models.components()
     folder = tmp_path_factory.mktemp("parent")
     assemble(
         components,
         folder=folder,
         preset="nano",
-        config=models.preset.to_config(),
+        config=preset_config(models.preset),
         lineage=Lineage(objective="pretrain", dataset_hash="none", command="none", seed=3, steps=0),
         golden=golden_outputs(components, "nano"),
     )

@@ -155,7 +155,7 @@ def test_dpo_starts_at_ln_2_and_learns_to_prefer_the_chosen(
             optimizer=OptimizerConfig(learning_rate=2e-3),
             max_chosen_rise=9.0,
         ),
-        model=copy.deepcopy(reference),
+        model=copy.deepcopy(reference).requires_grad_(True),
         objective=PreferenceObjective(reference=reference, beta=20.0),
         source=_pairs(examples),
         folder=tmp_path,
@@ -186,7 +186,7 @@ def test_the_stop_rule_ends_a_run_whose_chosen_loss_rises(examples: Demonstratio
     reference = _model(examples).eval().requires_grad_(False)
     loop = TrainingLoop(
         config=RunConfig(stage="dpo", steps=50, batch_size=8, max_chosen_rise=-1.0),
-        model=copy.deepcopy(reference),
+        model=copy.deepcopy(reference).requires_grad_(True),
         objective=PreferenceObjective(reference=reference),
         source=_pairs(examples),
         folder=tmp_path,
