@@ -56,8 +56,9 @@ def test_a_photograph_of_ones_own_appears_gets_its_points_and_can_be_marked(
     while lea.photo() != NAME:  # the photographs before it come first
         lea.skips()
         task = lea.waits_for_task(after=task)
-    lea.marks_a_box(half_width=350, half_height=310)
+    lea.marks_a_box(half_width=320, half_height=300)
     boxed = lea.stage()["maskPixels"]
+    assert boxed > 0
     lea.presses("r")
     waits_until(lambda: not lea.stage()["busy"] and lea.stage()["maskPixels"] != boxed, what="the refinement")
     assert (lea.stage()["width"], lea.stage()["height"]) == (480, 400)
