@@ -27,7 +27,7 @@ def untrained_checkpoint(folder: Path, *, seed: int = 0) -> Path:
         components,
         folder=folder,
         preset="nano",
-        config=models.preset.to_config(),
+        config=registry.preset_config(models.preset),
         lineage=Lineage(objective="none", dataset_hash="", command="none", seed=seed, steps=0),
         golden=golden_outputs(components, "nano"),
     )

@@ -51,9 +51,7 @@ def _autoencoder(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    generate_forever(
-        options.workdir, preset_named(options.preset), stream=options.stream, mixture=Mixture()
-    )
+    generate_forever(options.workdir, preset_named(options.preset), stream=options.stream, mixture=Mixture())
     return 0
 
 

@@ -172,7 +172,9 @@ class TransformersDepthAnything:
                 "model.safetensors, such as those of depth-anything/Depth-Anything-V2-Small-hf"
             )
         try:
-            self.processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+            self.processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                folder, local_files_only=True
+            )
             model = AutoModelForDepthEstimation.from_pretrained(
                 folder, local_files_only=True, use_safetensors=True
             )

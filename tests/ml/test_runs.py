@@ -23,7 +23,9 @@ from training.simulated_round import write_simulated_dataset
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     models = build("nano", seed=3)
-    torch.nn.init.constant_(models.ss_vae.decoder.leave.bias, 0.05)  # so that untrained weights give some solid
+    torch.nn.init.constant_(
+        models.ss_vae.decoder.leave.bias, 0.05
+    )  # so that untrained weights give some solid
     components = models.components()
     folder = tmp_path_factory.mktemp("parent")
     assemble(

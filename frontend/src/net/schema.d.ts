@@ -1181,7 +1181,7 @@ export interface components {
             file: string;
             attribution?: string;
             licence?: string;
-            /** @description NPZ, PLY or a 16-bit depth PNG of this photograph. */
+            /** @description This photograph's depth: NPZ, NPY, PFM, PLY, PCD, LAS, a 16-bit PNG, or KITTI's BIN. */
             point_map?: string;
             /** Format: double */
             depth_scale?: number;
@@ -1193,6 +1193,24 @@ export interface components {
             cx?: number;
             /** Format: double */
             cy?: number;
+            /**
+             * Format: double
+             * @description Metres; the map then holds disparities.
+             */
+            baseline?: number;
+            /** Format: double */
+            doffs?: number;
+            /**
+             * Format: double
+             * @description How far a cloud's point reaches.
+             */
+            fill_px?: number;
+            /** @description The text of KITTI's calibration file. */
+            calibration?: string;
+            /** @description 12 or 16 numbers, row by row: a cloud into the camera. */
+            T_camera_cloud?: string;
+            /** @description false: the unit is not the metre. */
+            metric?: boolean | null;
         };
         /** @description A frozen version that holds examples of the target. */
         VersionTrace: {
