@@ -63,6 +63,7 @@ def _request(options: argparse.Namespace, mask: Path, *, count: int) -> Candidat
         options.image,
         mask,
         points=options.points,
+        form=dict(zip(("fx", "fy", "cx", "cy"), options.camera or (), strict=False)),
         seeds=range(options.seed, options.seed + count),
         settings=replace(settings, geometry_steps=options.steps or settings.geometry_steps),
     )
@@ -111,6 +112,12 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--checkpoint", type=Path, required=True, help="folder of weights and manifest")
     command.add_argument("--image", type=Path, required=True)
     command.add_argument("--points", type=Path, help="point map or depth: .npz .npy .pfm .png .ply .las ...")
+    command.add_argument(
+        "--camera",
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="of a depth map that names none, in pixels",
+    )
     command.add_argument("--out", type=Path, required=True, help="folder to write to")
     command.add_argument("--seed", type=int, default=0, help="of the first; the others count up (default 0)")
     command.add_argument("--steps", type=_positive, help="geometry steps, if not as the defaults say")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,9 +30,12 @@ def request_from_files(
     *,
     seeds: Iterable[int],
     points: Path | None = None,
+    form: Mapping[str, str] | None = None,
     settings: SamplerSettings | None = None,
 ) -> CandidateRequest:
     """A photograph, a mask of its size (light or opaque pixels are the object) and, if given, a point map's file.
+
+    ``form`` says how to read that file: fx, fy, cx, cy in pixels and what else modelzoo.depth_files knows.
 
     Raises RequestRefused for what cannot be used and ValueError for a file that cannot be read.
     """
@@ -42,7 +45,7 @@ def request_from_files(
         found = read_point_map(
             _bytes(points),
             filename=points.name,
-            form={},
+            form=form or {},
             width=photograph.shape[1],
             height=photograph.shape[0],
         )
