@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.autoencoder import AutoencoderConfig, autoencoder_iou, latent_statistics, train_autoencoder
+from training.clock import progress_until
 from training.configs import RunConfig
 from training.data.ring import ExampleRing, RingSource, fill_ring
 from training.data.samples import Mixture
@@ -96,7 +96,7 @@ def pretrain(
         source=source,
         folder=workdir / "flow",
         on_progress=on_progress,
-        clock_progress=None if until is None else _clock(workdir / "flow" / "started", until),
+        clock_progress=None if until is None else progress_until(workdir / "flow" / "started", until),
     )
     return loop.run()
 
@@ -162,11 +162,3 @@ def _read_average(folder: Path, preset: ModelPreset) -> tuple[GeometryModel, int
     model = GeometryModel(preset.geometry).eval().requires_grad_(False)
     model.load_state_dict({name[8:]: value for name, value in state.items() if name.startswith("average.")})
     return model, int(head["step"])
-
-
-def _clock(started_file: Path, until: float) -> Callable[[], float]:
-    started_file.parent.mkdir(parents=True, exist_ok=True)
-    if not started_file.exists():
-        started_file.write_text(repr(time.time()))
-    started = float(started_file.read_text())
-    return lambda: (time.time() - started) / (until - started)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from modelzoo.models.texture_flow import TextureFlow, texture_velocity
 from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.samplers import FlowSettings, sample
 from modelzoo.vae.structured_latent import StructuredLatentVAE
+from training.clock import progress_until
 from training.configs import OptimizerConfig, RunConfig
 from training.data.texture_batches import (
     PooledSample,
@@ -177,7 +176,7 @@ def train(
         ),
         folder=work,
         on_progress=report,
-        clock_progress=None if until is None else _clock(work / "started", until),
+        clock_progress=None if until is None else progress_until(work / "started", until),
     )
     result = loop.run()
     _write_average(loop.average, work)
@@ -194,15 +193,6 @@ def _write_average(average: TextureFlow, work: Path) -> None:
 def _write_row(file: Path, row: dict[str, float]) -> None:
     with file.open("a") as log:
         log.write(json.dumps(row) + "\n")
-
-
-def _clock(started_file: Path, until: float) -> Callable[[], float]:
-    """The share of the time from the first start to ``until`` that is over."""
-    started_file.parent.mkdir(parents=True, exist_ok=True)
-    if not started_file.exists():
-        started_file.write_text(repr(time.time()))
-    started = float(started_file.read_text())
-    return lambda: (time.time() - started) / (until - started)
 
 
 def main() -> None:
