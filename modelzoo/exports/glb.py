@@ -17,7 +17,7 @@ from modelzoo.exports.colour_space import linear_from_srgb
 from modelzoo.exports.gltf import GlbBuilder
 from modelzoo.exports.texture import TexturedMesh
 
-PREVIEW_FACES = 3000
+PREVIEW_FACES = 6000
 OBJECT_FRAME = "object"
 OBJECT_EXTRAS = {
     "frame": OBJECT_FRAME,
@@ -60,7 +60,7 @@ def glb_from_textured(textured: TexturedMesh, *, name: str = "candidate", copyri
 
 
 def preview_glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate", copyright: str = "") -> bytes:
-    """The vertex-coloured GLB with at most 3000 faces, for a grid of eight."""
+    """The vertex-coloured GLB with at most PREVIEW_FACES faces, for a grid of eight."""
     return glb_from_mesh(decimate(mesh, max_faces=PREVIEW_FACES), name=name, copyright=copyright)
 
 

@@ -208,7 +208,7 @@ def _painted(part: trimesh.Trimesh) -> Floats | None:
 def _plain(part: trimesh.Trimesh) -> Floats:
     """The sRGB colour of a part without a picture."""
     visual: Any = part.visual
-    material = visual.material if isinstance(visual, TextureVisuals) else None
+    material: Any = visual.material if isinstance(visual, TextureVisuals) else None
     if isinstance(material, SimpleMaterial):
         return np.asarray(material.diffuse, dtype=np.float64)[:3] / 255
     if isinstance(material, PBRMaterial) and material.baseColorFactor is not None:

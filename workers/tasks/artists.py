@@ -10,12 +10,11 @@ from engine.models import ArtistCase
 from engine.services import artists
 from engine.services.candidates import NewCandidate
 from engine.states import ArtistCaseStatus
-from modelzoo.decoders.mesh import ColouredMesh, decimate
-from modelzoo.exports.glb import glb_from_mesh
+from modelzoo.decoders.mesh import ColouredMesh
+from modelzoo.exports.glb import glb_from_mesh, preview_glb_from_mesh
 from workers import policy
 from workers.mesh_checks import inspect
 
-PREVIEW_FACES = 3000
 GLB = "model/gltf-binary"
 
 
@@ -41,7 +40,7 @@ def validate_mesh(hold: Hold) -> dict[str, Any]:
 
 
 def _candidate(mesh: ColouredMesh) -> NewCandidate:
-    preview = glb_from_mesh(decimate(mesh, max_faces=PREVIEW_FACES), name="artist")
+    preview = preview_glb_from_mesh(mesh, name="artist")
     return NewCandidate(
         index=0,
         source="artist",
