@@ -59,7 +59,12 @@ def _pretrain(options: argparse.Namespace) -> int:
     until = None if options.until is None else datetime.fromisoformat(options.until).timestamp()
     config = default_config("pretrain", steps=options.steps, seed=options.seed)
     result = pretrain(
-        options.workdir, preset_named(options.preset), config, until=until, on_progress=_printer(50)
+        options.workdir,
+        preset_named(options.preset),
+        config,
+        until=until,
+        image_encoder=options.image_encoder,
+        on_progress=_printer(50),
     )
     _say({"steps": result.steps, "reason": result.reason, **result.metrics})
     return 0
@@ -159,6 +164,12 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--steps", type=int, default=None)
     sub.add_argument(
         "--until", default=None, help="ISO time with zone at which the learning rate reaches its floor"
+    )
+    sub.add_argument(
+        "--image-encoder",
+        type=Path,
+        default=None,
+        help="DINOv2 weights (safetensors) for presets that need them",
     )
     sub = command("export", _export, "write the pre-training's moving average into a checkpoint folder")
     sub.add_argument("--workdir", type=Path, required=True)

@@ -71,6 +71,7 @@ def pretrain(
     config: RunConfig,
     *,
     until: float | None = None,
+    image_encoder: Path | None = None,
     on_progress: Progress | None = None,
 ) -> LoopResult:
     """Train the flow from the ring for ``config.steps`` steps, or until the clock (epoch seconds) says ``until``.
@@ -81,6 +82,7 @@ def pretrain(
     _, mean, std = load_autoencoder(workdir, preset)
     torch.manual_seed(config.seed)
     model = GeometryModel(preset.geometry)
+    _start_image_encoder(model, image_encoder, preset)
     ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
     source = RingSource(ring, batch_size=config.batch_size, least=RING_LEAST, seed=config.seed)
     source.wait()
@@ -99,6 +101,15 @@ def pretrain(
         clock_progress=None if until is None else progress_until(workdir / "flow" / "started", until),
     )
     return loop.run()
+
+
+def _start_image_encoder(model: GeometryModel, file: Path | None, preset: ModelPreset) -> None:
+    if file is not None:
+        model.encoder.load_image_encoder(file)
+    elif model.encoder.needs_image_encoder:
+        raise ValueError(
+            f"preset {preset.name} starts from DINOv2: name its weights with --image-encoder FILE"
+        )
 
 
 def load_average(workdir: Path, preset: ModelPreset) -> tuple[GeometryModel, int]:

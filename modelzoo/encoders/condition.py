@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -60,6 +61,22 @@ class ConditionEncoder(nn.Module):
     @property
     def num_tokens(self) -> int:
         return self.preset.num_tokens
+
+    @property
+    def needs_image_encoder(self) -> bool:
+        """Whether an embedder starts from pretrained DINOv2 weights, which an operator supplies."""
+        return any(one.kind == "dinov2" for one in self.preset.embedders)
+
+    def load_image_encoder(self, file: Path) -> None:
+        """Start the image and the mask embedder from the same local DINOv2 weights.
+
+        Raises ValueError when no embedder is a DINOv2, CheckpointRefused when the weights do not fit.
+        """
+        if not self.needs_image_encoder:
+            raise ValueError("this preset trains its image encoder from nothing and takes no DINOv2 weights")
+        for one in self.embedders:
+            if isinstance(one, DinoV2Embedder):
+                one.load_local(file)
 
     def forward(self, views: Views) -> Tensor:
         """B x num_tokens x width."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from modelzoo.checkpoint import CheckpointRefused
 from modelzoo.conditioning import Square, encode_layout, flat_points
+from modelzoo.encoders.condition import ConditionEncoder
 from modelzoo.encoders.dinov2 import DinoV2Embedder
 from modelzoo.encoders.point_patch import PointPatchEmbedder
 from modelzoo.encoders.preparation import (
@@ -418,3 +419,10 @@ def test_a_preset_chooses_its_preparation_and_both_decode_the_same_layout() -> N
         found = decoded_layout(drawn, theirs.normaliser, preset=preset)
         assert np.allclose(found[0], rotation, atol=1e-5)
         assert np.allclose(found[1], translation, atol=1e-5) and found[2] == pytest.approx(scale, rel=1e-5)
+
+
+def test_a_preset_without_dinov2_takes_no_image_encoder(tmp_path: Path) -> None:
+    encoder = ConditionEncoder(preset_named("tiny").geometry.condition)
+    assert not encoder.needs_image_encoder
+    with pytest.raises(ValueError, match="takes no DINOv2"):
+        encoder.load_image_encoder(tmp_path / "dinov2.safetensors")
