@@ -36,8 +36,16 @@ MAX_TEXT = 20_000
 ARRAYS = frozenset({"points", "depth", "disparity"})
 #: First bytes > suffix of the files that may bring a point map.
 POINT_MAP_MAGIC = {
-    b"PK\x03\x04": ".npz", b"ply\n": ".ply", b"ply\r": ".ply", b"\x89PNG": ".png", b"\x93NUM": ".npy",
-    b"Pf\n": ".pfm", b"PF\n": ".pfm", b"# .P": ".pcd", b"VERS": ".pcd", b"LASF": ".las",
+    b"PK\x03\x04": ".npz",
+    b"ply\n": ".ply",
+    b"ply\r": ".ply",
+    b"\x89PNG": ".png",
+    b"\x93NUM": ".npy",
+    b"Pf\n": ".pfm",
+    b"PF\n": ".pfm",
+    b"# .P": ".pcd",
+    b"VERS": ".pcd",
+    b"LASF": ".las",
 }
 
 
