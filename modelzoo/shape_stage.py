@@ -67,7 +67,7 @@ def draw_poses(stages: Stages, target: Target, given: CandidateLatents) -> list[
             with stages.using("geometry"):
                 layouts = draw_layouts(
                     stages.models.geometry,
-                    tokens.expand(rows, -1, -1),
+                    tokens,
                     shape=shape.expand(rows, -1, -1, -1, -1),
                     noise_shape=noise_shape,
                     noise_layout=noise_layout,
@@ -128,7 +128,7 @@ def _draw_once(
         with stages.using("geometry"):
             sample = draw_geometry(
                 stages.models.geometry,
-                tokens.expand(rows, -1, -1),
+                tokens,
                 noise_shape=noise_shape,
                 noise_layout=noise_layout,
                 settings=geometry_flow(settings),

@@ -78,7 +78,7 @@ def draw(model: GeometryModel, vae: SparseStructureVAE, views: ConditionBatch, p
         noise_layout = torch.randn((plan.num_samples, LAYOUT_DIM), generator=generator)
         sample = draw_geometry(
             model,
-            tokens.expand(plan.num_samples, -1, -1),
+            tokens,
             noise_shape=noise_shape,
             noise_layout=noise_layout,
             settings=FlowSettings(steps=plan.steps, rescale_t=plan.rescale_t, cfg_strength=plan.cfg_strength),

@@ -115,7 +115,7 @@ def _candidates(
     generator = torch.Generator().manual_seed(seed)
     sample = draw_geometry(
         models.geometry,
-        models.geometry.encode(*views).expand(8, -1, -1),
+        models.geometry.encode(*views),
         noise_shape=torch.randn((8, *models.geometry.preset.latent_shape), generator=generator),
         noise_layout=torch.randn((8, LAYOUT_DIM), generator=generator),
         settings=FlowSettings(steps=8, rescale_t=4.0),

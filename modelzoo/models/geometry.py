@@ -10,13 +10,14 @@ from torch.nn import functional as F
 
 from modelzoo.encoders.condition import ConditionEncoder, Views
 from modelzoo.flow import precondition
-from modelzoo.models.mixture import MixtureBlock, StepEmbedding
+from modelzoo.models.mixture import BlockMemory, MixtureBlock, StepEmbedding
 from modelzoo.models.positions import grid_positions
 from modelzoo.presets import GeometryPreset
 
 #: One token each: rotation (6D), translation, log scale (isotropic: three equal numbers), log translation scale.
 LAYOUT_SIZES = (6, 3, 3, 1)
 LAYOUT_DIM = sum(LAYOUT_SIZES)
+ConditionMemory = tuple[BlockMemory, ...]
 PARTS = ("shape", "layout", "shared", "condition")
 
 
@@ -95,18 +96,30 @@ class GeometryModel(nn.Module):
         tokens: Tensor = self.encoder(Views(crop=crop, full=full, box=box))
         return tokens
 
+    def remember(self, condition: Tensor) -> ConditionMemory:
+        """What the blocks look at in condition tokens (B or 1 x T x X): made once, good for every step."""
+        return tuple(block.remember(condition) for block in self.blocks)
+
     def forward(
-        self, shape: Tensor, layout: Tensor, t: Tensor, condition: Tensor, step_size: Tensor | None = None
+        self,
+        shape: Tensor,
+        layout: Tensor,
+        t: Tensor,
+        condition: Tensor | ConditionMemory,
+        step_size: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Velocities of the standardised shape latent (B x C x D^3) and layout (B x 13) at times t (B).
 
+        ``condition`` is B x T x X tokens, or what ``remember`` made of B rows or of one row that all share.
         ``step_size`` (B) is the shortcut's d, 0 for the plain flow. Gradients of the layout's velocity reach no
         parameter of the shape stream.
         """
         batch = shape.shape[0]
         assert shape.shape == (batch, *self.preset.latent_shape), shape.shape
         assert layout.shape == (batch, LAYOUT_DIM), layout.shape
-        assert t.shape == (batch,) and condition.shape[0] == batch, (t.shape, condition.shape)
+        assert t.shape == (batch,), t.shape
+        memory = self.remember(condition) if isinstance(condition, Tensor) else condition
+        assert memory[0].shape[0].shape[0] in {1, batch}, memory[0].shape[0].shape
         scale_in, skip, scale_out = self._scales(t)
         shape_tokens = self.shape_in(self._patches(shape) * scale_in[..., None]) + self.shape_position
         pieces = torch.split(layout * scale_in, list(LAYOUT_SIZES), dim=1)
@@ -115,8 +128,8 @@ class GeometryModel(nn.Module):
         )
         layout_tokens = layout_tokens + self.layout_position
         step = self.time(t) + self.step(torch.zeros_like(t) if step_size is None else step_size)
-        for block in self.blocks:
-            shape_tokens, layout_tokens = block(shape_tokens, layout_tokens, step, condition)
+        for block, remembered in zip(self.blocks, memory, strict=True):
+            shape_tokens, layout_tokens = block(shape_tokens, layout_tokens, step, remembered)
         width = (self.preset.width,)
         shape_net = self._unpatch(self.shape_out(F.layer_norm(shape_tokens, width)))
         tokens = F.layer_norm(layout_tokens, width).unbind(dim=1)

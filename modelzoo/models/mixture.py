@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 FREQUENCIES = 128
+
+KeyValue = tuple[Tensor, Tensor]  # B x heads x T x d each
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockMemory:
+    """What one block's streams look at in the condition: it does not change with t, so it is projected once."""
+
+    shape: KeyValue
+    layout: KeyValue
 
 
 class StepEmbedding(nn.Module):
@@ -79,12 +90,18 @@ class Stream(nn.Module):
         )
         return out
 
-    def cross(self, x: Tensor, condition: Tensor) -> Tensor:
-        """What x (B x N x width) takes from the condition (B x T x condition_width)."""
+    def remember(self, condition: Tensor) -> KeyValue:
+        """Keys and values of the condition (B x T x condition_width)."""
+        batch, count = condition.shape[:2]
+        pairs = self.cross_key_value(condition).view(batch, count, 2, self.heads, -1)
+        key, value = pairs.permute(2, 0, 3, 1, 4)
+        return key, value
+
+    def cross(self, x: Tensor, remembered: KeyValue) -> Tensor:
+        """What x (B x N x width) takes from the condition, whose keys and values are of B targets or of one."""
         batch, count, width = x.shape
         query = self.cross_query(self.cross_norm(x)).view(batch, count, self.heads, -1).transpose(1, 2)
-        pairs = self.cross_key_value(condition).view(batch, condition.shape[1], 2, self.heads, -1)
-        key, value = pairs.permute(2, 0, 3, 1, 4)
+        key, value = (one.expand(batch, -1, -1, -1) for one in remembered)
         mixed = F.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.cross_out(mixed.transpose(1, 2).reshape(batch, count, width))
         return out
@@ -109,8 +126,12 @@ class MixtureBlock(nn.Module):
             for _ in range(2)
         )
 
+    def remember(self, condition: Tensor) -> BlockMemory:
+        """Both streams' keys and values of the condition (B x T x condition_width)."""
+        return BlockMemory(shape=self.shape.remember(condition), layout=self.layout.remember(condition))
+
     def forward(
-        self, shape: Tensor, layout: Tensor, step: Tensor, condition: Tensor
+        self, shape: Tensor, layout: Tensor, step: Tensor, memory: BlockMemory
     ) -> tuple[Tensor, Tensor]:
         """Shape tokens B x N x width and layout tokens B x M x width, one block on; ``step`` is B x width."""
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = self.modulation(F.silu(step))[:, None].chunk(
@@ -122,8 +143,8 @@ class MixtureBlock(nn.Module):
         joint_key = torch.cat([key_l, key.detach()], dim=2)
         joint_value = torch.cat([value_l, value.detach()], dim=2)
         layout = layout + gate * self.layout.attend(query_l, joint_key, joint_value)
-        shape = shape + self.shape.cross(shape, condition)
-        layout = layout + self.layout.cross(layout, condition)
+        shape = shape + self.shape.cross(shape, memory.shape)
+        layout = layout + self.layout.cross(layout, memory.layout)
         shape = shape + mlp_gate * self.shape.mlp(self._modulated(shape, mlp_shift, mlp_scale))
         layout = layout + mlp_gate * self.layout.mlp(self._modulated(layout, mlp_shift, mlp_scale))
         return shape, layout

@@ -32,19 +32,20 @@ def draw_geometry(
     settings: FlowSettings,
     on_step: Callable[[float], None] | None = None,
 ) -> GeometrySample:
-    """One shape latent and layout per row of ``condition`` (B x T x X) and of the noise (B x C x D^3, B x 13).
+    """One shape latent and layout per row of the noise (B x C x D^3, B x 13); ``condition`` is B or 1 x T x X.
 
     A candidate whose numbers turn non-finite comes back as NaN in both and leaves the others alone.
     """
     batch, numbers = noise_shape.shape[0], noise_shape[0].numel()
-    blind, step_size = torch.zeros_like(condition), _step_size(noise_shape, settings)
+    seen, blind = model.remember(condition), model.remember(torch.zeros_like(condition[:1]))
+    step_size = _step_size(noise_shape, settings)
 
     def velocity(x_t: Tensor, t: float, conditioned: bool) -> Tensor:
         shape, layout = model(
             x_t[:, :numbers].reshape(noise_shape.shape),
             x_t[:, numbers:],
             torch.full((batch,), t, device=x_t.device),
-            condition if conditioned else blind,
+            seen if conditioned else blind,
             step_size,
         )
         return torch.cat([shape.flatten(1), layout], dim=1).to(x_t.dtype)
@@ -74,12 +75,13 @@ def draw_layouts(
     """
     given = model.standardise_shape(shape)
     batch = given.shape[0]
-    blind, step_size = torch.zeros_like(condition), _step_size(noise_shape, settings)
+    seen, blind = model.remember(condition), model.remember(torch.zeros_like(condition[:1]))
+    step_size = _step_size(noise_shape, settings)
 
     def velocity(layout: Tensor, t: float, conditioned: bool) -> Tensor:
         times = torch.full((batch,), t, device=layout.device)
         held = interpolate(noise_shape, given, times)
-        found: Tensor = model(held, layout, times, condition if conditioned else blind, step_size)[1]
+        found: Tensor = model(held, layout, times, seen if conditioned else blind, step_size)[1]
         return found.to(layout.dtype)
 
     return sample(velocity, noise_layout, settings=settings) * model.layout_std + model.layout_mean

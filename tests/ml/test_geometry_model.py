@@ -90,6 +90,17 @@ def test_eight_samples_in_one_batch_equal_eight_single_ones(model: GeometryModel
         torch.testing.assert_close(alone.layout[0], together.layout[k], rtol=1e-3, atol=1e-3)
 
 
+def test_a_remembered_condition_gives_what_its_tokens_give(model: GeometryModel) -> None:
+    crop, full, box, shape, layout = _inputs()
+    tokens, t = model.encode(crop, full, box), torch.tensor([0.3, 0.6])
+    plain = model(shape, layout, t, tokens)
+    remembered = model(shape, layout, t, model.remember(tokens))
+    assert torch.equal(plain[0], remembered[0]) and torch.equal(plain[1], remembered[1])
+    shared = model(shape, layout, t, model.remember(tokens[:1]))
+    copied = model(shape, layout, t, tokens[:1].expand(2, -1, -1))
+    torch.testing.assert_close(shared, copied, rtol=1e-5, atol=1e-5)
+
+
 def test_tiny_has_the_parameters_it_claims() -> None:
     tiny = PRESETS["tiny"].geometry
     assert tiny.num_shape_tokens == 64
