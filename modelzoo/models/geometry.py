@@ -98,7 +98,7 @@ class GeometryModel(nn.Module):
 
     def remember(self, condition: Tensor) -> ConditionMemory:
         """What the blocks look at in condition tokens (B or 1 x T x X): made once, good for every step."""
-        return tuple(block.remember(condition) for block in self.blocks)
+        return tuple(cast(MixtureBlock, block).remember(condition) for block in self.blocks)
 
     def forward(
         self,
