@@ -25,10 +25,13 @@ from training.provenance import provenance
 from training.runs import run_training
 from training.simulated_round import write_simulated_dataset
 
+#: What made the shipped checkpoint; the clock times are those of its logs, beside it.
 PRETRAIN_COMMANDS = (
-    "python -m training.cli autoencoder --workdir W; python -m training.cli generate --workdir W &"
+    "python -m training.cli autoencoder --workdir W --steps 1000;"
+    " python -m training.cli generate --workdir W --stream 11 &"
     " python -m training.cli pretrain --workdir W --until TIME;"
-    " python -m training.structured_latent --work S; python -m training.texture --work T --vae S/slat_vae.safetensors;"
+    " python -m training.structured_latent --work S --seconds 480;"
+    " python -m training.texture --work T --vae S/slat_vae.safetensors --lr 2e-3 --window 1500 --until TIME;"
     " python -m training.cli export --workdir W --checkpoint C"
     " --slat-vae S/slat_vae.safetensors --texture T/texture.safetensors"
 )
