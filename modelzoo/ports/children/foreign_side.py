@@ -65,6 +65,10 @@ class Asked:
             raise ChildError("one_mask_only", f"this source takes one mask at a time, not {len(self.masks)}")
         return np.asarray(self.masks[0])
 
+    def chosen(self, names: Sequence[str]) -> dict[str, Any]:
+        """Those of the named options that were given."""
+        return {name: self.options[name] for name in names if name in self.options}
+
     def rgba(self) -> Image.Image:
         """The photograph with the mask as its alpha channel."""
         alpha = self.mask.astype(np.uint8) * 255
@@ -124,6 +128,17 @@ def supported(
     return taken, tuple(name for name in wanted if name not in taken)
 
 
+def called(
+    function: Callable[..., Any], wanted: Mapping[str, Any], *, required: Sequence[str] = ()
+) -> tuple[Any, tuple[str, ...]]:
+    """What the foreign function gives for the wanted arguments that it takes, and a note for each that it does not.
+
+    Raises ChildError as ``supported`` does.
+    """
+    taken, dropped = supported(function, wanted, required=required)
+    return function(**taken), tuple(f"argument_ignored_{name}" for name in dropped)
+
+
 def first_supported(function: Callable[..., Any], names: Sequence[str]) -> str:
     """The first of these parameter names that the function has. Raises ChildError when it has none."""
     parameters = inspect.signature(function).parameters
@@ -142,6 +157,12 @@ def array(value: Any) -> np.ndarray[Any, Any]:
         if hasattr(value, step) and (step != "float" or _is_floating(value)):
             value = getattr(value, step)()
     return np.asarray(value)
+
+
+def refuse_empty(seed: int, faces: Any) -> None:
+    """Raises ChildError for a surface without a face, or for none at all."""
+    if faces is None or not len(array(faces)):
+        raise ChildError("no_surface", f"the model found no surface for seed {seed}")
 
 
 def item(

@@ -10,12 +10,11 @@ from typing import Any
 
 from modelzoo.ports.children.foreign_side import (
     Asked,
-    ChildError,
-    array,
+    called,
     item,
     needed,
     option,
-    supported,
+    refuse_empty,
     write_mesh,
 )
 
@@ -42,24 +41,17 @@ def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
     torch, device, pipeline = state
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
+        made, notes = called(
             pipeline.__call__,
             {
                 "image": asked.rgba(),
                 "generator": torch.Generator(device=device).manual_seed(seed),
-                **{name: asked.options[name] for name in SAMPLING if name in asked.options},
+                **asked.chosen(SAMPLING),
             },
             required=("image",),
         )
-        mesh = pipeline(**arguments)["mesh"]
-        if mesh is None or not len(array(mesh.faces)):
-            raise ChildError("no_surface", f"the model found no surface for seed {seed}")
-        items.append(
-            item(
-                seed,
-                mesh=write_mesh(asked, f"mesh_{seed}", vertices=mesh.vertices, faces=mesh.faces),
-                axes="y_up",
-                fallbacks=[f"argument_ignored_{name}" for name in dropped],
-            )
-        )
+        mesh = made["mesh"]
+        refuse_empty(seed, getattr(mesh, "faces", None))
+        file = write_mesh(asked, f"mesh_{seed}", vertices=mesh.vertices, faces=mesh.faces)
+        items.append(item(seed, mesh=file, axes="y_up", fallbacks=notes))
     return items

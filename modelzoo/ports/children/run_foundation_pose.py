@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from modelzoo.ports.children.foreign_side import Asked, ChildError, array, needed, supported
+from modelzoo.ports.children.foreign_side import Asked, ChildError, array, called, needed
 
 INSTALL = (
     "clone github.com/NVlabs/FoundationPose, build it and fetch its weights as its readme says, and name the clone in "
@@ -42,7 +42,7 @@ def layouts(state: Any, asked: Asked) -> list[dict[str, Any]]:
     mesh = trimesh.Trimesh(
         asked.shape["vertices"], asked.shape["faces"], vertex_colors=_bytes(asked.shape), process=False
     )
-    built, _ = supported(
+    estimator, _ = called(
         estimater.FoundationPose,
         {
             "model_pts": mesh.vertices.copy(),
@@ -56,10 +56,9 @@ def layouts(state: Any, asked: Asked) -> list[dict[str, Any]]:
         },
         required=("model_pts", "model_normals", "mesh"),
     )
-    estimator = estimater.FoundationPose(**built)
     camera = asked.intrinsics
     depth = np.nan_to_num(asked.points[..., 2], nan=0.0, posinf=0.0, neginf=0.0)
-    arguments, _ = supported(
+    registered, _ = called(
         estimator.register,
         {
             "K": np.array([[camera["fx"], 0, camera["cx"]], [0, camera["fy"], camera["cy"]], [0, 0, 1.0]]),
@@ -70,7 +69,7 @@ def layouts(state: Any, asked: Asked) -> list[dict[str, Any]]:
         },
         required=("K", "rgb", "depth", "ob_mask"),
     )
-    best = array(estimator.register(**arguments)).reshape(4, 4)
+    best = array(registered).reshape(4, 4)
     ranked = _ranked(estimator, best)
     return [
         {"seed": seed, "matrix": ranked[min(place, len(ranked) - 1)].tolist()}

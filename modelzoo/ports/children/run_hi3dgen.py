@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelzoo.ports.children.foreign_side import Asked, first_supported, needed, option, supported
-from modelzoo.ports.children.run_trellis import trellis_item
+from modelzoo.ports.children.run_trellis import trellis_item, trellis_run
 
 INSTALL = (
     "clone github.com/Stable-X/Hi3DGen and the StableNormal hub repository into an environment of their own, "
@@ -40,29 +40,15 @@ def load(options: dict[str, Any]) -> Any:
 
 def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
     pipeline, normals = state
-    notes = ("background_removed_by_source",) if asked.mask.all() else ()
     prepared, _ = supported(pipeline.preprocess_image, {"resolution": 1024})
     photograph = pipeline.preprocess_image(asked.rgba(), **prepared)
     how, _ = supported(normals, {"resolution": 768, "match_input_resolution": True, "data_type": "object"})
-    surface_normals = normals(photograph, **how)
     first = first_supported(pipeline.run, ("image", "images"))
+    wanted = {first: normals(photograph, **how), "formats": ["mesh"], "preprocess_image": False}
+    required = (first, "seed", "preprocess_image")
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
-            pipeline.run,
-            {
-                first: surface_normals,
-                "seed": seed,
-                "formats": ["mesh"],
-                "preprocess_image": False,
-                "sparse_structure_sampler_params": dict(asked.options.get("structure_sampler", {})),
-                "slat_sampler_params": dict(asked.options.get("latent_sampler", {})),
-            },
-            required=(first, "seed", "preprocess_image"),
-        )
-        made = pipeline.run(**arguments)
+        made, notes = trellis_run(pipeline, asked, seed, wanted, required=required)
         made["mesh"][0].vertex_attrs = None  # they hold decoded normals, not colours
-        items.append(
-            trellis_item(asked, seed, made, notes=(*notes, *(f"argument_ignored_{n}" for n in dropped)))
-        )
+        items.append(trellis_item(asked, seed, made, notes=notes))
     return items

@@ -12,10 +12,11 @@ from typing import Any
 
 from modelzoo.ports.children.foreign_side import (
     Asked,
-    ChildError,
+    called,
     item,
     needed,
     option,
+    refuse_empty,
     supported,
     write_trimesh,
 )
@@ -49,29 +50,21 @@ def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
     photograph = asked.rgba()
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
+        made, notes = called(
             shape.__call__,
             {
                 "image": photograph,
                 "generator": torch.manual_seed(seed),
                 "output_type": "trimesh",
-                **{name: asked.options[name] for name in SAMPLING if name in asked.options},
+                **asked.chosen(SAMPLING),
             },
             required=("image", "generator"),
         )
-        made: Any = shape(**arguments)
         while isinstance(made, (list, tuple)):
             made = made[0]
-        if made is None or not len(made.faces):
-            raise ChildError("no_surface", f"the model found no surface for seed {seed}")
+        refuse_empty(seed, getattr(made, "faces", None))
         if paint is not None:
             made = paint(made, image=photograph)
-        items.append(
-            item(
-                seed,
-                mesh=write_trimesh(asked, f"mesh_{seed}", made),
-                axes="y_up",
-                fallbacks=[f"argument_ignored_{name}" for name in dropped],
-            )
-        )
+        file = write_trimesh(asked, f"mesh_{seed}", made)
+        items.append(item(seed, mesh=file, axes="y_up", fallbacks=notes))
     return items

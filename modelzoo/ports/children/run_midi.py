@@ -17,10 +17,10 @@ from modelzoo.ports.children.foreign_side import (
     Asked,
     ChildError,
     array,
+    called,
     item,
     needed,
     option,
-    supported,
     write_mesh,
 )
 
@@ -29,13 +29,7 @@ INSTALL = (
     "clone in paths"
 )
 SAMPLING = ("num_inference_steps", "guidance_scale")
-ATTENDING = (
-    "blocks.8",
-    "blocks.9",
-    "blocks.10",
-    "blocks.11",
-    "blocks.12",
-)  # blocks in which objects see each other
+ATTENDING = tuple(f"blocks.{index}" for index in range(8, 13))  # blocks in which objects see each other
 
 
 def load(options: dict[str, Any]) -> Any:
@@ -46,12 +40,11 @@ def load(options: dict[str, Any]) -> Any:
     device = options.get("device", "cuda")
     precision = torch.bfloat16 if torch.device(device).type == "cuda" else torch.float32
     pipeline = module.MIDIPipeline.from_pretrained(weights).to(device, precision)
-    adapter, _ = supported(
+    called(
         pipeline.init_custom_adapter,
         {"set_self_attn_module_names": list(ATTENDING)},
         required=("set_self_attn_module_names",),
     )
-    pipeline.init_custom_adapter(**adapter)
     return torch, device, pipeline
 
 
@@ -60,7 +53,7 @@ def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
     count = len(asked.masks)
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
+        made, notes = called(
             pipeline.__call__,
             {
                 "image": [_on_white(asked.image, mask) for mask in asked.masks],
@@ -70,25 +63,18 @@ def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
                 "generator": torch.Generator(device=device).manual_seed(seed),
                 "decode_progressive": True,
                 "return_dict": False,
-                **{name: asked.options[name] for name in SAMPLING if name in asked.options},
+                **asked.chosen(SAMPLING),
             },
             required=("image", "mask", "image_scene", "attention_kwargs", "generator", "return_dict"),
         )
-        objects = list(zip(*pipeline(**arguments)))  # noqa: B905  foreign interpreters may be older than 3.10
+        objects = list(zip(*made))  # noqa: B905  foreign interpreters may be older than 3.10
         if len(objects) != count:
             raise ChildError("answer_incomplete", f"{count} masks gave {len(objects)} objects")
         for number, (logits, grid, size, low, _) in enumerate(objects):
             vertices, faces = _surface(array(logits), tuple(int(n) for n in grid))
             vertices = vertices / array(grid) * array(size) + array(low)
-            items.append(
-                item(
-                    seed,
-                    number=number,
-                    mesh=write_mesh(asked, f"mesh_{seed}_{number}", vertices=vertices, faces=faces),
-                    axes="y_up",
-                    fallbacks=[f"argument_ignored_{name}" for name in dropped],
-                )
-            )
+            file = write_mesh(asked, f"mesh_{seed}_{number}", vertices=vertices, faces=faces)
+            items.append(item(seed, number=number, mesh=file, axes="y_up", fallbacks=notes))
     return items
 
 

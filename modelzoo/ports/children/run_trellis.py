@@ -6,17 +6,17 @@ dicts of sampler parameters, and gives lists of a mesh (vertices, faces, vertex_
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelzoo.ports.children.foreign_side import (
     Asked,
-    ChildError,
-    array,
+    called,
     first_supported,
     item,
     needed,
     option,
-    supported,
+    refuse_empty,
     write_gaussians,
     write_mesh,
 )
@@ -34,34 +34,37 @@ def load(options: dict[str, Any]) -> Any:
 
 def generate(pipeline: Any, asked: Asked) -> list[dict[str, Any]]:
     photograph = first_supported(pipeline.run, ("images", "image"))
-    # Its own background removal starts when the alpha channel hides nothing.
-    notes = ("background_removed_by_source",) if asked.mask.all() else ()
+    wanted = {photograph: asked.rgba(), "formats": ["mesh", "gaussian"], "preprocess_image": True}
+    required = (photograph, "seed", "formats")
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
-            pipeline.run,
-            {
-                photograph: asked.rgba(),
-                "seed": seed,
-                "formats": ["mesh", "gaussian"],
-                "preprocess_image": True,
-                "sparse_structure_sampler_params": dict(asked.options.get("structure_sampler", {})),
-                "slat_sampler_params": dict(asked.options.get("latent_sampler", {})),
-            },
-            required=(photograph, "seed", "formats"),
-        )
-        made = pipeline.run(**arguments)
-        items.append(
-            trellis_item(asked, seed, made, notes=(*notes, *(f"argument_ignored_{n}" for n in dropped)))
-        )
+        made, notes = trellis_run(pipeline, asked, seed, wanted, required=required)
+        items.append(trellis_item(asked, seed, made, notes=notes))
     return items
+
+
+def trellis_run(
+    pipeline: Any, asked: Asked, seed: int, wanted: Mapping[str, Any], *, required: Sequence[str]
+) -> tuple[Any, tuple[str, ...]]:
+    """What a pipeline of TRELLIS' family gives for one seed with the asked sampler parameters, and what to note."""
+    made, notes = called(
+        pipeline.run,
+        {
+            **wanted,
+            "seed": seed,
+            "sparse_structure_sampler_params": dict(asked.options.get("structure_sampler", {})),
+            "slat_sampler_params": dict(asked.options.get("latent_sampler", {})),
+        },
+        required=required,
+    )
+    # Its own background removal starts when the alpha channel hides nothing.
+    return made, (*notes, *(("background_removed_by_source",) if asked.mask.all() else ()))
 
 
 def trellis_item(asked: Asked, seed: int, made: Any, *, notes: tuple[str, ...]) -> dict[str, Any]:
     """One candidate of what a pipeline of TRELLIS' family gave: its first mesh and, if there are any, its Gaussians."""
     mesh = made["mesh"][0]
-    if not getattr(mesh, "success", True) or not len(array(mesh.faces)):
-        raise ChildError("no_surface", f"the model found no surface for seed {seed}")
+    refuse_empty(seed, mesh.faces if getattr(mesh, "success", True) else None)
     attributes = getattr(mesh, "vertex_attrs", None)
     gaussians = made.get("gaussian")
     return item(

@@ -11,12 +11,11 @@ from typing import Any
 
 from modelzoo.ports.children.foreign_side import (
     Asked,
-    ChildError,
-    array,
+    called,
     item,
     needed,
     option,
-    supported,
+    refuse_empty,
     write_mesh,
 )
 
@@ -42,24 +41,17 @@ def generate(state: Any, asked: Asked) -> list[dict[str, Any]]:
     photograph = asked.cut_out(size_factor=ROOM, background=255)
     items = []
     for seed in asked.seeds:
-        arguments, dropped = supported(
+        made, notes = called(
             pipeline.__call__,
             {
                 "image": photograph,
                 "generator": torch.Generator(device=device).manual_seed(seed),
-                **{name: asked.options[name] for name in SAMPLING if name in asked.options},
+                **asked.chosen(SAMPLING),
             },
             required=("image", "generator"),
         )
-        vertices, faces = pipeline(**arguments).samples[0]
-        if vertices is None or not len(array(faces)):
-            raise ChildError("no_surface", f"the model found no surface for seed {seed}")
-        items.append(
-            item(
-                seed,
-                mesh=write_mesh(asked, f"mesh_{seed}", vertices=vertices, faces=faces),
-                axes="y_up",
-                fallbacks=[*(f"argument_ignored_{name}" for name in dropped)],
-            )
-        )
+        vertices, faces = made.samples[0]
+        refuse_empty(seed, faces)
+        file = write_mesh(asked, f"mesh_{seed}", vertices=vertices, faces=faces)
+        items.append(item(seed, mesh=file, axes="y_up", fallbacks=notes))
     return items
