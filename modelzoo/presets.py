@@ -10,13 +10,15 @@ from typing import Literal
 
 EmbedderKind = Literal["joint", "vit", "dinov2", "point_patch"]
 ViewChannels = Literal["image", "mask", "points", "all"]
+VIEW_PATCH = 8  # pixels per side of a joint embedder's patches
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedderPreset:
     """One encoder of the crop and the full view, and which of their channels it reads.
 
-    ``joint`` reads all channels of both views at once and adds a token for the crop's place in the full view;
+    ``joint`` reads all channels of both views at once and adds tokens for the crop's place in the full view and for
+    the pose that fits what it saw;
     ``point_patch`` reads the point map; ``vit`` and ``dinov2`` read the image or the mask.
     """
 
@@ -31,7 +33,7 @@ class EmbedderPreset:
 
     @property
     def tokens_per_view(self) -> int:
-        """Of the crop; a joint embedder has a quarter as many of the full view, and one more."""
+        """Of the crop; a joint embedder has a quarter as many of the full view, and two more."""
         side = self.size // self.patch
         extra = {"joint": 0, "point_patch": 0, "vit": 1, "dinov2": 5 if self.registers else 1}
         return side * side + extra[self.kind]
@@ -39,7 +41,7 @@ class EmbedderPreset:
     @property
     def num_tokens(self) -> int:
         if self.kind == "joint":
-            return self.tokens_per_view + self.tokens_per_view // 4 + 1
+            return self.tokens_per_view + self.tokens_per_view // 4 + 2
         return 2 * self.tokens_per_view
 
 
@@ -193,7 +195,7 @@ def _points(size: int, width: int, heads: int) -> EmbedderPreset:
 
 def _joint(size: int, width: int, depth: int, heads: int) -> EmbedderPreset:
     return EmbedderPreset(
-        kind="joint", reads="all", size=size, patch=8, width=width, depth=depth, heads=heads
+        kind="joint", reads="all", size=size, patch=VIEW_PATCH, width=width, depth=depth, heads=heads
     )
 
 

@@ -54,7 +54,8 @@ def _autoencoder(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    generate_forever(options.workdir, preset_named(options.preset), stream=options.stream, mixture=Mixture())
+    mixture = Mixture(isolated=1.0, composited=0.0) if options.isolated else Mixture()
+    generate_forever(options.workdir, preset_named(options.preset), stream=options.stream, mixture=mixture)
     return 0
 
 
@@ -66,6 +67,7 @@ def _pretrain(options: argparse.Namespace) -> int:
         preset_named(options.preset),
         config,
         until=until,
+        start=options.start,
         image_encoder=options.image_encoder,
         on_progress=_printer(50),
     )
@@ -162,9 +164,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("generate", _generate, "make procedural examples for a running pre-training, for ever")
     sub.add_argument("--workdir", type=Path, required=True)
     sub.add_argument("--stream", type=int, default=7)
+    sub.add_argument("--isolated", action="store_true", help="objects alone, for the first stage")
     sub = command("pretrain", _pretrain, "train the geometry flow on generated examples; SIGTERM saves")
     sub.add_argument("--workdir", type=Path, required=True)
     sub.add_argument("--steps", type=int, default=None)
+    sub.add_argument("--start", type=Path, default=None, help="working folder of the stage before this one")
     sub.add_argument(
         "--until", default=None, help="ISO time with zone at which the learning rate reaches its floor"
     )

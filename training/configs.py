@@ -30,6 +30,7 @@ class RunConfig:
     stage: Stage
     steps: int
     batch_size: int = 16
+    draws: int = 1  # noises and times for each photograph of a batch
     seed: int = 0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     frozen: tuple[str, ...] = ()  # name prefixes of parameters that are not trained
@@ -70,5 +71,7 @@ def default_config(stage: Stage, *, steps: int | None = None, seed: int = 0) -> 
             floor=0.02,
             ema_decay=0.998,
         )
-        return RunConfig(stage=stage, steps=steps or 8000, batch_size=16, seed=seed, optimizer=optimizer)
+        return RunConfig(
+            stage=stage, steps=steps or 8000, batch_size=16, draws=2, seed=seed, optimizer=optimizer
+        )
     raise ValueError(f"no stage {stage!r}; there are pretrain, sft and dpo")

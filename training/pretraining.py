@@ -71,30 +71,38 @@ def pretrain(
     config: RunConfig,
     *,
     until: float | None = None,
+    start: Path | None = None,
     image_encoder: Path | None = None,
     on_progress: Progress | None = None,
 ) -> LoopResult:
     """Train the flow from the ring for ``config.steps`` steps, or until the clock (epoch seconds) says ``until``.
 
+    ``start`` is the working folder of an earlier stage whose average this one begins with (mid-training after
+    pre-training); without it the weights are drawn anew.
+
     With a clock the learning rate decays towards the end time, so the average is fit to ship at any moment and best
     at the last. The start time is kept beside the state, so that a resumed run has the same schedule.
     """
     _, mean, std = load_autoencoder(workdir, preset)
-    torch.manual_seed(config.seed)
-    model = GeometryModel(preset.geometry)
-    _start_image_encoder(model, image_encoder, preset)
+    if start is None:
+        torch.manual_seed(config.seed)
+        model = GeometryModel(preset.geometry)
+        _start_image_encoder(model, image_encoder, preset)
+    else:
+        model = load_average(start, preset)[0].requires_grad_(True)
     ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
     source = RingSource(ring, batch_size=config.batch_size, least=RING_LEAST, seed=config.seed)
     source.wait()
-    layouts = torch.from_numpy(np.array(ring.fields["layout"][: ring.num_ready]))
-    model.shape_mean.copy_(mean)
-    model.shape_std.copy_(std)
-    model.layout_mean.copy_(layouts.mean(0))
-    model.layout_std.copy_(layouts.std(0).clamp(min=0.05))
+    if start is None:
+        layouts = torch.from_numpy(np.array(ring.fields["layout"][: ring.num_ready]))
+        model.shape_mean.copy_(mean)
+        model.shape_std.copy_(std)
+        model.layout_mean.copy_(layouts.mean(0))
+        model.layout_std.copy_(layouts.std(0).clamp(min=0.05))
     loop = TrainingLoop(
         config=config,
         model=model,
-        objective=FlowMatchingObjective(),
+        objective=FlowMatchingObjective(draws=config.draws),
         source=source,
         folder=workdir / "flow",
         on_progress=on_progress,

@@ -14,7 +14,8 @@ from modelzoo.encoders.point_patch import PointPatchEmbedder
 from modelzoo.encoders.vit import VitEmbedder
 from modelzoo.presets import ConditionPreset, EmbedderPreset
 
-GROUPS = 2  # crop and full view; a joint embedder adds the crop's place in the full view
+GROUPS = 2  # crop and full view
+JOINT_GROUPS = 4  # and the crop's place in the full view, and the pose fitted to the patches' places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class ConditionEncoder(nn.Module):
         self.embedders = nn.ModuleList([_embedder(one) for one in preset.embedders])
         widths = tuple(one.width for one in preset.embedders)
         joint = any(one.kind == "joint" for one in preset.embedders)
-        self.fuser = EmbedderFuser(widths, preset.width, groups=GROUPS + joint)
+        self.fuser = EmbedderFuser(widths, preset.width, groups=JOINT_GROUPS if joint else GROUPS)
 
     @property
     def num_tokens(self) -> int:
@@ -78,14 +79,21 @@ class ConditionEncoder(nn.Module):
             if isinstance(one, DinoV2Embedder):
                 one.load_local(file)
 
-    def forward(self, views: Views) -> Tensor:
-        """B x num_tokens x width."""
-        tokens: Tensor = self.fuser(
-            [one(views.crop, views.full, views.box) for one in self.embedders],
-            shown=[self._shown(one, views.box) for one in self.preset.embedders],
+    def forward(self, views: Views) -> tuple[Tensor, Tensor | None]:
+        """B x num_tokens x width, and a joint embedder's guess of the crop patches' places (B x n x 3), if there is one."""
+        groups: list[list[Tensor]] = []
+        places: Tensor | None = None
+        for one in self.embedders:
+            if isinstance(one, JointEmbedder):
+                tokens, places = one(views.crop, views.full, views.box)
+            else:
+                tokens = one(views.crop, views.full, views.box)
+            groups.append(tokens)
+        fused: Tensor = self.fuser(
+            groups, shown=[self._shown(one, views.box) for one in self.preset.embedders]
         )
-        assert tokens.shape[1] == self.num_tokens, tokens.shape
-        return tokens
+        assert fused.shape[1] == self.num_tokens, fused.shape
+        return fused, places
 
     def _shown(self, embedder: EmbedderPreset, box: Tensor) -> Tensor | None:
         """The release hides the tokens of an unknown point map; else the embedder has learned what to say then."""

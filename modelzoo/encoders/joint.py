@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from modelzoo.encoders.places import PlaceHead, patch_points
 from modelzoo.encoders.vit import TransformerBlock
-from modelzoo.presets import EmbedderPreset
+from modelzoo.presets import VIEW_PATCH, EmbedderPreset
 
 VIEW_CHANNELS = 8  # RGB, mask, normalised xyz, point validity
 OCTAVES = 3  # of the waves that points are also given as
 
 
 class JointEmbedder(nn.Module):
-    """A shared convolutional stem, then transformer blocks over crop tokens, half as fine full-view tokens, and a box.
+    """A shared convolutional stem, transformer blocks over crop tokens, half as fine full-view tokens and a box; places.
 
     Points enter as numbers and as sines and cosines: where a pixel lies in space must be told finely, since the shape's
     surface passes through it.
@@ -24,10 +25,12 @@ class JointEmbedder(nn.Module):
 
     def __init__(self, preset: EmbedderPreset) -> None:
         super().__init__()
-        if preset.patch != 8 or preset.size % 16:
-            raise ValueError("a joint embedder has patches of 8 pixels and a size that is a multiple of 16")
+        if preset.patch != VIEW_PATCH or preset.size % (2 * VIEW_PATCH):
+            raise ValueError(
+                f"a joint embedder has patches of {VIEW_PATCH} pixels and a size that is a multiple of {2 * VIEW_PATCH}"
+            )
         self.preset = preset
-        width, grid = preset.width, preset.size // 8
+        width, grid = preset.width, preset.size // VIEW_PATCH
         narrow, middle = max(8, width // 4), max(16, width // 2)
         self.stem = nn.Sequential(
             nn.Conv2d(VIEW_CHANNELS + 6 * OCTAVES, narrow, 3, stride=2, padding=1),
@@ -43,9 +46,13 @@ class JointEmbedder(nn.Module):
         self.blocks = nn.ModuleList(
             [TransformerBlock(width=width, heads=preset.heads, mlp_ratio=4) for _ in range(preset.depth)]
         )
+        self.places = PlaceHead(width)
 
-    def forward(self, crop: Tensor, full: Tensor, box: Tensor) -> list[Tensor]:
-        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of the crop, the full view and the box."""
+    def forward(self, crop: Tensor, full: Tensor, box: Tensor) -> tuple[list[Tensor], Tensor]:
+        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of the crop, the full view, the box and the fitted pose,
+
+        and the guessed places of the crop's patches (B x n x 3, object frame).
+        """
         batch, size = crop.shape[0], self.preset.size
         assert crop.shape == full.shape == (batch, VIEW_CHANNELS, size, size), (crop.shape, full.shape)
         assert box.shape == (batch, 4), box.shape
@@ -58,7 +65,9 @@ class JointEmbedder(nn.Module):
         tokens = torch.cat(groups, dim=1)
         for block in self.blocks:
             tokens = block(tokens)
-        return list(torch.split(tokens, [group.shape[1] for group in groups], dim=1))
+        patches, view, window = torch.split(tokens, [group.shape[1] for group in groups], dim=1)
+        patches, pose, places = self.places(patches, patch_points(crop))
+        return [patches, view, window, pose], places
 
 
 class _Residual(nn.Module):

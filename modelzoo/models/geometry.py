@@ -94,8 +94,12 @@ class GeometryModel(nn.Module):
 
     def encode(self, crop: Tensor, full: Tensor, box: Tensor) -> Tensor:
         """Condition tokens of the views (see Views)."""
-        tokens: Tensor = self.encoder(Views(crop=crop, full=full, box=box))
-        return tokens
+        return self.encode_with_places(crop, full, box)[0]
+
+    def encode_with_places(self, crop: Tensor, full: Tensor, box: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Condition tokens, and where a joint embedder thinks each crop patch lies on the object (B x n x 3)."""
+        tokens, places = self.encoder(Views(crop=crop, full=full, box=box))
+        return tokens, places
 
     def remember(self, condition: Tensor) -> ConditionMemory:
         """What the blocks look at in condition tokens (B or 1 x T x X): made once, good for every step."""

@@ -78,7 +78,7 @@ class TextureFlow(nn.Module):
         if self.probe_encoder is not None and probes is not None:
             features, prior, tokens = self.probe_encoder(probes, cells)
         if self.condition_encoder is not None and views is not None:
-            tokens = self.condition_encoder(views)
+            tokens, _ = self.condition_encoder(views)
         assert tokens is not None and tokens.shape[0] == cells.size
         return EncodedTexture(tokens=tokens, features=features, prior=prior)
 

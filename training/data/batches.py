@@ -87,3 +87,33 @@ def without_points(condition: ConditionBatch, dropped: Tensor) -> ConditionBatch
     flag = torch.ones(len(condition), 4)
     flag[:, 3] = keep
     return ConditionBatch(crop=condition.crop * gate, full=condition.full * gate, box=condition.box * flag)
+
+
+def mirrored_batch(
+    batch: DemonstrationBatch, chosen: Tensor, *, mirrored_shape: Tensor
+) -> DemonstrationBatch:
+    """The rows in ``chosen`` (B bool) as a mirror shows them: left and right of photograph, points and object swapped.
+
+    With S = diag(-1, 1, 1) of camera and object frame alike, R becomes S R S and t becomes S t; the latent of the
+    mirrored object (B x C x D^3) must be given, since the autoencoder does not promise to mirror.
+    """
+    assert chosen.shape == batch.has_layout.shape and mirrored_shape.shape == batch.shape.shape
+    rows, sign = chosen.to(batch.layout.dtype), torch.ones(len(chosen), 8, 1, 1)
+    sign[:, 4] -= 2.0 * rows[:, None, None]
+
+    def view(given: Tensor) -> Tensor:
+        return torch.where(chosen[:, None, None, None], given.flip(-1), given) * sign
+
+    box_sign, layout_sign = torch.ones(len(chosen), 4), torch.ones_like(batch.layout)
+    box_sign[:, 0] -= 2.0 * rows
+    for number in (1, 2, 3, 6):  # y and z of R's first column, x of its second, x of t
+        layout_sign[:, number] -= 2.0 * rows
+    condition = ConditionBatch(
+        crop=view(batch.condition.crop), full=view(batch.condition.full), box=batch.condition.box * box_sign
+    )
+    return DemonstrationBatch(
+        condition=condition,
+        shape=torch.where(chosen[:, None, None, None, None], mirrored_shape, batch.shape),
+        layout=batch.layout * layout_sign,
+        has_layout=batch.has_layout,
+    )

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.presets import GeometryPreset
 from modelzoo.vae.sparse_structure import SparseStructureVAE
-from training.data.batches import DemonstrationBatch, demonstration_batch
+from training.data.batches import DemonstrationBatch, demonstration_batch, mirrored_batch
 from training.data.samples import Example, Mixture, make_example
 
 WRITTEN, DRAWN = 0, 1
-DRAWS_PER_EXAMPLE = 2  # a second draw has new noise, time and dropout, and costs the writer's core nothing
+DRAWS_PER_EXAMPLE = 3  # each draw has new noise, time and dropout, half are mirrored; the writer's core is spared
 
 
 class ExampleRing:
@@ -41,6 +41,7 @@ class ExampleRing:
             "box": self._open(folder / "box.bin", np.float32, (4,)),
             "layout": self._open(folder / "layout.bin", np.float32, (LAYOUT_DIM,)),
             "latent": self._open(folder / "latent.bin", np.float16, preset.latent_shape),
+            "mirrored_latent": self._open(folder / "mirrored_latent.bin", np.float16, preset.latent_shape),
         }
         self.header = self._map(folder / "header.bin", np.int64, (2,))
 
@@ -62,11 +63,14 @@ class ExampleRing:
     def num_ready(self) -> int:
         return min(self.num_written, self.capacity)
 
-    def put(self, example: Example, latent: NDArray[np.float32]) -> None:
-        """Store one example over the oldest."""
+    def put(
+        self, example: Example, latent: NDArray[np.float32], mirrored_latent: NDArray[np.float32]
+    ) -> None:
+        """Store one example over the oldest, with the latents of its shape and of its mirror image."""
         slot = self.num_written % self.capacity
+        latents = {"latent": latent, "mirrored_latent": mirrored_latent}
         for name, column in self.fields.items():
-            column[slot] = latent if name == "latent" else getattr(example, name)
+            column[slot] = latents[name] if name in latents else getattr(example, name)
         self.header[WRITTEN] += 1
 
     def rows(self, slots: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
@@ -82,7 +86,7 @@ class ExampleRing:
 
 
 class RingSource:
-    """Draws uniformly from the ring; waits until ``least`` examples are there."""
+    """Draws uniformly from the ring, every other target mirrored; waits until ``least`` examples are there."""
 
     def __init__(self, ring: ExampleRing, *, batch_size: int, least: int, seed: int) -> None:
         self.ring = ring
@@ -100,7 +104,10 @@ class RingSource:
         rng = np.random.default_rng([self.seed, step])
         slots = rng.integers(0, self.ring.num_ready, self.batch_size)
         self.ring.drew(self.batch_size)
-        return demonstration_batch(self.ring.rows(slots))
+        rows = self.ring.rows(slots)
+        chosen = torch.from_numpy(rng.random(self.batch_size) < 0.5)
+        mirrored = torch.from_numpy(np.asarray(rows["mirrored_latent"], dtype=np.float32))
+        return mirrored_batch(demonstration_batch(rows), chosen, mirrored_shape=mirrored)
 
 
 @torch.no_grad()
@@ -132,6 +139,7 @@ def fill_ring(
         ]
         grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
         latents = vae.encode(grids)[0].numpy()
-        for example, latent in zip(examples, latents, strict=True):
-            ring.put(example, latent)
+        mirrored = vae.encode(grids.flip(1))[0].numpy()
+        for example, latent, other in zip(examples, latents, mirrored, strict=True):
+            ring.put(example, latent, other)
         yield ring.num_written
