@@ -21,7 +21,9 @@ from training.data.batches import DemonstrationBatch, demonstration_batch, mirro
 from training.data.samples import Example, Mixture, make_example
 
 WRITTEN, DRAWN = 0, 1
-DRAWS_PER_EXAMPLE = 3  # each draw has new noise, time and dropout, half are mirrored; the writer's core is spared
+DRAWS_PER_EXAMPLE = (
+    3  # each draw has new noise, time and dropout, half are mirrored; the writer's core is spared
+)
 
 
 class ExampleRing:

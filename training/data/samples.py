@@ -42,7 +42,9 @@ class Example:
     box: NDArray[np.float32]  # 4
     layout: NDArray[np.float32]  # 13, in the normalised frame
     normaliser: Normaliser
-    occupancy: NDArray[np.bool_]  # R x R x R, solid; axis 0 is the object's left to right, along which it is mirrored
+    occupancy: NDArray[
+        np.bool_
+    ]  # R x R x R, solid; axis 0 is the object's left to right, along which it is mirrored
 
 
 @dataclass(frozen=True, kw_only=True)
