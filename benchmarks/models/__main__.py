@@ -30,11 +30,11 @@ def main() -> int:
         for cost in found:
             print(cost, flush=True)
         costs += found
+        if not given.quick:  # after each, so that a long run that is cut off has not measured for nothing
+            write_report(costs, seed=given.seed, folder=given.reports)
+            write_table(reports=given.reports, table=given.table)
     for result in results(costs):
         print(result.line(), flush=True)
-    if not given.quick:
-        write_report(costs, seed=given.seed, folder=given.reports)
-        write_table(reports=given.reports, table=given.table)
     return 0
 
 

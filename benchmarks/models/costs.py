@@ -34,7 +34,11 @@ QUICK = Effort(repeats=1, seconds=0.0, compiled=False)
 
 @dataclass(frozen=True, kw_only=True)
 class StageCost:
-    """Milliseconds of one call for one object and for eight; None where it was not measured."""
+    """Milliseconds of one call for one object and for eight; None where it was not measured.
+
+    Of wall time on a GPU; on a CPU of processor time, all threads together, which other work on the machine hardly
+    changes.
+    """
 
     preset: str
     stage: Stage
@@ -125,11 +129,9 @@ def _milliseconds(
     with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
         network(*arguments)
         while len(times) < effort.repeats or sum(times) < effort.seconds:
-            _finish(device)
-            start = time.perf_counter()
+            start = _clock_s(device)
             network(*arguments)
-            _finish(device)
-            times.append(time.perf_counter() - start)
+            times.append(_clock_s(device) - start)
     return 1000.0 * statistics.median(times)
 
 
@@ -138,9 +140,12 @@ def _mfu(flops: int, milliseconds: float, device: torch.device) -> float | None:
     return None if peak is None else flops / (milliseconds / 1000.0) / peak
 
 
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _clock_s(device: torch.device) -> float:
+    """Wall time once the GPU has done all that it was given, or this process's time on the CPU."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _reset_peak(device: torch.device) -> None:

@@ -24,9 +24,10 @@ HEADER = """# What a step costs
 Written by `python -m benchmarks models`; a change by hand would be overwritten. Weights and inputs are random. A step
 is one evaluation of a flow for one object, its photograph being encoded; guidance needs two. *Eight* means eight
 objects in one batch, *gain* how many times faster that is than eight calls, *bf16* autocast, *compiled* `torch.compile`
-(bf16 on a GPU, float32 on a CPU); all else is float32 and eager. Texture cells are those of a sphere that fills the
-grid. Memory is the most that eight in one batch need, with the weights: of the device, or on a CPU of the whole
-process. MFU is the share of the device's dense half-precision peak.
+(bf16 on a GPU, float32 on a CPU); all else is float32 and eager. Times are the median: of wall time on a GPU, and on a
+CPU of processor time, all threads together, so that other work on the machine counts little. Texture cells are those of
+a sphere that fills the grid. Memory is the most that eight in one batch need, with the weights: of the device, or on a
+CPU of the whole process. MFU is the share of the device's dense half-precision peak.
 """
 COLUMNS = (
     "preset",
@@ -121,7 +122,7 @@ def _row(cost: StageCost) -> str:
         f"{cost.together_ms:.1f}",
         f"{cost.batching:.2f}",
         f"{cost.half_ms:.1f}",
-        "" if cost.compiled_ms is None else f"{cost.compiled_ms:.1f}",
+        "not measured" if cost.compiled_ms is None else f"{cost.compiled_ms:.1f}",
         f"{cost.peak_mib:.0f}",
         "" if cost.mfu is None else f"{cost.mfu:.0%}",
     )

@@ -86,6 +86,6 @@ def test_the_page_has_a_table_for_every_machine_with_its_date_and_commit(tmp_pat
     write_table(reports=tmp_path, table=tmp_path / "page.md")
     page = (tmp_path / "page.md").read_text()
     assert page.count("| preset | stage |") == 2 and "## NVIDIA H100" in page
-    assert "| nano | geometry | 12 | 0.5 | 2.0 | 8.0 | 2.00 | 9.0 |  | 300 |  |" in page
+    assert "| nano | geometry | 12 | 0.5 | 2.0 | 8.0 | 2.00 | 9.0 | not measured | 300 |  |" in page
     assert "| 4.0 | 300 | 46% |" in page
     assert page.count("commit `") == 2 and page.count(" threads, ") == 2
