@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.models.costs import QUICK, Effort, device_of, fitting_presets, measured
+from benchmarks.models.costs import QUICK, Effort, StageCost, device_of, fitting_presets, measured
 from benchmarks.models.report import REPORTS, TABLE, results, write_report, write_table
 from modelzoo.presets import preset_named
 
@@ -24,13 +24,15 @@ def main() -> int:
     device = device_of(given.device)
     presets = [preset_named(name) for name in given.presets] or fitting_presets(device)
     effort = QUICK if given.quick else Effort(compiled=not given.eager)
-    costs = []
-    for preset in presets:
-        found = measured(preset, seed=given.seed, device=device, effort=effort)
-        for cost in found:
-            print(cost, flush=True)
-        costs += found
-        if not given.quick:  # after each, so that a long run that is cut off has not measured for nothing
+    costs: list[StageCost] = []
+    try:
+        for preset in presets:
+            found = measured(preset, seed=given.seed, device=device, effort=effort)
+            costs += found
+            for cost in found:
+                print(cost, flush=True)
+    finally:  # a run that is cut off keeps the presets that it finished
+        if costs and not given.quick:
             write_report(costs, seed=given.seed, folder=given.reports)
             write_table(reports=given.reports, table=given.table)
     for result in results(costs):
