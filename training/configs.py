@@ -1,11 +1,28 @@
-"""What a training run is: one frozen description for every stage (pre-training, SFT, DPO)."""
+"""What a training run is: one frozen description, and the table of the recipe's stages, each whole in one place."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-Stage = Literal["pretrain", "sft", "dpo"]
+from training.data.samples import Mixture
+from training.losses.flow_matching import LayoutWeights
+
+Stage = Literal[
+    "pretrain",
+    "midtrain",
+    "layout",
+    "sft",
+    "dpo",
+    "sft_art",
+    "dpo_art",
+    "distil",
+    "texture",
+    "texture_sft",
+    "texture_dpo",
+]
+#: ``scenes`` are procedural; the others are what people judged, frozen in a dataset.
+Data = Literal["scenes", "demonstrations", "artists", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,53 +42,157 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """One training run. Same dataset hash, same config: same result on CPU."""
+    """One training run. Same dataset hash, same config: same result on CPU, whether one process trains or several.
+
+    A step's batch comes in ``micro_batches`` equal parts, one after the other or on several processes at once.
+    """
 
     stage: Stage
-    steps: int
-    batch_size: int = 16
+    # what is trained
+    component: Literal["geometry", "texture"] = "geometry"
+    frozen: tuple[str, ...] = ()  # parts of the component that stay as they are (GeometryModel.freeze)
+    # on what
+    data: Data = "scenes"
+    mixture: Mixture = field(
+        default_factory=Mixture
+    )  # worlds of procedural scenes, also of the replayed ones
+    replay_share: float = 0.5  # demonstrations: share of each batch that is procedural
+    num_replay: int = 256  # demonstrations: how many procedural examples are made for replay
+    num_trajectories: int = 512  # distil: of the teacher
+    # by which loss
+    objective: Literal["flow", "layout", "preference", "shortcut"] = "flow"
+    weights: LayoutWeights = field(default_factory=LayoutWeights)  # beside the shape's 1
     draws: int = 1  # noises and times for each photograph of a batch
-    seed: int = 0
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    frozen: tuple[str, ...] = ()  # name prefixes of parameters that are not trained
-    replay_share: float = 0.5  # sft: share of each batch that is fresh procedural data
-    num_replay: int = 256  # sft: how many procedural examples are made for replay
-    beta: float = 100.0  # dpo
-    max_chosen_rise: float = 0.05  # dpo: stop rule
+    condition_dropout: float = 0.1
+    points_dropout: float = 0.1
     time_mean: float = -2.0
     time_std: float = 1.3
+    beta: float = 100.0  # preference
+    anchor: float = 0.0  # preference: weight of the chosen half's own flow error
+    max_chosen_rise: float = 0.05  # preference: stop rule
+    # how
+    steps: int
+    batch_size: int = 16
+    micro_batches: int = 1
+    precision: Literal["float32", "bfloat16"] = "float32"  # of matrix products; weights stay float32
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    seed: int = 0
     save_every_s: float = 120.0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.batch_size < 1:
-            raise ValueError("steps and batch_size must be at least 1")
-        if not 0.0 <= self.replay_share <= 1.0:
-            raise ValueError("replay_share must be within 0 and 1")
+        if min(self.steps, self.batch_size, self.micro_batches, self.draws) < 1:
+            raise ValueError("steps, batch_size, micro_batches and draws must be at least 1")
+        if self.batch_size % self.micro_batches:
+            raise ValueError(
+                f"a batch of {self.batch_size} has no {self.micro_batches} equal parts: change micro_batches"
+            )
+        for name in ("replay_share", "condition_dropout", "points_dropout"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be within 0 and 1")
+
+    @property
+    def micro_batch_size(self) -> int:
+        """Examples that a source gives at a time."""
+        return self.batch_size // self.micro_batches
 
     def as_dict(self) -> dict[str, object]:
         """For manifests and logs."""
         return asdict(self)
 
 
+_LONG = OptimizerConfig(
+    kind="muon",
+    learning_rate=1.2e-3,
+    weight_decay=0.01,
+    warmup_steps=40,
+    decay="linear_tail",
+    floor=0.02,
+    ema_decay=0.998,
+)
+_SFT = OptimizerConfig(learning_rate=3e-4, ema_decay=0.96)
+_DPO = OptimizerConfig(learning_rate=1e-4, floor=0.1, ema_decay=0.98)
+_LAYOUT_ONLY = ("shape", "shared", "condition")
+_ISOLATED = Mixture(isolated=1.0, composited=0.0)
+
+#: Every stage with all that it is, at the settings measured for preset tiny (docs/log.md). World B is never among the
+#: procedural scenes: it is what people annotate.
+STAGES: dict[str, RunConfig] = {
+    config.stage: config
+    for config in (
+        RunConfig(stage="pretrain", mixture=_ISOLATED, draws=2, steps=8000, optimizer=_LONG),
+        RunConfig(stage="midtrain", draws=2, steps=8000, optimizer=_LONG),
+        RunConfig(
+            stage="sft",
+            data="demonstrations",
+            steps=90,
+            optimizer=_SFT,
+        ),
+        RunConfig(
+            stage="dpo",
+            data="pairs",
+            objective="preference",
+            steps=50,
+            optimizer=_DPO,
+        ),
+        RunConfig(
+            stage="sft_art",
+            data="artists",
+            steps=60,
+            optimizer=_SFT,
+        ),
+        RunConfig(
+            stage="dpo_art",
+            data="pairs",
+            objective="preference",
+            steps=50,
+            optimizer=replace(_DPO, learning_rate=5e-5),
+        ),
+        RunConfig(
+            stage="distil",
+            objective="shortcut",
+            steps=400,
+            condition_dropout=0.0,
+            optimizer=OptimizerConfig(learning_rate=3e-4, ema_decay=0.98),
+        ),
+        RunConfig(
+            stage="layout",
+            objective="layout",
+            frozen=_LAYOUT_ONLY,
+            data="demonstrations",
+            steps=200,
+            optimizer=OptimizerConfig(learning_rate=3e-4, ema_decay=0.98),
+        ),
+        RunConfig(
+            stage="texture",
+            component="texture",
+            steps=6000,
+            batch_size=6,
+            optimizer=replace(_LONG, learning_rate=1.5e-3, warmup_steps=50),
+        ),
+        RunConfig(
+            stage="texture_sft",
+            component="texture",
+            data="demonstrations",
+            steps=90,
+            batch_size=6,
+            optimizer=_SFT,
+        ),
+        RunConfig(
+            stage="texture_dpo",
+            component="texture",
+            data="pairs",
+            objective="preference",
+            steps=50,
+            batch_size=6,
+            optimizer=_DPO,
+        ),
+    )
+}
+
+
 def default_config(stage: Stage, *, steps: int | None = None, seed: int = 0) -> RunConfig:
-    """The settings measured for preset tiny (docs/log.md): SFT about 90 steps at 6e-4, DPO about 50 at 1e-4."""
-    if stage == "sft":
-        optimizer = OptimizerConfig(learning_rate=3e-4, ema_decay=0.96)
-        return RunConfig(stage=stage, steps=steps or 90, seed=seed, optimizer=optimizer)
-    if stage == "dpo":
-        optimizer = OptimizerConfig(learning_rate=1e-4, floor=0.1, ema_decay=0.98)
-        return RunConfig(stage=stage, steps=steps or 50, seed=seed, optimizer=optimizer)
-    if stage == "pretrain":
-        optimizer = OptimizerConfig(
-            kind="muon",
-            learning_rate=1.2e-3,
-            weight_decay=0.01,
-            warmup_steps=40,
-            decay="linear_tail",
-            floor=0.02,
-            ema_decay=0.998,
-        )
-        return RunConfig(
-            stage=stage, steps=steps or 8000, batch_size=16, draws=2, seed=seed, optimizer=optimizer
-        )
-    raise ValueError(f"no stage {stage!r}; there are pretrain, sft and dpo")
+    """A stage of the table, shorter or longer where ``steps`` says so. ValueError names the stages that exist."""
+    if stage not in STAGES:
+        raise ValueError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
+    config = STAGES[stage]
+    return replace(config, steps=steps or config.steps, seed=seed)
