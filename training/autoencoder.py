@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from modelzoo.presets import preset_named
-from modelzoo.vae.sparse_structure import SparseStructureVAE, kl_loss, occupancy_loss
+from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.objects import make_object, object_occupancy
+from training.losses.autoencoder import kl_loss, occupancy_loss
 
 HELD_OUT_STREAM = 900_000  # streams from here on are never trained on
 

@@ -25,12 +25,12 @@ from modelzoo.vae.view_features import gather_view_features
 from training.data.cells import ObjectCells, cells_of, nearest_surface, object_field, perturbed
 from training.data.objects import ProceduralObject, make_object
 from training.data.views import ViewEmbedder, feature_views, object_views
+from training.losses.autoencoder import kl_loss
 from training.losses.structured_latent import (
     CellTargets,
     CubeTargets,
     cube_loss,
     gaussian_loss,
-    kl_loss,
     surface_loss,
 )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from modelzoo.flow import interpolate, sample_times, true_velocity
 from modelzoo.models.texture_flow import TextureFlow, texture_velocity
 from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.samplers import FlowSettings, sample
@@ -32,55 +30,14 @@ from training.data.texture_batches import (
     collate,
     held_out_samples,
 )
-from training.objectives.flow_matching import NEAR_NOISE, TimeSampler
+from training.losses.texture import NEAR_SURFACE
+from training.objectives.texture import TextureObjective
 from training.trainer import LoopResult, TrainingLoop
 
 STREAM, HELD_OUT_STREAM = 41, 900_041
 HELD_OUT_COUNT = 16
 EVALUATE_EVERY = 500
-NEAR_SURFACE = 1.0  # voxels from the surface within which colours count
 HIDDEN_GAP = 0.075  # of the four cells that a probe's depth is clamped to, above which a cell is hidden
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextureObjective:
-    """Mean squared velocity error, and the colour error near the surface of what the frozen VAE decodes.
-
-    The latent's own error counts shape and colour as the VAE happens to mix them; a person sees the colours.
-    """
-
-    vae: StructuredLatentVAE
-    times: TimeSampler = field(default_factory=TimeSampler)
-    condition_dropout: float = 0.1
-    colour_weight: float = 2.0
-
-    def loss(
-        self, model: TextureFlow, batch: TextureBatch, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """The loss and what to log; every random number comes from ``generator``."""
-        size, owner = batch.cells.size, batch.cells.batch
-        t = sample_times(size, mean=self.times.mean, std=self.times.std, generator=generator)
-        noise = torch.randn(batch.latent.shape, generator=generator)
-        drop = torch.rand(size, generator=generator) < self.condition_dropout
-        encoded = model.without_photograph(model.encode(batch.condition, batch.cells), drop)
-        x_t = interpolate(noise, batch.latent, t[owner])
-        velocity = model(x_t, t, encoded, batch.cells)
-        errors = (velocity - true_velocity(noise, batch.latent)).square().mean(dim=1)
-        reached = x_t + (1 - t[owner, None]) * velocity
-        colour = colour_error(self.vae, reached, batch)
-        loss = errors.mean() + self.colour_weight * colour
-        metrics = {"latent": errors.mean().item(), "colour": colour.item()}
-        near = ((t < NEAR_NOISE) & ~drop)[owner]
-        if near.any():
-            metrics["latent_near_noise"] = errors[near].mean().item()
-        return loss, metrics
-
-
-def colour_error(vae: StructuredLatentVAE, latent: Tensor, batch: TextureBatch) -> Tensor:
-    """Mean absolute error of the decoded colours near the surface."""
-    decoded, _ = vae.decode(latent, batch.cells)
-    near = batch.field.abs() < NEAR_SURFACE
-    return (decoded.colour - batch.colour)[near].abs().mean()
 
 
 @torch.no_grad()

@@ -15,8 +15,8 @@ class FlowSettings:
     """``euler`` and ``midpoint`` integrate the flow itself; ``shortcut`` takes few steps of a distilled model.
 
     Guidance is (1 + w) cond - w uncond with w = ``cfg_strength`` where ``cfg_interval`` holds t. A shortcut step has
-    its guidance trained in and its times lie on the grid it was trained on, so that it takes neither guidance nor a
-    warped grid, and a power of two steps. Raises ValueError for settings that contradict themselves.
+    its guidance trained in and takes none; ``rescale_t`` has to be that of the grid it was distilled on (1 for
+    self-consistency), and the steps are a power of two. Raises ValueError for settings that contradict themselves.
     """
 
     kind: Solver = "euler"
@@ -32,14 +32,14 @@ class FlowSettings:
         if not self.cfg_strength >= 0 or not low <= high:
             raise ValueError("cfg_strength must not be negative and cfg_interval must run upwards")
         if self.kind == "shortcut":
-            if self.cfg_strength != 0 or self.rescale_t != 1:
-                raise ValueError("shortcut steps are trained guided and even: cfg_strength 0, rescale_t 1")
+            if self.cfg_strength != 0:
+                raise ValueError("shortcut steps have their guidance trained in: cfg_strength must be 0")
             if self.steps > MAX_SHORTCUT_STEPS or self.steps & (self.steps - 1):
                 raise ValueError(f"shortcut takes 1, 2, 4 .. {MAX_SHORTCUT_STEPS} steps, not {self.steps}")
 
     @property
     def step_size(self) -> float:
-        """What the model is told: the shortcut's step, 0 for the flow itself."""
+        """What the model is told: the shortcut's step before the grid is warped, 0 for the flow itself."""
         return 1.0 / self.steps if self.kind == "shortcut" else 0.0
 
     def guides(self, t: float) -> bool:

@@ -117,23 +117,6 @@ class _ChannelNorm(nn.Module):
         return moved.movedim(-1, 1)
 
 
-def occupancy_loss(logits: Tensor, occupancy: Tensor) -> Tensor:
-    """3 x binary cross-entropy (solid weighted 2) + Dice, averaged over the batch."""
-    target = occupancy.float()
-    cross = F.binary_cross_entropy_with_logits(
-        logits, target, pos_weight=torch.tensor(2.0, device=logits.device)
-    )
-    guess = logits.sigmoid().flatten(1)
-    overlap = (guess * target.flatten(1)).sum(1)
-    dice = 1.0 - (2.0 * overlap + 1.0) / (guess.sum(1) + target.flatten(1).sum(1) + 1.0)
-    return 3.0 * cross + dice.mean()
-
-
-def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean Kullback-Leibler divergence from the unit normal, per latent number."""
-    return 0.5 * (mean**2 + log_variance.exp() - 1.0 - log_variance).mean()
-
-
 def _fold(x: Tensor, factor: int) -> Tensor:
     """(B, C, R, R, R) to (B, C factor^3, R/factor ...)."""
     if factor == 1:

@@ -10,7 +10,8 @@ from modelzoo.models.geometry import LAYOUT_DIM, PARTS, GeometryModel
 from modelzoo.presets import PRESETS, preset_named
 from modelzoo.samplers import FlowSettings
 from modelzoo.samplers.geometry import draw_geometry
-from modelzoo.vae.sparse_structure import SparseStructureVAE, kl_loss, occupancy_loss
+from modelzoo.vae.sparse_structure import SparseStructureVAE
+from training.losses.autoencoder import kl_loss, occupancy_loss
 
 NANO = PRESETS["nano"].geometry
 

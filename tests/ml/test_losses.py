@@ -7,8 +7,12 @@ import math
 import pytest
 import torch
 
+from modelzoo.models.cells import batch_cells
+from training.losses.autoencoder import kl_loss, occupancy_loss
 from training.losses.flow_matching import LayoutWeights, layout_error, shape_error
 from training.losses.preference import flow_dpo_loss, implicit_accuracy
+from training.losses.shortcut import average_velocity, bootstrap_step_sizes, bootstrap_times
+from training.losses.texture import cell_error, colour_error
 
 
 def test_shape_error_is_the_mean_square_per_example() -> None:
@@ -52,3 +56,50 @@ def test_implicit_accuracy_counts_the_pairs_that_moved_the_right_way() -> None:
     reference = torch.tensor([0.5, 0.5])
     accuracy = implicit_accuracy(torch.tensor([0.4, 0.6]), torch.tensor([0.5, 0.5]), reference, reference)
     assert accuracy.item() == 0.5
+
+
+def test_cell_error_is_the_mean_of_an_object_s_own_cells() -> None:
+    cells = batch_cells([torch.tensor([[0, 0, 0], [0, 0, 1], [1, 0, 0]]), torch.tensor([[3, 3, 3]])], grid=4)
+    velocity = torch.tensor([[1.0, 1.0], [2.0, 2.0], [0.0, 2.0], [3.0, 0.0]])
+    # (1 + 4 + 2) / 3 of the first object's three cells, 9 / 2 of the second's one
+    assert cell_error(torch.zeros(4, 2), velocity, cells).tolist() == pytest.approx([7 / 3, 4.5])
+
+
+def test_colour_error_counts_what_is_near_the_surface() -> None:
+    field = torch.tensor([[0.0, 0.9, 1.5]])
+    colour = torch.zeros(1, 3, 3)
+    predicted = torch.tensor([[[0.3, 0.0, 0.0], [0.1, 0.1, 0.1], [1.0, 1.0, 1.0]]])
+    assert colour_error(predicted, colour, field).item() == pytest.approx(0.6 / 6)
+    assert colour_error(colour, colour, field).item() == 0.0
+
+
+def test_average_velocity_leads_from_one_state_to_the_other() -> None:
+    state, later = torch.tensor([[1.0], [2.0]]), torch.tensor([[2.0], [0.0]])
+    t, later_t = torch.tensor([0.0, 0.5]), torch.tensor([0.5, 0.75])
+    found = average_velocity(state, later, t=t, later_t=later_t)
+    assert found.tolist() == [[2.0], [-8.0]]
+    torch.testing.assert_close(state + (later_t - t)[:, None] * found, later)
+
+
+def test_bootstrapped_steps_are_powers_of_two_and_start_on_the_grid_of_the_long_step() -> None:
+    draws = torch.tensor([0.0, 0.34, 0.67, 0.999])
+    sizes = bootstrap_step_sizes(draws, finest=8)
+    assert sizes.tolist() == [0.5, 0.25, 0.125, 0.125]
+    assert bootstrap_times(torch.full((4,), 0.999), sizes).tolist() == [0.0, 0.5, 0.75, 0.75]
+    assert bootstrap_times(torch.zeros(4), sizes).tolist() == [0.0] * 4
+
+
+def test_occupancy_loss_of_a_coin_toss() -> None:
+    """Two voxels at logit 0, one solid: cross-entropies 2 ln 2 and ln 2, Dice 1 - (2 x 0.5 + 1) / (1 + 1 + 1)."""
+    occupancy = torch.tensor([True, False]).view(1, 1, 1, 2)
+    found = occupancy_loss(torch.zeros(1, 1, 1, 2), occupancy)
+    assert found.item() == pytest.approx(3 * 1.5 * math.log(2) + 1 / 3, rel=1e-6)
+    sure = occupancy_loss(torch.tensor([40.0, -40.0]).view(1, 1, 1, 2), occupancy)
+    assert sure.item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_kl_of_a_shifted_and_of_a_wider_normal() -> None:
+    assert kl_loss(torch.tensor([1.0]), torch.tensor([0.0])).item() == pytest.approx(0.5)
+    assert kl_loss(torch.tensor([0.0]), torch.tensor([math.log(4.0)])).item() == pytest.approx(
+        0.5 * (4 - 1 - math.log(4.0))
+    )

@@ -109,6 +109,8 @@ def test_a_shortcut_asks_on_its_own_grid_and_names_its_step() -> None:
     assert asked == [(0.0, True), (0.25, True), (0.5, True), (0.75, True)]
     assert settings.step_size == 0.25 and settings.evaluations == 4
     assert FlowSettings(steps=4).step_size == 0.0
+    warped = FlowSettings(kind="shortcut", steps=4, rescale_t=3.0)
+    assert warped.times() == pytest.approx([0.0, 0.1, 0.25, 0.5, 1.0]) and warped.step_size == 0.25
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,6 @@ def test_a_shortcut_asks_on_its_own_grid_and_names_its_step() -> None:
         {"steps": 4, "cfg_strength": -1.0},
         {"steps": 4, "cfg_strength": float("nan")},
         {"steps": 4, "cfg_interval": (0.6, 0.5)},
-        {"steps": 4, "kind": "shortcut", "rescale_t": 3.0},
         {"steps": 4, "kind": "shortcut", "cfg_strength": 1.0},
         {"steps": 3, "kind": "shortcut"},
         {"steps": 256, "kind": "shortcut"},

@@ -33,7 +33,8 @@ from modelzoo.vae.structured_latent import StructuredLatentVAE
 from training.data.texture_batches import TextureSource, WindowSize
 from training.data.textured import draw_textured_sample
 from training.objectives.flow_matching import TimeSampler
-from training.texture import TextureObjective, colour_error, texture_config, train
+from training.objectives.texture import TextureObjective
+from training.texture import texture_config, train
 
 NANO = preset_named("nano")
 IMAGE = EmbedderPreset(kind="vit", reads="image", size=28, patch=14, width=16, depth=1, heads=2)
@@ -240,17 +241,6 @@ def test_a_step_s_batch_is_the_same_whether_or_not_the_steps_before_were_drawn()
     assert torch.equal(one.latent, other.latent) and torch.equal(one.colour, other.colour)
     assert one.condition.probes is not None and other.condition.probes is not None
     assert torch.equal(one.condition.probes.guess, other.condition.probes.guess)
-
-
-def test_the_colour_term_is_nothing_at_the_latent_whose_decoding_is_the_target() -> None:
-    vae = StructuredLatentVAE(NANO.latent)
-    batch = _source(vae).batch(0)
-    with torch.no_grad():
-        decoded = vae.decode(batch.latent, batch.cells)[0].colour
-    assert float(colour_error(vae, batch.latent, replace(batch, colour=decoded))) == 0.0
-    assert float(colour_error(vae, batch.latent, replace(batch, colour=decoded + 0.25))) == pytest.approx(
-        0.25
-    )
 
 
 def test_the_flow_learns_a_memorisable_batch() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +15,8 @@ from torch import Tensor
 
 from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
 from modelzoo.samplers import FlowSettings
-from training.data.batches import ConditionBatch
-from training.objectives.frozen import weights_sha256
+from training.data.batches import BatchSource, ConditionBatch, DemonstrationBatch, without_points
+from training.fingerprint import weights_sha256
 
 
 class TrajectoriesRefused(ValueError):
@@ -38,7 +38,9 @@ class TeacherPlan:
 
     def __post_init__(self) -> None:
         if self.steps % self.student_steps:
-            raise ValueError(f"{self.steps} steps of the teacher cannot be seen at {self.student_steps} steps")
+            raise ValueError(
+                f"{self.steps} steps of the teacher cannot be seen at {self.student_steps} steps"
+            )
 
     def settings(self) -> FlowSettings:
         """The teacher's own integration."""
@@ -101,6 +103,36 @@ class TrajectorySource:
             layout=data.layout[rows].float(),
             times=data.times,
         )
+
+
+def recorded_at(
+    file: Path,
+    *,
+    teacher: GeometryModel,
+    conditions: Iterable[ConditionBatch],
+    plan: TeacherPlan,
+    seed: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> TrajectorySet:
+    """The trajectories in ``file``, recorded there first where it is missing: a resumed run records no second time.
+
+    Raises TrajectoriesRefused when the file is another teacher's or was drawn otherwise.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        recorded = record_trajectories(teacher, conditions, plan, seed=seed, on_progress=on_progress)
+        save_trajectories(recorded, file)
+    return load_trajectories(file, teacher=weights_sha256(teacher), plan=plan)
+
+
+def seen_by(
+    source: BatchSource[DemonstrationBatch], *, batches: int, seed: int, points_dropout: float = 0.1
+) -> Iterator[ConditionBatch]:
+    """What the teacher is shown: the targets of the first ``batches`` of a source, some without their point map."""
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(batches):
+        condition = source.batch(number).condition
+        yield without_points(condition, torch.rand(len(condition), generator=generator) < points_dropout)
 
 
 def record_trajectories(
@@ -185,7 +217,9 @@ def load_trajectories(file: Path, *, teacher: str, plan: TeacherPlan) -> Traject
     except (SafetensorError, OSError, KeyError, TypeError) as error:
         raise TrajectoriesRefused(f"{file.name} cannot be read: {error}") from error
     if about["teacher"] != teacher:
-        raise TrajectoriesRefused(f"{file.name} was recorded from {about['teacher']}, the teacher is {teacher}")
+        raise TrajectoriesRefused(
+            f"{file.name} was recorded from {about['teacher']}, the teacher is {teacher}"
+        )
     if about["plan"] != asdict(plan):
         raise TrajectoriesRefused(f"{file.name} was drawn with {about['plan']}, wanted is {asdict(plan)}")
     data = TrajectoryBatch(**tensors, times=tuple(plan.times()))

@@ -111,11 +111,6 @@ def cube_loss(decoded: CubeValues, found: CubeSurface, targets: CubeTargets) -> 
     }
 
 
-def kl_loss(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Mean over cells and channels of KL(q || N(0, 1))."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
-
-
 def _third_axis(rotations_wxyz: Tensor) -> Tensor:
     """Where a rotation takes z: the disc's normal."""
     w, x, y, z = rotations_wxyz.unbind(dim=-1)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import torch
 from torch import nn
+
+from training.fingerprint import weights_sha256
 
 
 class ReferenceChanged(ValueError):
@@ -37,12 +36,3 @@ class FrozenWeights:
             raise ReferenceChanged(
                 f"{self.name} was {self.sha256} when the run began and is {found} now: something trained it"
             )
-
-
-def weights_sha256(module: nn.Module) -> str:
-    """The sha256 over names, types, shapes and bytes of a state dict, in its order."""
-    digest = hashlib.sha256()
-    for name, value in module.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

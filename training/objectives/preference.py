@@ -13,20 +13,31 @@ from training.data.batches import PreferenceBatch
 from training.losses.flow_matching import shape_error
 from training.losses.preference import flow_dpo_loss, implicit_accuracy
 from training.objectives.flow_matching import TimeSampler
+from training.objectives.frozen import FrozenWeights
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreferenceObjective:
-    """softplus(beta * margin) of velocity errors against ``reference``, which is never trained."""
+    """softplus(beta * margin) of velocity errors against ``reference``, which is never trained.
+
+    ``anchor`` adds that many times the chosen half's own error, as supervised fine-tuning would (0: plain DPO). The
+    reference is frozen here and named by its hash (``frozen``); ReferenceChanged ends a run in which it moves.
+    """
 
     reference: GeometryModel
     beta: float = 100.0
+    anchor: float = 0.0
     times: TimeSampler = field(default_factory=TimeSampler)
+    frozen: FrozenWeights = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frozen", FrozenWeights(self.reference, name="the reference"))
 
     def loss(
         self, model: GeometryModel, batch: PreferenceBatch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """The loss and what to log: ``chosen_rise`` is the stop rule's number."""
+        """The loss and what to log: ``chosen_rise`` is the stop rule's number. Raises ReferenceChanged."""
+        self.frozen.glance()
         chosen, rejected = model.standardise_shape(batch.chosen), model.standardise_shape(batch.rejected)
         count = chosen.shape[0]
         t = sample_times(count, mean=self.times.mean, std=self.times.std, generator=generator)
@@ -35,8 +46,9 @@ class PreferenceObjective:
         errors = _errors(model, batch, chosen, rejected, noise, layout, t)
         with torch.no_grad():
             frozen = _errors(self.reference, batch, chosen, rejected, noise, layout, t)
-        loss = flow_dpo_loss(errors[0], errors[1], frozen[0], frozen[1], beta=self.beta).mean()
-        return loss, {
+        preference = flow_dpo_loss(errors[0], errors[1], frozen[0], frozen[1], beta=self.beta).mean()
+        return preference + self.anchor * errors[0].mean(), {
+            "preference": preference.item(),
             "chosen_rise": (errors[0] - frozen[0]).mean().item(),
             "rejected_rise": (errors[1] - frozen[1]).mean().item(),
             "implicit_accuracy": implicit_accuracy(errors[0], errors[1], frozen[0], frozen[1]).item(),
