@@ -60,9 +60,13 @@ def fitted_pose(places: Tensor, seen: PatchPoints) -> Tensor:
     """B x 12: the weighted least-squares similarity from places to points (Umeyama 1991), zero where too few are known.
 
     Two columns of R, translation and log scale as in a layout (normalised point map frame), then the root mean square
-    residual and 1.
+    residual and 1. In float32 under autocast too, which would take products to half precision.
     """
-    places, points, weights = places.float(), seen.points.float(), seen.weights.float()
+    with torch.autocast(places.device.type, enabled=False):
+        return _fitted(places.float(), seen.points.float(), seen.weights.float())
+
+
+def _fitted(places: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     known = weights.sum(dim=1) >= LEAST_WEIGHT
     share = (weights / weights.sum(dim=1, keepdim=True).clamp(min=1e-6))[..., None]
     from_mean, to_mean = (places * share).sum(1, keepdim=True), (points * share).sum(1, keepdim=True)

@@ -44,6 +44,14 @@ def test_the_fitted_pose_is_the_one_that_made_the_points() -> None:
     assert pose[:, 10].max() < 1e-5 and pose[:, 11].tolist() == [1.0] * 3
 
 
+def test_the_pose_is_fitted_in_float32_under_autocast_too() -> None:
+    places = torch.rand(3, 20, 3, generator=torch.Generator().manual_seed(0)) - 0.5
+    seen = _seen(places)
+    with torch.autocast("cpu", torch.bfloat16):
+        pose = fitted_pose(places, seen)
+    assert torch.equal(pose, fitted_pose(places, seen))
+
+
 def test_a_patch_that_weighs_nothing_does_not_bend_the_fit() -> None:
     places = torch.rand(1, 20, 3, generator=torch.Generator().manual_seed(1)) - 0.5
     weights = torch.ones(1, 20)
