@@ -1,7 +1,7 @@
 """A stream of fresh procedural examples between two processes: one writes a ring of files, the other draws batches.
 
-The ring keeps the newest examples; once it is full the writer keeps pace with half of what is drawn. Which examples
-share a batch depends on timing, so a streamed run is repeatable in its distribution, not bit for bit.
+Each step draws from a window of examples that moves on with the steps alone; the reader waits for a slow writer, the
+writer never overwrites what a step may still draw. So a run is the same whatever the timing of the two.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import DemonstrationBatch, demonstration_batch, mirrored_batch
 from training.data.samples import Example, Mixture, make_example
 
-WRITTEN, DRAWN = 0, 1
-DRAWS_PER_EXAMPLE = (
-    3  # each draw has new noise, time and dropout, half are mirrored; the writer's core is spared
-)
+WRITTEN, HEAD = 0, 1
+CHUNK = 16  # examples that are made and encoded together
+AHEAD = 1_024  # examples that the writer may be ahead of the window, before it begins another chunk
+DRAWS_PER_EXAMPLE = 3  # each has new noise, times and dropout, half are mirrored; the writer's core is spared
 
 
 class ExampleRing:
-    """Memory-mapped arrays of ``capacity`` stored examples and a header that counts what was written and drawn."""
+    """Memory-mapped arrays of ``capacity`` stored examples.
+
+    A header says how many were written and how many the reader's window has reached (its head).
+    """
 
     def __init__(self, folder: Path, *, preset: GeometryPreset, capacity: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +64,6 @@ class ExampleRing:
     def num_written(self) -> int:
         return int(self.header[WRITTEN])
 
-    @property
-    def num_ready(self) -> int:
-        return min(self.num_written, self.capacity)
-
     def put(
         self, example: Example, latent: NDArray[np.float32], mirrored_latent: NDArray[np.float32]
     ) -> None:
@@ -80,15 +79,21 @@ class ExampleRing:
         return {name: np.asarray(column[slots]) for name, column in self.fields.items()}
 
     def must_wait(self) -> bool:
-        """Whether the ring is full and every example, on average, was not yet drawn ``DRAWS_PER_EXAMPLE`` times."""
-        return self.num_written >= max(self.capacity, int(self.header[DRAWN]) // DRAWS_PER_EXAMPLE)
+        """Whether the writer is far enough ahead; one more could overwrite what the reader's window still holds."""
+        return self.num_written >= int(self.header[HEAD]) + AHEAD
 
-    def drew(self, count: int) -> None:
-        self.header[DRAWN] += count
+    def reach(self, head: int) -> None:
+        """The reader's window now ends before example ``head``; waits until that many are written."""
+        self.header[HEAD] = head
+        while self.num_written < head:
+            time.sleep(0.05)
 
 
 class RingSource:
-    """Draws uniformly from the ring, every other target mirrored; waits until ``least`` examples are there."""
+    """Draws uniformly from a moving window of the ring, every other target mirrored.
+
+    The window begins with ``least`` examples and grows by a ``DRAWS_PER_EXAMPLE``-th of what is drawn.
+    """
 
     def __init__(self, ring: ExampleRing, *, batch_size: int, least: int, seed: int) -> None:
         self.ring = ring
@@ -96,17 +101,17 @@ class RingSource:
         self.least = least
         self.seed = seed
 
-    def wait(self) -> None:
-        """Sleep until there are enough examples to begin."""
-        while self.ring.num_ready < self.least:
-            time.sleep(1.0)
+    def window(self, step: int) -> tuple[int, int]:
+        """First and one past the last example that a step may draw."""
+        head = self.least + step * self.batch_size // DRAWS_PER_EXAMPLE
+        return max(0, head - (self.ring.capacity - AHEAD - CHUNK)), head
 
     def batch(self, step: int) -> DemonstrationBatch:
-        self.wait()
+        """The step's batch; waits while the writer is behind."""
+        first, head = self.window(step)
+        self.ring.reach(head)
         rng = np.random.default_rng([self.seed, step])
-        slots = rng.integers(0, self.ring.num_ready, self.batch_size)
-        self.ring.drew(self.batch_size)
-        rows = self.ring.rows(slots)
+        rows = self.ring.rows(rng.integers(first, head, self.batch_size) % self.ring.capacity)
         chosen = torch.from_numpy(rng.random(self.batch_size) < 0.5)
         mirrored = torch.from_numpy(np.asarray(rows["mirrored_latent"], dtype=np.float32))
         return mirrored_batch(demonstration_batch(rows), chosen, mirrored_shape=mirrored)
@@ -120,9 +125,8 @@ def fill_ring(
     size: int,
     stream: int,
     mixture: Mixture,
-    chunk: int = 16,
 ) -> Iterator[int]:
-    """Write examples for ever, ``chunk`` at a time, yielding how many there are; sleeps while far enough ahead."""
+    """Write examples for ever, yielding after each chunk how many there are; sleeps while far enough ahead."""
     while True:
         if ring.must_wait():
             time.sleep(0.25)
@@ -137,7 +141,7 @@ def fill_ring(
                 size=size,
                 resolution=vae.preset.resolution,
             )
-            for i in range(chunk)
+            for i in range(CHUNK)
         ]
         grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
         latents = vae.encode(grids)[0].numpy()
