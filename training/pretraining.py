@@ -23,7 +23,7 @@ from training.clock import progress_until
 from training.configs import RunConfig
 from training.data.ring import ExampleRing, RingSource, fill_ring
 from training.data.samples import Mixture
-from training.objectives.flow_matching import FlowMatchingObjective
+from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.trainer import LoopResult, Progress, TrainingLoop
 
 logger = logging.getLogger(__name__)
@@ -91,10 +91,10 @@ def pretrain(
     else:
         model = load_average(start, preset)[0].requires_grad_(True)
     ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
-    source = RingSource(ring, batch_size=config.batch_size, least=RING_LEAST, seed=config.seed)
-    source.wait()
+    source = RingSource(ring, batch_size=config.micro_batch_size, least=RING_LEAST, seed=config.seed)
     if start is None:
-        layouts = torch.from_numpy(np.array(ring.fields["layout"][: ring.num_ready]))
+        ring.reach(RING_LEAST)
+        layouts = torch.from_numpy(np.array(ring.fields["layout"][:RING_LEAST]))
         model.shape_mean.copy_(mean)
         model.shape_std.copy_(std)
         model.layout_mean.copy_(layouts.mean(0))
@@ -102,7 +102,13 @@ def pretrain(
     loop = TrainingLoop(
         config=config,
         model=model,
-        objective=FlowMatchingObjective(draws=config.draws),
+        objective=FlowMatchingObjective(
+            times=TimeSampler(mean=config.time_mean, std=config.time_std),
+            weights=config.weights,
+            draws=config.draws,
+            condition_dropout=config.condition_dropout,
+            points_dropout=config.points_dropout,
+        ),
         source=source,
         folder=workdir / "flow",
         on_progress=on_progress,
@@ -160,7 +166,7 @@ def export(
         preset=preset.name,
         config=preset_config(preset),
         lineage=Lineage(
-            objective="pretrain",
+            objective=config.stage,
             dataset_hash="procedural",
             command=command,
             seed=config.seed,
