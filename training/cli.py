@@ -22,7 +22,7 @@ from training.evaluate import compare_to_parent
 from training.first_model_report import NUM_OBJECTS, first_model_report
 from training.pretraining import export, generate_forever, make_autoencoder, pretrain
 from training.provenance import provenance
-from training.runs import run_training
+from training.run_commands import add_commands
 from training.simulated_round import write_simulated_dataset
 
 #: What made the shipped checkpoint; the clock times are those of its logs, beside it.
@@ -94,19 +94,6 @@ def _simulate(options: argparse.Namespace) -> int:
         options.checkpoint, options.out, num_targets=options.targets, alpha=options.alpha, seed=options.seed
     )
     _say({"simulated": True, **asdict(summary)})
-    return 0
-
-
-def _train(options: argparse.Namespace) -> int:
-    config = default_config(options.stage, steps=options.steps, seed=options.seed)
-    result = run_training(
-        config,
-        workdir=options.workdir,
-        checkpoint_dir=options.checkpoint,
-        manifest_dir=options.dataset,
-        on_progress=_printer(10),
-    )
-    _say({"output": str(result.output_dir), "reason": result.reason, **result.metrics})
     return 0
 
 
@@ -188,12 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True)
     sub.add_argument("--targets", type=int, default=60)
     sub.add_argument("--alpha", type=float, default=0.25)
-    sub = command("train", _train, "fine-tune (sft) or prefer (dpo) from a checkpoint on a frozen dataset")
-    sub.add_argument("--stage", choices=("sft", "dpo"), required=True)
-    sub.add_argument("--steps", type=int, default=None)
-    sub.add_argument("--checkpoint", type=Path, required=True)
-    sub.add_argument("--dataset", type=Path, required=True)
-    sub.add_argument("--workdir", type=Path, required=True)
+    add_commands(commands)
     sub = command("compare", _compare, "compare a checkpoint with its parent on held-out objects")
     sub.add_argument("--child", type=Path, required=True)
     sub.add_argument("--parent", type=Path, required=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from training.data.samples import Mixture
 from training.losses.flow_matching import LayoutWeights
@@ -196,3 +197,15 @@ def default_config(stage: Stage, *, steps: int | None = None, seed: int = 0) -> 
         raise ValueError(f"no stage {stage!r}; there are {', '.join(STAGES)}")
     config = STAGES[stage]
     return replace(config, steps=steps or config.steps, seed=seed)
+
+
+def config_from_document(document: Mapping[str, Any]) -> RunConfig:
+    """The config that ``as_dict`` described, also after a trip through JSON. ValueError for what is no config."""
+    values = dict(document)
+    try:
+        for name, kind in (("optimizer", OptimizerConfig), ("mixture", Mixture), ("weights", LayoutWeights)):
+            if name in values:
+                values[name] = kind(**values[name])
+        return RunConfig(**{**values, "frozen": tuple(values.get("frozen", ()))})
+    except TypeError as error:
+        raise ValueError(f"not a run's settings: {error}") from error

@@ -1,4 +1,4 @@
-"""Several processes as one trainer, started by torchrun: who computes which part of a step, and who keeps which weights."""
+"""Several processes as one trainer, started by torchrun: who computes which part of a step, and keeps which weights."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def learning_rate_share(config: OptimizerConfig, *, step: int, progress: float) 
 
 @torch.no_grad()
 def update_average(average: nn.Module, model: nn.Module, *, decay: float, step: int) -> None:
-    """Move ``average`` towards ``model``, both whole or spread alike; the first steps count more, so that it never lags."""
+    """Move ``average`` towards ``model``, both spread alike; the first steps count more, so that it never lags."""
     keep = min(decay, (1.0 + step) / (10.0 + step))
     for mine, theirs in zip(average.parameters(), model.parameters(), strict=True):
         mine.lerp_(theirs, 1.0 - keep)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelzoo.checkpoint import Lineage, assemble
-from modelzoo.models.geometry import GeometryModel
-from modelzoo.registry import Models, load_models
+from modelzoo.checkpoint import Lineage, Manifest, StateDict, assemble
+from modelzoo.registry import load_models
 from modelzoo.serving import golden_outputs
-from training.configs import RunConfig
-from training.data.manifests import Dataset, read_dataset
-from training.data.samples import Mixture
-from training.data.sources import MixedSource, demonstration_set, preference_source, procedural_set
-from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
-from training.objectives.preference import PreferenceObjective
+from training.configs import RunConfig, default_config
+from training.data.manifests import read_dataset
+from training.distributed import Team
+from training.stages import stage_setup
 from training.trainer import Progress, TrainingLoop
 
-REPLAY_STREAM = 500_000
-REPLAY_MIXTURE = Mixture(isolated=0.2, composited=0.6, shifted=0.2)
 OUTPUT_FOLDER = "checkpoint"
+ABOUT_FILE, SETTINGS_FILE = "run.json", "settings.json"  # what a run starts from, and its config
+FAILURE_FILE = "failure.txt"  # why a run of several processes ended, for those who started it
+NO_DATASET = "procedural"  # in the lineage of what was trained on procedural scenes alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,95 +41,95 @@ def run_training(
     *,
     workdir: Path,
     checkpoint_dir: Path,
-    manifest_dir: Path,
+    manifest_dir: Path | None,
     on_progress: Progress | None = None,
+    team: Team | None = None,
 ) -> RunResult:
-    """Train SFT or DPO from ``checkpoint_dir`` on the dataset in ``manifest_dir``; resumes from ``workdir``,
-    and returns a finished run's result at once.
+    """Train a stage from ``checkpoint_dir`` on the dataset in ``manifest_dir`` (None where it learns from scenes);
+    resumes from ``workdir``, and returns a finished run's result at once.
 
+    In a team all processes call it alike, with folders that they share; number 0 writes the child.
     Raises ManifestRefused or CheckpointRefused for bad inputs, ValueError for an empty dataset, NonFiniteLoss when
-    training breaks, RunStopped after a SIGTERM.
+    training breaks, ReferenceChanged (ValueError) when it trained what it compares with, RunStopped after a SIGTERM.
     """
+    team = Team() if team is None else team
     finished, output = workdir / "result.json", workdir / OUTPUT_FOLDER
     if finished.exists():
         return RunResult(output_dir=output, **json.loads(finished.read_text()))
-    dataset = read_dataset(manifest_dir)
+    dataset = None if manifest_dir is None else read_dataset(manifest_dir)
     manifest, models = load_models(checkpoint_dir)
-    loop = _loop(config, dataset, models, workdir=workdir, on_progress=on_progress)
+    setup = stage_setup(config, models, dataset, device=team.device)
+    loop = TrainingLoop(
+        config=config,
+        model=setup.model,
+        objective=setup.objective,
+        source=setup.source,
+        folder=workdir / "state",
+        on_progress=on_progress,
+        team=team,
+    )
+    dataset_hash = NO_DATASET if dataset is None else dataset.sha256
+    if team.leads:
+        reference = None if setup.reference is None else setup.reference.sha256
+        about = {"parent": manifest.sha256, "dataset": dataset_hash, "reference_weights": reference}
+        _write_json(workdir / ABOUT_FILE, about)
+        _write_json(workdir / SETTINGS_FILE, config.as_dict())
     result = loop.run()
+    if setup.reference is not None:
+        setup.reference.check()
     if result.reason == "stopped":
         raise RunStopped(f"stopped at step {result.steps} of {config.steps}; run again to go on")
-    components = models.components()
-    components["geometry"] = loop.average.state_dict()
-    assemble(
-        components,
-        folder=output,
-        preset=manifest.preset,
-        config=manifest.config,
-        lineage=Lineage(
-            objective=config.stage,
-            dataset_hash=dataset.sha256,
-            command=_command(config),
-            seed=config.seed,
-            steps=result.steps,
-        ),
-        parent=manifest.sha256,
-        golden=golden_outputs(components, manifest.preset),
-    )
-    record = workdir / "result.json.new"
-    record.write_text(json.dumps({"metrics": result.metrics, "reason": result.reason}))
-    record.replace(finished)
+    trained = loop.whole_average()
+    if team.leads:
+        components = models.components() | {config.component: trained}
+        _write_child(
+            components, output, config=config, parent=manifest, dataset_hash=dataset_hash, steps=result.steps
+        )
+        _write_json(finished, {"metrics": result.metrics, "reason": result.reason})
     return RunResult(output_dir=output, metrics=result.metrics, reason=result.reason)
 
 
-def _loop(
-    config: RunConfig, dataset: Dataset, models: Models, *, workdir: Path, on_progress: Progress | None
-) -> TrainingLoop[GeometryModel]:
-    size, times = models.geometry.preset.image_size, TimeSampler(mean=config.time_mean, std=config.time_std)
-    policy: GeometryModel = copy.deepcopy(models.geometry)
-    policy.thaw()
-    if config.stage == "sft":
-        demonstrations = demonstration_set(dataset, models.ss_vae, size=size)
-        replay = None
-        if config.replay_share > 0:
-            replay = procedural_set(
-                models.ss_vae,
-                size=size,
-                count=config.num_replay,
-                stream=REPLAY_STREAM + config.seed,
-                mixture=REPLAY_MIXTURE,
-            )
-        mixed = MixedSource(
-            demonstrations,
-            replay,
-            batch_size=config.batch_size,
-            replay_share=config.replay_share,
+def _write_child(
+    components: dict[str, StateDict],
+    folder: Path,
+    *,
+    config: RunConfig,
+    parent: Manifest,
+    dataset_hash: str,
+    steps: int,
+) -> None:
+    assemble(
+        components,
+        folder=folder,
+        preset=parent.preset,
+        config=parent.config,
+        lineage=Lineage(
+            objective=config.stage,
+            dataset_hash=dataset_hash,
+            command=_command(config),
             seed=config.seed,
-        )
-        return TrainingLoop(
-            config=config,
-            model=policy,
-            objective=FlowMatchingObjective(times=times),
-            source=mixed,
-            folder=workdir / "state",
-            on_progress=on_progress,
-        )
-    if config.stage == "dpo":
-        return TrainingLoop(
-            config=config,
-            model=policy,
-            objective=PreferenceObjective(reference=models.geometry, beta=config.beta, times=times),
-            source=preference_source(
-                dataset, models.ss_vae, size=size, batch_size=config.batch_size, seed=config.seed
-            ),
-            folder=workdir / "state",
-            on_progress=on_progress,
-        )
-    raise ValueError(f"a run from a checkpoint is sft or dpo, not {config.stage}")
+            steps=steps,
+        ),
+        parent=parent.sha256,
+        golden=golden_outputs(components, parent.preset),
+    )
+
+
+def _write_json(path: Path, values: Mapping[str, object]) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(json.dumps(values))
+    draft.replace(path)
 
 
 def _command(config: RunConfig) -> str:
-    parts = ["python", "-m", "training.cli", "--threads", "1", "train", "--stage", config.stage]
-    parts += ["--steps", str(config.steps), "--seed", str(config.seed)]
-    parts += ["--checkpoint", "PARENT", "--dataset", "DATASET", "--workdir", "WORKDIR"]
-    return shlex.join(parts)
+    """What makes the same child; settings that are not the stage's own come from the run's settings file."""
+    parts = ["python", "-m", "training.cli", "--threads", "1", "train"]
+    usual = default_config(config.stage, steps=config.steps, seed=config.seed)
+    if config == usual:
+        parts += ["--stage", config.stage, "--steps", str(config.steps), "--seed", str(config.seed)]
+    else:
+        parts += ["--config", SETTINGS_FILE]
+    parts += ["--checkpoint", "PARENT"]
+    if config.data != "scenes":
+        parts += ["--dataset", "DATASET"]
+    return shlex.join([*parts, "--workdir", "WORKDIR"])

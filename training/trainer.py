@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from training.configs import RunConfig
 from training.data.batches import BatchSource
@@ -60,7 +61,7 @@ class LoopResult:
     metrics: dict[str, float]
 
 
-class LossModule(nn.Module, Generic[Model]):
+class LossModule(nn.Module, Generic[Model, Batch]):
     """An objective as a module whose forward is the loss: what several processes are joined by."""
 
     def __init__(self, model: Model, objective: Objective[Model, Batch], precision: str) -> None:
@@ -70,10 +71,7 @@ class LossModule(nn.Module, Generic[Model]):
 
     def forward(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of one micro-batch and what to log of it."""
-        # With its cache on, autocast would hand a weight that was first cast under no_grad to the trained forward too.
-        lowered = torch.autocast(
-            generator.device.type, dtype=torch.bfloat16, enabled=self.lowered, cache_enabled=False
-        )
+        lowered = torch.autocast(generator.device.type, dtype=torch.bfloat16, enabled=self.lowered)
         with working_on(generator.device), lowered:
             return self.objective.loss(self.model, batch, generator)
 
@@ -184,9 +182,11 @@ class TrainingLoop(Generic[Model]):
             optimizer.zero_grad(set_to_none=True)
         rows = self._backward()
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        norm = float(whole(torch.nn.utils.clip_grad_norm_(trained, settings.clip_norm)))
+        total = get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
+        norm = float(whole(total))
         if not math.isfinite(norm):
             raise NonFiniteLoss(f"step {self.step}: the gradient of {self._spoilt()} is not finite")
+        clip_grads_with_norm_(trained, settings.clip_norm, total)
         for optimizer in self.optimizers:
             optimizer.step()
         update_average(self.average, self.model, decay=settings.ema_decay, step=self.step)

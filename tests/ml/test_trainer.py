@@ -52,13 +52,18 @@ def _model(examples: DemonstrationSet) -> GeometryModel:
     return model
 
 
-def _loop(examples: DemonstrationSet, folder: Path, *, steps: int, kind: str = "muon") -> TrainingLoop:
+def _loop(
+    examples: DemonstrationSet, folder: Path, *, steps: int, kind: str = "muon", micro_batches: int = 1
+) -> TrainingLoop[GeometryModel]:
     optimizer = OptimizerConfig(kind=kind, learning_rate=4e-3, warmup_steps=3)  # type: ignore[arg-type]
+    config = RunConfig(
+        stage="sft", steps=steps, batch_size=8, micro_batches=micro_batches, optimizer=optimizer
+    )
     return TrainingLoop(
-        config=RunConfig(stage="sft", steps=steps, batch_size=8, optimizer=optimizer),
+        config=config,
         model=_model(examples),
         objective=FlowMatchingObjective(condition_dropout=0.0, points_dropout=0.0),
-        source=MixedSource(examples, None, batch_size=8, replay_share=0.0, seed=0),
+        source=MixedSource(examples, None, batch_size=config.micro_batch_size, replay_share=0.0, seed=0),
         folder=folder,
     )
 
@@ -71,7 +76,7 @@ def test_the_loss_falls_on_a_batch_that_can_be_memorised(examples: Demonstration
     assert _fixed_loss(loop, examples) < 0.85 * before
 
 
-def _fixed_loss(loop: TrainingLoop, examples: DemonstrationSet) -> float:
+def _fixed_loss(loop: TrainingLoop[GeometryModel], examples: DemonstrationSet) -> float:
     """The shape loss with the same noise and times each time it is asked."""
     generator, batch = torch.Generator().manual_seed(9), examples.rows(torch.arange(len(examples)))
     objective = FlowMatchingObjective(condition_dropout=0.0, points_dropout=0.0)
@@ -79,18 +84,22 @@ def _fixed_loss(loop: TrainingLoop, examples: DemonstrationSet) -> float:
         return sum(objective.loss(loop.model, batch, generator)[1]["shape"] for _ in range(8))
 
 
-def test_ten_steps_equal_five_then_resume_then_five_bit_for_bit(
-    examples: DemonstrationSet, tmp_path: Path
+@pytest.mark.parametrize(("kind", "micro_batches"), [("muon", 1), ("adamw", 2)])
+def test_six_steps_equal_three_then_resume_then_three_bit_for_bit(
+    examples: DemonstrationSet, tmp_path: Path, kind: str, micro_batches: int
 ) -> None:
-    whole = _loop(examples, tmp_path / "whole", steps=10)
+    def loop(folder: str) -> TrainingLoop[GeometryModel]:
+        return _loop(examples, tmp_path / folder, steps=6, kind=kind, micro_batches=micro_batches)
+
+    whole = loop("whole")
     whole.run()
-    first = _loop(examples, tmp_path / "parts", steps=10)
+    first = loop("parts")
     first.on_progress = lambda step, total, metrics: (
-        os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None
+        os.kill(os.getpid(), signal.SIGTERM) if step == 3 else None
     )
     assert first.run().reason == "stopped"
-    second = _loop(examples, tmp_path / "parts", steps=10)
-    assert second.step == 5
+    second = loop("parts")
+    assert second.step == 3
     assert second.run().reason == "finished"
     for mine, theirs in ((whole.model, second.model), (whole.average, second.average)):
         for (name, a), (_, b) in zip(mine.state_dict().items(), theirs.state_dict().items(), strict=True):

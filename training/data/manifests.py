@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +28,8 @@ from training.data.solids import (
     turned,
     turns_to_nearest_face,
 )
+
+HASH_NAME = re.compile("[0-9a-f]{64}")  # of a blob that can be held to its contents
 
 
 class ManifestRefused(ValueError):
@@ -54,6 +57,7 @@ class Demonstration:
     latents: str | None
     mesh: str | None
     pose: ManifestPose | None
+    source: str | None  # who or what made it, where the manifest says so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +85,16 @@ class Dataset:
     preferences: tuple[PreferencePair, ...]
 
     def blob(self, key: str) -> bytes:
-        """Bytes of a blob, beside the manifest or under ``blobs``; ManifestRefused when it is not there."""
+        """Bytes of a blob, beside the manifest or under ``blobs``.
+
+        Raises ManifestRefused when it is not there, and when it is named by a sha256 that is not its own.
+        """
         for path in (self.folder / "blobs" / key, self.folder / key):
             if path.is_file():
-                return path.read_bytes()
+                data = path.read_bytes()
+                if HASH_NAME.fullmatch(path.stem) and hashlib.sha256(data).hexdigest() != path.stem:
+                    raise ManifestRefused(f"blob {key} was altered: it is not what its hash says")
+                return data
         raise ManifestRefused(f"blob {key} is missing")
 
 
@@ -235,6 +245,7 @@ def _demonstration(row: _Row) -> Demonstration:
         latents=row.key_or_none("latents"),
         mesh=row.key_or_none("mesh"),
         pose=pose,
+        source=None if row.values.get("source") is None else row.text("source"),
     )
     if item.latents is None and item.mesh is None:
         raise ManifestRefused("a demonstration needs latents or a mesh")
@@ -259,6 +270,14 @@ def _preference(row: _Row) -> PreferencePair:
     ):
         if latents is None and mesh is None:
             raise ManifestRefused(f"the {side} half of a preference needs latents or a mesh")
+    for side in ("chosen", "rejected"):
+        if row.values.get(f"{side}_target", row.values.get("target")) != row.values.get("target"):
+            raise ManifestRefused(
+                f"the {side} half answers target {row.values[f'{side}_target']}, the pair is about "
+                f"{row.values.get('target')}"
+            )
+    if (item.chosen_latents, item.chosen_mesh) == (item.rejected_latents, item.rejected_mesh):
+        raise ManifestRefused("chosen and rejected are the same candidate")
     return item
 
 
@@ -277,11 +296,12 @@ def _seen(dataset: Dataset, item: Demonstration | PreferencePair, *, size: int) 
     if pointmap is not None:
         with np.load(io.BytesIO(dataset.blob(pointmap)), allow_pickle=False) as stored:
             points = np.asarray(stored["points"], dtype=np.float32)
-        points = _resized(points, height=colours.shape[0], width=colours.shape[1])
+        points = resized_points(points, height=colours.shape[0], width=colours.shape[1])
     return condition(colours, marked, points, size=size)
 
 
-def _resized(points: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
+def resized_points(points: NDArray[np.float32], *, height: int, width: int) -> NDArray[np.float32]:
+    """The point map at its photograph's size, nearest points picked. Raises ManifestRefused for another shape."""
     if points.ndim != 3 or points.shape[2] != 3:
         raise ManifestRefused(f"a point map is H x W x 3, not {points.shape}")
     rows = ((np.arange(height) + 0.5) * points.shape[0] / height).astype(int)

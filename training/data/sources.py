@@ -79,6 +79,28 @@ class MixedSource:
         )
 
 
+class FreshScenes:
+    """Procedural examples made when they are asked for, each one once."""
+
+    def __init__(
+        self, vae: SparseStructureVAE, *, size: int, mixture: Mixture, stream: int, batch_size: int
+    ) -> None:
+        self.vae, self.size, self.mixture = vae, size, mixture
+        self.stream, self.batch_size = stream, batch_size
+
+    def batch(self, step: int) -> DemonstrationBatch:
+        """The examples of a step."""
+        made = procedural_set(
+            self.vae,
+            size=self.size,
+            count=self.batch_size,
+            stream=self.stream,
+            mixture=self.mixture,
+            start=step * self.batch_size,
+        )
+        return made.rows(torch.arange(self.batch_size))
+
+
 class PreferenceSource:
     """Preference pairs, drawn with replacement by the step's own generator."""
 
