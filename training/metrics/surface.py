@@ -1,6 +1,8 @@
-"""Point-set distances between surfaces: Chamfer and F-score, with the floor that sampling sets."""
+"""Point-set distances between surfaces: Chamfer (plain and squared) and F-score, with the floor that sampling sets."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,17 +11,52 @@ from scipy.spatial import cKDTree
 Points = NDArray[np.floating]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NearestDistances:
+    """From each point of one set to the nearest of the other: ``there`` (N) and ``back`` (M), in the points' unit."""
+
+    there: Points
+    back: Points
+
+    def f_score(self, *, threshold: float) -> float:
+        """Harmonic mean of the shares of points within ``threshold`` of the other set; few points set it a floor."""
+        precision = float((self.there <= threshold).mean())
+        recall = float((self.back <= threshold).mean())
+        return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
+
+    def chamfer(self) -> float:
+        """Mean of the two mean distances, not squared."""
+        return float((self.there.mean() + self.back.mean()) / 2)
+
+    def chamfer_squared(self) -> float:
+        """Mean of the two mean squared distances."""
+        return float(((self.there**2).mean() + (self.back**2).mean()) / 2)
+
+
+def nearest_distances(first: Points, second: Points) -> NearestDistances:
+    """Both ways between N x 3 and M x 3 points; ValueError when a set is empty."""
+    assert first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1] == 3, (
+        first.shape,
+        second.shape,
+    )
+    if len(first) == 0 or len(second) == 0:
+        raise ValueError("both point sets need at least one point")
+    return NearestDistances(there=cKDTree(second).query(first)[0], back=cKDTree(first).query(second)[0])
+
+
 def chamfer_distance(first: Points, second: Points) -> float:
     """Mean of the two mean nearest-neighbour distances (not squared), in the points' unit."""
-    there, back = _nearest(first, second)
-    return float((there.mean() + back.mean()) / 2)
+    return nearest_distances(first, second).chamfer()
+
+
+def squared_chamfer_distance(first: Points, second: Points) -> float:
+    """Mean of the two mean squared nearest-neighbour distances, in the points' unit squared."""
+    return nearest_distances(first, second).chamfer_squared()
 
 
 def f_score(first: Points, second: Points, *, threshold: float) -> float:
     """Harmonic mean of the shares of points within ``threshold`` of the other set; few points set it a floor."""
-    there, back = _nearest(first, second)
-    precision, recall = float((there <= threshold).mean()), float((back <= threshold).mean())
-    return 0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall)
+    return nearest_distances(first, second).f_score(threshold=threshold)
 
 
 def surface_points(grid: NDArray[np.bool_], *, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -41,9 +78,3 @@ def surface_points(grid: NDArray[np.bool_], *, count: int, rng: np.random.Genera
     points[rows, axis_of[chosen]] = cell[chosen][rows, axis_of[chosen]] + (sign_of[chosen] > 0)
     placed: NDArray[np.float64] = points / grid.shape[0] - 0.5
     return placed
-
-
-def _nearest(first: Points, second: Points) -> tuple[Points, Points]:
-    if len(first) == 0 or len(second) == 0:
-        raise ValueError("both point sets need at least one point")
-    return cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
