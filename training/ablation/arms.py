@@ -1,0 +1,137 @@
+"""One seed of the ablation: its stages collected, judged and trained in turn, beside an arm without people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo.checkpoint import MANIFEST_NAME
+from modelzoo.registry import load_models
+from training.configs import STAGES, RunConfig, Stage, default_config
+from training.runs import OUTPUT_FOLDER, run_training
+from training.simulation.annotators import judge
+from training.simulation.datasets import Origin, Share, write_dataset
+from training.simulation.proposals import propose
+from training.simulation.rounds import typical_annotator, yields
+from training.simulation.targets import fresh_targets
+from training.trainer import Progress
+
+#: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.
+GIVEN = ("pretrain", "midtrain")
+MADE = ("sft", "dpo", "sft_art", "dpo_art")
+CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblationPlan:
+    """What every seed does. ``accepted`` is the share of picks that clears the bar: alpha follows from it."""
+
+    num_targets: int = 240
+    num_candidates: int = 8
+    accepted: float = 0.6
+    pairs_per_target: int = 2
+    steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's of training/configs.py
+
+    def config(self, stage: Stage, *, seed: int) -> RunConfig:
+        """A stage's settings for a seed."""
+        return default_config(stage, steps=dict(self.steps).get(stage), seed=seed)
+
+    def control(self, *, seed: int) -> RunConfig:
+        """Midtrain's data, the fine-tuning's optimizer, and the steps of all made stages together."""
+        steps = sum(self.config(stage, seed=seed).steps for stage in MADE)  # type: ignore[arg-type]
+        return replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=STAGES["sft"].optimizer)
+
+
+def run_arms(
+    *,
+    midtrained: Path,
+    folder: Path,
+    plan: AblationPlan,
+    seed: int,
+    on_progress: Progress | None = None,
+) -> Iterator[tuple[str, Path]]:
+    """Yields each made stage's name and checkpoint folder, then the control's; finished stages are not run again.
+
+    People judge the mid-trained model's candidates; SFT takes what they accepted, DPO what they picked before what they
+    did not. Then the model so far proposes for other targets, and artists make what it failed at: SFT on their shapes,
+    DPO between these and the best failure.
+    """
+    people = _collect(midtrained, folder / "people", plan, seed=seed, start=0, shares=("people",))
+    done = {"midtrain": midtrained}
+    for stage, parent, dataset in (("sft", "midtrain", people), ("dpo", "sft", people)):
+        done[stage] = _train(stage, done[parent], dataset, folder, plan, seed=seed, on_progress=on_progress)
+        yield stage, done[stage]
+    artists = _collect(
+        done["dpo"], folder / "artists", plan, seed=seed, start=plan.num_targets, shares=("artist",)
+    )
+    for stage, parent in (("sft_art", "dpo"), ("dpo_art", "sft_art")):
+        done[stage] = _train(stage, done[parent], artists, folder, plan, seed=seed, on_progress=on_progress)
+        yield stage, done[stage]
+    result = run_training(
+        plan.control(seed=seed),
+        workdir=folder / CONTROL,
+        checkpoint_dir=midtrained,
+        manifest_dir=None,
+        on_progress=on_progress,
+    )
+    yield CONTROL, result.output_dir
+
+
+def _train(
+    stage: str,
+    parent: Path,
+    dataset: Path,
+    folder: Path,
+    plan: AblationPlan,
+    *,
+    seed: int,
+    on_progress: Progress | None,
+) -> Path:
+    workdir = folder / stage
+    if (workdir / "result.json").exists():
+        return workdir / OUTPUT_FOLDER
+    config = plan.config(stage, seed=seed)  # type: ignore[arg-type]
+    result = run_training(
+        config, workdir=workdir, checkpoint_dir=parent, manifest_dir=dataset, on_progress=on_progress
+    )
+    return result.output_dir
+
+
+def _collect(
+    checkpoint: Path,
+    folder: Path,
+    plan: AblationPlan,
+    *,
+    seed: int,
+    start: int,
+    shares: tuple[Share, ...],
+) -> Path:
+    """A simulated round's dataset and, beside it, what the round gave."""
+    summary = folder / "round.json"
+    if summary.exists():
+        return folder
+    models = load_models(checkpoint)[1]
+    targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=start)
+    proposals = propose(models, targets, num=plan.num_candidates, seed=seed)
+    person = typical_annotator(proposals, seed=seed)
+    free = judge(proposals, person, alpha=0.0, seed=seed)
+    alpha = float(np.quantile(free.rating, 1.0 - plan.accepted))
+    judgements = replace(free, alpha=alpha)
+    sha256 = json.loads((checkpoint / MANIFEST_NAME).read_text())["sha256"]
+    counts = write_dataset(
+        folder,
+        targets,
+        proposals,
+        judgements,
+        origin=Origin(checkpoint=sha256),
+        shares=shares,
+        pairs_per_target=plan.pairs_per_target,
+        seed=seed,
+    )
+    told = {"alpha": round(alpha, 4), "noise": round(person.noise, 4), **yields(proposals, judgements)}
+    summary.write_text(json.dumps({**told, **asdict(counts)}))
+    return folder

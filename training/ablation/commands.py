@@ -1,0 +1,74 @@
+"""The commands ``ablate`` (one seed's stages, trained and scored) and ``ablation-report`` (the cumulative table)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from training.ablation.arms import GIVEN, AblationPlan, run_arms
+from training.ablation.report import as_markdown, report, verdicts
+from training.ablation.scores import HeldOutSet
+from training.provenance import provenance
+from training.reporting import shown_on
+
+PRINT_EVERY = 25
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds both; several seeds may run beside each other in one work folder."""
+    text = "collect, judge, train and score all stages of a seed; the same call goes on where it was stopped"
+    sub = commands.add_parser("ablate", help=text, description=text)
+    sub.set_defaults(run=_ablate)
+    sub.add_argument("--work", type=Path, required=True)
+    sub.add_argument("--pretrained", type=Path, required=True, help="checkpoint folder")
+    sub.add_argument("--midtrained", type=Path, required=True, help="checkpoint folder")
+    sub.add_argument("--seed", type=int, required=True)
+    sub.add_argument("--targets", type=int, default=AblationPlan.num_targets)
+    sub.add_argument("--objects", type=int, default=64, help="held-out objects")
+    sub.add_argument(
+        "--scored", type=int, default=4, help="candidates an object that all metrics are taken of"
+    )
+    sub.add_argument("--drawn", type=int, default=8, help="candidates an object for best of K")
+    text = "print the cumulative table of finished seeds and write it as JSON, Markdown and picture"
+    sub = commands.add_parser("ablation-report", help=text, description=text)
+    sub.set_defaults(run=_report)
+    sub.add_argument("--work", type=Path, required=True)
+    sub.add_argument("--seeds", type=int, nargs="+", required=True)
+    sub.add_argument(
+        "--out", type=Path, default=Path("docs/reports/ablation"), help="path without its ending"
+    )
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    held_out = HeldOutSet(count=options.objects, scored=options.scored, drawn=options.drawn)
+    own = options.work / f"seed-{options.seed}"
+    for stage, checkpoint in zip(GIVEN, (options.pretrained, options.midtrained), strict=True):
+        _say(stage, held_out.scores(checkpoint, options.work / f"{stage}.npz").shape.viou.mean())
+    stages = run_arms(
+        midtrained=options.midtrained,
+        folder=own,
+        plan=AblationPlan(num_targets=options.targets),
+        seed=options.seed,
+        on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
+    )
+    for stage, checkpoint in stages:
+        _say(stage, held_out.scores(checkpoint, own / f"{stage}.npz").shape.viou.mean())
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    document = {**report(options.work, options.seeds), "provenance": provenance(seed=options.seeds[0])}
+    document["verdicts"] = verdicts(document)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
+    text = as_markdown(document)
+    options.out.with_suffix(".md").write_text(text)
+    sys.stdout.write(text + "\n".join(document["verdicts"]) + "\n")
+    return 0
+
+
+def _say(stage: str, overlap: float) -> None:
+    sys.stdout.write(json.dumps({"stage": stage, "viou": round(float(overlap), 4)}) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,69 @@
+"""Scores of the ablation's checkpoints on one fixed held-out set of the shifted world, kept on disk one file each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from modelzoo.registry import load_models
+from training.data.samples import Example, Mixture
+from training.held_out import (
+    Drawn,
+    SamplerPlan,
+    condition_batch,
+    draw,
+    held_out_examples,
+    overlaps,
+    truth_grids,
+)
+from training.scoring import GeometryScorer, ShapeScores
+
+SHIFTED = Mixture(isolated=0.0, composited=0.0, shifted=1.0, spoilt_points=0.0)
+HELD_OUT_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageScores:
+    """Every metric of the first candidates (N x K), and overlap of more of them (N x M), object by object."""
+
+    shape: ShapeScores
+    many_overlaps: np.ndarray
+
+
+class HeldOutSet:
+    """``count`` objects that no training saw, their truths prepared once."""
+
+    def __init__(self, *, count: int, scored: int, drawn: int) -> None:
+        if scored > drawn:
+            raise ValueError(f"{scored} candidates cannot be scored when {drawn} are drawn")
+        self.examples: list[Example] = held_out_examples(count=count, seed=HELD_OUT_SEED, mixture=SHIFTED)
+        self.scored, self.drawn = scored, drawn
+        self._scorer = GeometryScorer(self.examples, seed=HELD_OUT_SEED)
+
+    def scores(self, checkpoint: Path, kept: Path) -> StageScores:
+        """Draw and score a checkpoint, or read what was kept of it. All checkpoints start from the same noise."""
+        if not kept.exists():
+            self._measure(checkpoint, kept)
+        return read_scores(kept)
+
+    def _measure(self, checkpoint: Path, kept: Path) -> None:
+        models = load_models(checkpoint)[1]
+        plan = SamplerPlan(num_samples=self.drawn, seed=HELD_OUT_SEED)
+        drawn = draw(models.geometry, models.ss_vae, condition_batch(self.examples), plan)
+        many = overlaps(drawn, truth_grids(self.examples)).double().numpy()
+        first = Drawn(grids=drawn.grids[:, : self.scored], layouts=drawn.layouts[:, : self.scored])
+        scores = self._scorer.score(first)
+        columns = {one.name: getattr(scores, one.name) for one in fields(scores)}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        draft = kept.with_suffix(".new.npz")
+        np.savez(draft, many_overlaps=many, **columns)
+        draft.replace(kept)
+
+
+def read_scores(kept: Path) -> StageScores:
+    """What ``HeldOutSet.scores`` kept."""
+    with np.load(kept) as file:
+        columns = {name: file[name] for name in file.files}
+    return StageScores(many_overlaps=columns.pop("many_overlaps"), shape=ShapeScores(**columns))
