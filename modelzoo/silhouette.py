@@ -18,7 +18,7 @@ SOFT_AREA = 2 * np.pi * SOFT_SIGMA**2  # what one point adds to the raster in al
 
 @dataclass(frozen=True, kw_only=True)
 class Rasterised:
-    """z-depth (H, W), infinite where nothing is; colours (H, W, 3), zero there."""
+    """z-depth (H, W), infinite where nothing is; colours (H, W, K), zero there."""
 
     depth: NDArray[np.float32]
     colour: NDArray[np.float32]
@@ -35,7 +35,10 @@ def rasterise(
     *,
     colours: NDArray[np.floating] | None = None,
 ) -> Rasterised:
-    """Draw camera-frame triangles; a triangle with a vertex behind the camera is left out."""
+    """Draw camera-frame triangles; a triangle with a vertex behind the camera is left out.
+
+    ``colours`` (V, K) are interpolated in perspective: three channels, or as many attributes as are wanted.
+    """
     assert vertices_camera.ndim == 2 and vertices_camera.shape[1] == 3, vertices_camera.shape
     shades = np.ones_like(vertices_camera) if colours is None else colours
     depth, colour = _draw(
@@ -65,7 +68,7 @@ def mask_iou(
 @numba.njit(cache=True)
 def _draw(vertices, faces, colours, camera, height, width):  # type: ignore[no-untyped-def]
     depth = np.full((height, width), np.inf, np.float32)
-    colour = np.zeros((height, width, 3), np.float32)
+    colour = np.zeros((height, width, colours.shape[1]), np.float32)
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
     for f in range(faces.shape[0]):
         a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
@@ -95,7 +98,7 @@ def _draw(vertices, faces, colours, camera, height, width):  # type: ignore[no-u
                 z = 1.0 / inverse
                 if z < depth[row, col]:
                     depth[row, col] = z
-                    for channel in range(3):
+                    for channel in range(colours.shape[1]):
                         colour[row, col, channel] = z * (
                             wa * colours[a, channel] / za
                             + wb * colours[b, channel] / zb

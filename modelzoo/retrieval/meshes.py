@@ -47,7 +47,11 @@ _READER = threading.Lock()
 
 
 class MeshRefused(ValueError):
-    """Why a mesh file is not taken into a library, in words for its owner."""
+    """Why a mesh file is not taken into a library, in words for its owner; ``reason`` is one stable word, to count."""
+
+    def __init__(self, message: str, *, reason: str = "unreadable") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +77,7 @@ def read_mesh(
     if up not in {"y", "z"}:
         raise ValueError(f'up must be "y" or "z", not {up!r}')
     if path.stat().st_size > MAX_FILE_BYTES:
-        raise MeshRefused(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
+        raise MeshRefused(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB", reason="too_large")
     try:
         linear = path.suffix.lower() in {".glb", ".gltf"}
         vertices, faces, colours = _joined(_parts(path), linear=linear)
@@ -96,24 +100,24 @@ def read_mesh(
 def refuse_unfit(vertices: Floats, faces: NDArray[np.int64]) -> None:
     """Raises MeshRefused for what the paper's data filters drop: hardly any volume, flat sheets, far fragments."""
     if len(faces) < 4:
-        raise MeshRefused(f"{len(faces)} triangles cannot enclose an object")
+        raise MeshRefused(f"{len(faces)} triangles cannot enclose an object", reason="empty")
     if not np.isfinite(vertices).all():
-        raise MeshRefused("some vertices are not finite numbers")
+        raise MeshRefused("some vertices are not finite numbers", reason="not_finite")
     corners = vertices[faces]
     crossed = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area = np.linalg.norm(crossed, axis=1) / 2
     extent = np.ptp(vertices[np.unique(faces)], axis=0)
     longest = float(extent.max())
     if longest < 1e-9 or area.sum() <= 0:
-        raise MeshRefused("its triangles have no area")
+        raise MeshRefused("its triangles have no area", reason="empty")
     if float(extent.min()) < THINNEST * longest or _flatness(crossed, area) > FLATTEST:
-        raise MeshRefused("it is flat: nearly all of its surface faces one way")
+        raise MeshRefused("it is flat: nearly all of its surface faces one way", reason="flat")
     if _stretch(corners.mean(axis=1), area, longest) > MAX_STRETCH:
-        raise MeshRefused("fragments lie far from the rest of it")
+        raise MeshRefused("fragments lie far from the rest of it", reason="fragments")
     fitted = (vertices - vertices.min(axis=0)) / longest
     share = _touched_share(fitted, faces)
     if share < MIN_SOLID:
-        raise MeshRefused(f"it fills only {share:.2%} of its cube: too thin to be seen")
+        raise MeshRefused(f"it fills only {share:.2%} of its cube: too thin to be seen", reason="tiny_volume")
 
 
 def _parts(path: Path) -> list[tuple[trimesh.Trimesh, Floats]]:
@@ -127,9 +131,9 @@ def _parts(path: Path) -> list[tuple[trimesh.Trimesh, Floats]]:
         (part, matrix) for part, matrix in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)
     ]
     if not parts:
-        raise MeshRefused("it holds no triangles")
+        raise MeshRefused("it holds no triangles", reason="empty")
     if sum(len(part.faces) for part, _ in parts) > MAX_FACES_READ:
-        raise MeshRefused(f"it has more than {MAX_FACES_READ:,} triangles")
+        raise MeshRefused(f"it has more than {MAX_FACES_READ:,} triangles", reason="too_large")
     if any(part.faces.min() < 0 or part.faces.max() >= len(part.vertices) for part, _ in parts):
         raise MeshRefused("some triangles name vertices that are not there")
     return parts

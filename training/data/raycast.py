@@ -104,7 +104,7 @@ def render(
 
 
 @numba.njit(cache=True)
-def _nearest(  # type: ignore[no-untyped-def]
+def nearest_hit(  # type: ignore[no-untyped-def]
     kind,
     inverse,
     centre,
@@ -164,7 +164,7 @@ def _nearest(  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _local_normal(  # type: ignore[no-untyped-def]
+def local_normal(  # type: ignore[no-untyped-def]
     kind, x, y, z
 ):
     if kind == ELLIPSOID:
@@ -231,7 +231,7 @@ def _render(  # type: ignore[no-untyped-def]
                 dy = (row + (0.5 + sub * 0.5698402910) % 1.0 - cy) / fy
                 norm = 1.0 / np.sqrt(dx * dx + dy * dy + 1.0)
                 dx, dy, dz = dx * norm, dy * norm, norm
-                best, owner, carved = _nearest(
+                best, owner, carved = nearest_hit(
                     kind,
                     inverse,
                     centre,
@@ -291,7 +291,7 @@ def _render(  # type: ignore[no-untyped-def]
                         z = m[2, 0] * px + m[2, 1] * py + m[2, 2] * pz
                         if carved:
                             ax, ay, az = carve_half[owner, 0], carve_half[owner, 1], carve_half[owner, 2]
-                            nx, ny, nz = _local_normal(
+                            nx, ny, nz = local_normal(
                                 carve_kind[owner],
                                 (x - carve_centre[owner, 0]) / ax,
                                 (y - carve_centre[owner, 1]) / ay,
@@ -299,7 +299,7 @@ def _render(  # type: ignore[no-untyped-def]
                             )
                             nx, ny, nz = -nx / ax, -ny / ay, -nz / az
                         else:
-                            nx, ny, nz = _local_normal(kind[owner], x, y, z)
+                            nx, ny, nz = local_normal(kind[owner], x, y, z)
                         for c in range(3):
                             normal[c] = m[0, c] * nx + m[1, c] * ny + m[2, c] * nz
                         length = np.sqrt(normal[0] ** 2 + normal[1] ** 2 + normal[2] ** 2)
@@ -313,7 +313,7 @@ def _render(  # type: ignore[no-untyped-def]
                     lit = max(0.0, facing)
                     if shadows and lit > 0.0:
                         lift = 1e-3 * best
-                        _, blocker, _ = _nearest(
+                        _, blocker, _ = nearest_hit(
                             kind,
                             inverse,
                             centre,
@@ -343,7 +343,7 @@ def _render(  # type: ignore[no-untyped-def]
                     if mask[row, col] == 1:
                         met += 1
                     else:
-                        _, own, _ = _nearest(
+                        _, own, _ = nearest_hit(
                             own_kind,
                             own_inverse,
                             own_centre,

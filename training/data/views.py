@@ -52,8 +52,8 @@ def object_views(item: ProceduralObject, *, num_views: int, size: int) -> Object
         fx=FOCAL * size, fy=FOCAL * size, cx=size / 2, cy=size / 2, width=size, height=size
     )
     pictures, depths, poses = [], [], []
-    for direction in _directions(num_views):
-        rotation = _facing(-direction)
+    for direction in sphere_directions(num_views):
+        rotation = facing(-direction)
         translation = np.array([0.0, 0.0, DISTANCE])
         solids = item.solids.mapped(rotation, translation)
         seen = render(
@@ -106,14 +106,15 @@ def _evenly_lit(
     return rgb
 
 
-def _directions(count: int) -> NDArray[np.float64]:
+def sphere_directions(count: int) -> NDArray[np.float64]:
+    """Unit vectors (count, 3) spread evenly over the sphere (Fibonacci's), from the top down; none is vertical."""
     index = np.arange(count) + 0.5
     height, turn = 1 - 2 * index / count, np.pi * (1 + 5**0.5) * index
     radius = np.sqrt(1 - height**2)
     return np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=-1)
 
 
-def _facing(forward: NDArray[np.float64]) -> NDArray[np.float64]:
+def facing(forward: NDArray[np.float64]) -> NDArray[np.float64]:
     """Object to OpenCV camera that looks along ``forward``, upright; no direction of ours is exactly vertical."""
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
