@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from modelzoo.models.cells import batch_cells
+from modelzoo.vae.structured_latent import CellContent
 from training.losses.autoencoder import kl_loss, occupancy_loss
 from training.losses.flow_matching import LayoutWeights, layout_error, shape_error
 from training.losses.preference import flow_dpo_loss, implicit_accuracy
 from training.losses.shortcut import average_velocity, bootstrap_step_sizes, bootstrap_times
+from training.losses.structured_latent import CellTargets, surface_loss
 from training.losses.texture import cell_error, colour_error
 
 
@@ -103,3 +105,18 @@ def test_kl_of_a_shifted_and_of_a_wider_normal() -> None:
     assert kl_loss(torch.tensor([0.0]), torch.tensor([math.log(4.0)])).item() == pytest.approx(
         0.5 * (4 - 1 - math.log(4.0))
     )
+
+
+def test_surface_loss_by_hand() -> None:
+    """Two voxels: one near the surface, and one far beyond the clamp, which counts a fifth and has no colour."""
+    decoded = CellContent(field=torch.tensor([[0.0, 1.0]]), colour=torch.full((1, 2, 3), 0.2))
+    targets = CellTargets(
+        field=torch.tensor([[0.5, 3.0]]),
+        colour=torch.full((1, 2, 3), 0.5),
+        surface=torch.zeros(1, 2, 3),
+        normal=torch.zeros(1, 2, 3),
+    )
+    terms = {name: value.item() for name, value in surface_loss(decoded, targets).items()}
+    assert terms["field"] == pytest.approx((0.5 + 0.2 * 1.0) / 2)  # the second is clamped to 2
+    assert terms["sign"] == pytest.approx((math.log(2) + 0.2 * math.log1p(math.exp(-3.0))) / 2)
+    assert terms["colour"] == pytest.approx(0.3)
