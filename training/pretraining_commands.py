@@ -16,6 +16,7 @@ from training.reporting import shown_on
 
 FROM_NOTHING = ("pretrain", "midtrain")
 PRINT_EVERY = 50
+STOPPED = 75  # exit status: saved, the same command goes on
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,7 +82,7 @@ def _pretrain(options: argparse.Namespace) -> int:
         on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
     )
     _say({"steps": result.steps, "reason": result.reason, **result.metrics})
-    return 0
+    return STOPPED if result.reason == "stopped" else 0
 
 
 def _export(options: argparse.Namespace) -> int:
