@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from modelzoo.conditioning import Normaliser, decode_layout
@@ -68,7 +66,7 @@ class ShapeScores:
         return {name: _best(name, values) for name, values in self.columns().items()}
 
     def estimates(self, *, seed: int = 0) -> dict[str, dict[str, Estimate]]:
-        """``mean_of_k`` and ``best_of_k``, each metric's mean over the objects with its 95 % interval, and the floor."""
+        """Means over the objects of ``mean_of_k`` and ``best_of_k`` with their 95 % intervals, and the floor's."""
         return {
             "mean_of_k": {n: bootstrap_mean(v, seed=seed) for n, v in self.mean_of_k().items()},
             "best_of_k": {n: bootstrap_mean(v, seed=seed) for n, v in self.best_of_k().items()},
@@ -89,7 +87,11 @@ def score_geometry(
     Candidate k of object i starts from the same noise, and its surface is sampled with the same numbers, whatever the
     model: scores of two models are pairs. Scoring takes about a third of a second per candidate on one core.
     """
-    models = load_models(models_or_checkpoint)[1] if isinstance(models_or_checkpoint, Path) else models_or_checkpoint
+    models = (
+        load_models(models_or_checkpoint)[1]
+        if isinstance(models_or_checkpoint, Path)
+        else models_or_checkpoint
+    )
     plan = replace(sampler, num_samples=num_samples, seed=seed)
     drawn = draw(models.geometry, models.ss_vae, condition_batch(list(examples)), plan)
     return GeometryScorer(examples, seed=seed).score(drawn)
@@ -144,14 +146,18 @@ class _Truth:
         self.layout = TrueLayout(surface, decoded(example.layout), rng=rng)
         self.floor = self.shape.floor(again, rng=rng)
 
-    def measure(self, grid: NDArray[np.bool_], layout: Layout, *, seed: tuple[int, int, int]) -> dict[str, float]:
+    def measure(
+        self, grid: NDArray[np.bool_], layout: Layout, *, seed: tuple[int, int, int]
+    ) -> dict[str, float]:
         if not grid.any():
             truth = self.layout.layout
             return {
                 **asdict(NO_SHAPE),
                 **NO_SURFACE,
                 "rotation_deg": rotation_error_deg(layout.rotation, truth.rotation),
-                "translation": translation_error(layout.translation, truth.translation, size=self.layout.size),
+                "translation": translation_error(
+                    layout.translation, truth.translation, size=self.layout.size
+                ),
                 "log_scale": scale_error(layout.scale, truth.scale),
             }
         rng = np.random.default_rng([*seed, 2])

@@ -11,6 +11,8 @@ from scipy.spatial import ConvexHull, QhullError
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-9  # of half a side: faces of both boxes that lie on one another count as inside
+
 _CORNERS = np.array(list(product((-1.0, 1.0), repeat=3)))
 _FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
 
@@ -49,7 +51,7 @@ def aligned_box_iou(
 
 
 def oriented_box_iou(first: OrientedBox, second: OrientedBox) -> float:
-    """IoU of two boxes in any orientation: every face of each is clipped by the other, the hull of what stays measured."""
+    """IoU of two boxes in any orientation: the hull of the faces of each, clipped by the other."""
     points = np.concatenate([_clipped_faces(first, second), _clipped_faces(second, first)])
     shared = _hull_volume(points, scale=min(float(first.half.min()), float(second.half.min())))
     return shared / (first.volume + second.volume - shared)
@@ -69,7 +71,7 @@ def _clipped(polygon: Floats) -> Floats:
     for axis, sign in product(range(3), (-1.0, 1.0)):
         if len(polygon) == 0:
             break
-        inside = 1.0 - sign * polygon[:, axis]
+        inside = 1.0 + ROUNDING - sign * polygon[:, axis]
         following = np.roll(polygon, -1, axis=0)
         then = np.roll(inside, -1)
         corners = []

@@ -64,7 +64,9 @@ def paired_difference(
     """Object by object; ValueError unless both hold one number for each of at least two objects."""
     one, other = np.asarray(child, dtype=np.float64), np.asarray(parent, dtype=np.float64)
     if one.shape != other.shape or one.ndim != 1 or len(one) < 2:
-        raise ValueError(f"a paired difference needs two equally long lists, not {one.shape} and {other.shape}")
+        raise ValueError(
+            f"a paired difference needs two equally long lists, not {one.shape} and {other.shape}"
+        )
     change = one - other
     estimate = bootstrap_mean(change, seed=seed, draws=draws)
     return PairedDifference(

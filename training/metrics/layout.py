@@ -92,6 +92,4 @@ def _extent(points: Floats) -> tuple[Floats, Floats]:
 
 def _box(surface: SampledSurface, layout: Layout) -> OrientedBox:
     half = np.maximum((surface.high - surface.low) / 2, 1e-9) * layout.scale
-    return OrientedBox(
-        centre=layout.place(surface.middle[None])[0], rotation=layout.rotation, half=half
-    )
+    return OrientedBox(centre=layout.place(surface.middle[None])[0], rotation=layout.rotation, half=half)

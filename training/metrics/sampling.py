@@ -72,6 +72,8 @@ def sampled_mesh(mesh: TriangleMesh, *, count: int, rng: np.random.Generator) ->
     along, across = rng.random((2, count, 1))
     outside = along + across > 1.0  # the other half of the parallelogram, folded back
     along, across = np.where(outside, 1.0 - along, along), np.where(outside, 1.0 - across, across)
-    points = corners[:, 0] + along * (corners[:, 1] - corners[:, 0]) + across * (corners[:, 2] - corners[:, 0])
+    points = (
+        corners[:, 0] + along * (corners[:, 1] - corners[:, 0]) + across * (corners[:, 2] - corners[:, 0])
+    )
     used = mesh.vertices[np.unique(mesh.faces)]
     return SampledSurface(points=points, low=used.min(axis=0), high=used.max(axis=0))

@@ -67,7 +67,7 @@ class TrueShape:
         )
 
     def aligned(self, guess: SampledSurface, *, rng: Generator) -> Floats:
-        """The guess's points in [-1, 1] and then where ICP moves them: on few points first, then on all of the truth's."""
+        """The guess's points in [-1, 1] and then where ICP moves them: towards few points first, then towards more."""
         points = to_unit_range(guess, guess.points)
         few = _some(points, ICP_POINTS, rng)
         near = icp(few, self._coarse, kind="rigid")
