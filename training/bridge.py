@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import django
+import torch
 from django.apps import apps
 
 if not apps.ready:  # run as a program; models cannot be imported earlier
@@ -44,8 +46,11 @@ from modelzoo.checkpoint import (
 )
 from modelzoo.serving import ModelSlot
 from training.configs import RunConfig, Stage, default_config
+from training.distributed import Team
 from training.evaluate import compare_to_parent
-from training.runs import RunStopped, run_training
+from training.launch import run_on_processes
+from training.runs import RunResult, RunStopped, run_training
+from training.trainer import Progress
 
 log = logging.getLogger(__name__)
 
@@ -89,12 +94,8 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     base = _materialised_checkpoint(run.base_checkpoint, folder / "base")
     dataset = _materialised_dataset(run.dataset_version, folder / "dataset")
     reporter.say("training")
-    result = run_training(
-        _config(run),
-        workdir=folder / "work",
-        checkpoint_dir=base,
-        manifest_dir=dataset,
-        on_progress=reporter.step,
+    result = _trained(
+        _config(run), workdir=folder / "work", base=base, dataset=dataset, on_progress=reporter.step
     )
     reporter.say("storing")
     checkpoint = _registered(run, result.output_dir)
@@ -109,6 +110,26 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
     reporter.say("done")
     runs.succeed(run_id=run.pk, checkpoint_id=checkpoint.pk)
+
+
+def _trained(
+    config: RunConfig, *, workdir: Path, base: Path, dataset: Path, on_progress: Progress
+) -> RunResult:
+    """On all CUDA devices there are, each with a process of its own; otherwise here, on the CPU or the one device."""
+    devices = torch.cuda.device_count()
+    folders = {"workdir": workdir, "checkpoint_dir": base, "manifest_dir": dataset}
+    if devices > 1:
+        count = math.gcd(devices, config.batch_size)  # each takes an equal part of a batch
+        return run_on_processes(
+            replace(config, micro_batches=count),
+            count=count,
+            device="cuda",
+            strategy="ddp",
+            on_progress=on_progress,
+            **folders,
+        )
+    team = Team(device=torch.device("cuda" if devices else "cpu"))
+    return run_training(config, on_progress=on_progress, team=team, **folders)
 
 
 def _config(run: TrainingRun) -> RunConfig:

@@ -21,6 +21,7 @@ Stage = Literal[
     "texture",
     "texture_sft",
     "texture_dpo",
+    "reward",
 ]
 #: ``scenes`` are procedural; the others are what people judged, frozen in a dataset.
 Data = Literal["scenes", "demonstrations", "artists", "pairs"]
@@ -50,7 +51,7 @@ class RunConfig:
 
     stage: Stage
     # what is trained
-    component: Literal["geometry", "texture"] = "geometry"
+    component: Literal["geometry", "texture", "reward"] = "geometry"
     frozen: tuple[str, ...] = ()  # parts of the component that stay as they are (GeometryModel.freeze)
     # on what
     data: Data = "scenes"
@@ -59,9 +60,9 @@ class RunConfig:
     )  # worlds of procedural scenes, also of the replayed ones
     replay_share: float = 0.5  # demonstrations: share of each batch that is procedural
     num_replay: int = 256  # demonstrations: how many procedural examples are made for replay
-    num_trajectories: int = 512  # distil: of the teacher
+    num_trajectories: int = 512  # trajectories: so many are recorded of the teacher
     # by which loss
-    objective: Literal["flow", "layout", "preference", "shortcut"] = "flow"
+    objective: Literal["flow", "layout", "preference", "self_consistency", "trajectories"] = "flow"
     weights: LayoutWeights = field(default_factory=LayoutWeights)  # beside the shape's 1
     draws: int = 1  # noises and times for each photograph of a batch
     condition_dropout: float = 0.1
@@ -112,19 +113,33 @@ _LONG = OptimizerConfig(
 )
 _SFT = OptimizerConfig(learning_rate=3e-4, ema_decay=0.96)
 _DPO = OptimizerConfig(learning_rate=1e-4, floor=0.1, ema_decay=0.98)
-_LAYOUT_ONLY = ("shape", "shared", "condition")
-_ISOLATED = Mixture(isolated=1.0, composited=0.0)
+_LATE = OptimizerConfig(learning_rate=3e-4, ema_decay=0.98)
 
-#: Every stage with all that it is, at the settings measured for preset tiny (docs/log.md). World B is never among the
-#: procedural scenes: it is what people annotate.
+#: Every stage with all that it is, at the settings measured for preset tiny (docs/log.md); what is not said is as in
+#: RunConfig. World B is never among the procedural scenes: it is what people annotate.
 STAGES: dict[str, RunConfig] = {
     config.stage: config
     for config in (
-        RunConfig(stage="pretrain", mixture=_ISOLATED, draws=2, steps=8000, optimizer=_LONG),
-        RunConfig(stage="midtrain", draws=2, steps=8000, optimizer=_LONG),
+        # geometry, from nothing: objects alone, then among others
+        RunConfig(
+            stage="pretrain",
+            mixture=Mixture(isolated=1.0, composited=0.0),
+            draws=2,
+            steps=8000,
+            optimizer=_LONG,
+        ),
+        RunConfig(
+            stage="midtrain",
+            mixture=Mixture(isolated=0.25, composited=0.75),
+            draws=2,
+            steps=8000,
+            optimizer=_LONG,
+        ),
+        # geometry, from what people chose
         RunConfig(
             stage="sft",
             data="demonstrations",
+            replay_share=0.5,
             steps=90,
             optimizer=_SFT,
         ),
@@ -138,6 +153,7 @@ STAGES: dict[str, RunConfig] = {
         RunConfig(
             stage="sft_art",
             data="artists",
+            replay_share=0.5,
             steps=60,
             optimizer=_SFT,
         ),
@@ -148,21 +164,23 @@ STAGES: dict[str, RunConfig] = {
             steps=50,
             optimizer=replace(_DPO, learning_rate=5e-5),
         ),
+        # geometry, last: few steps instead of many, and poses with the shapes held still
         RunConfig(
             stage="distil",
-            objective="shortcut",
+            objective="trajectories",
+            num_trajectories=512,
             steps=400,
-            condition_dropout=0.0,
-            optimizer=OptimizerConfig(learning_rate=3e-4, ema_decay=0.98),
+            optimizer=_LATE,
         ),
         RunConfig(
             stage="layout",
-            objective="layout",
-            frozen=_LAYOUT_ONLY,
             data="demonstrations",
+            objective="layout",
+            frozen=("shape", "shared", "condition"),
             steps=200,
-            optimizer=OptimizerConfig(learning_rate=3e-4, ema_decay=0.98),
+            optimizer=_LATE,
         ),
+        # texture
         RunConfig(
             stage="texture",
             component="texture",
@@ -186,6 +204,15 @@ STAGES: dict[str, RunConfig] = {
             steps=50,
             batch_size=6,
             optimizer=_DPO,
+        ),
+        # the learned reward
+        RunConfig(
+            stage="reward",
+            component="reward",
+            data="pairs",
+            objective="preference",
+            steps=300,
+            optimizer=OptimizerConfig(learning_rate=1e-3, weight_decay=0.01),
         ),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -31,6 +32,12 @@ class Team:
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     strategy: Strategy = "ddp"
+    parent: int | None = None  # the process that watches over this one, and without which nobody would end it
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether torchrun is gone, so that this process should save and end too."""
+        return self.parent is not None and os.getppid() != self.parent
 
     @property
     def leads(self) -> bool:
@@ -89,7 +96,9 @@ def team_from(environment: Mapping[str, str], *, device: str, strategy: Strategy
         torch.cuda.set_device(own)
     processes.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        yield Team(rank=int(environment["RANK"]), size=size, device=own, strategy=strategy)
+        yield Team(
+            rank=int(environment["RANK"]), size=size, device=own, strategy=strategy, parent=os.getppid()
+        )
     finally:
         processes.destroy_process_group()
 

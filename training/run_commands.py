@@ -17,12 +17,13 @@ from training.configs import STAGES, RunConfig, config_from_document, default_co
 from training.distributed import Team, team_from
 from training.reporting import TensorBoardLog, both, shown_on
 from training.runs import FAILURE_FILE, RunStopped, run_training
+from training.stages import FROM_NOTHING
 
 log = logging.getLogger(__name__)
 
 PRINT_EVERY = 10
 REFUSED = 2  # exit status: started again, it would end the same way
-FROM_CHECKPOINT = tuple(name for name in STAGES if name not in {"pretrain", "texture"})
+FROM_CHECKPOINT = tuple(name for name in STAGES if name not in FROM_NOTHING)
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -62,9 +63,9 @@ def _train(options: argparse.Namespace) -> int:
         except RunStopped as stopped:
             log.warning("%s", stopped)
         except (ValueError, FloatingPointError) as error:
-            if team.leads:
-                options.workdir.mkdir(parents=True, exist_ok=True)
-                (options.workdir / FAILURE_FILE).write_text(f"{type(error).__name__}: {error}")
+            # Each process writes it, since all others are ended with the first that ends.
+            options.workdir.mkdir(parents=True, exist_ok=True)
+            (options.workdir / FAILURE_FILE).write_text(f"{type(error).__name__}: {error}")
             log.exception("the run cannot go on")
             return REFUSED
     return 0

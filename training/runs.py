@@ -17,9 +17,9 @@ from training.distributed import Team
 from training.stages import stage_setup
 from training.trainer import Progress, TrainingLoop
 
-OUTPUT_FOLDER = "checkpoint"
+OUTPUT_FOLDER, STATE_FOLDER = "checkpoint", "state"
 ABOUT_FILE, SETTINGS_FILE = "run.json", "settings.json"  # what a run starts from, and its config
-FAILURE_FILE = "failure.txt"  # why a run of several processes ended, for those who started it
+FAILURE_FILE = "failure.txt"  # why a run cannot go on, for those who started its processes
 NO_DATASET = "procedural"  # in the lineage of what was trained on procedural scenes alone
 
 
@@ -58,13 +58,13 @@ def run_training(
         return RunResult(output_dir=output, **json.loads(finished.read_text()))
     dataset = None if manifest_dir is None else read_dataset(manifest_dir)
     manifest, models = load_models(checkpoint_dir)
-    setup = stage_setup(config, models, dataset, device=team.device)
+    setup = stage_setup(config, models, dataset, workdir=workdir, team=team)
     loop = TrainingLoop(
         config=config,
         model=setup.model,
         objective=setup.objective,
         source=setup.source,
-        folder=workdir / "state",
+        folder=workdir / STATE_FOLDER,
         on_progress=on_progress,
         team=team,
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,15 +30,19 @@ from training.data.texture_manifests import (
     texture_demonstrations,
     texture_pairs,
 )
+from training.data.trajectories import TeacherPlan, TrajectorySource, recorded_at, seen_by
+from training.distributed import Team
 from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.objectives.frozen import FrozenWeights
 from training.objectives.layout import LayoutObjective
 from training.objectives.preference import PreferenceObjective
-from training.objectives.shortcut import SelfConsistencyObjective
+from training.objectives.shortcut import SelfConsistencyObjective, TrajectoryObjective
 from training.objectives.texture import TextureObjective, TexturePreferenceObjective
 from training.trainer import Objective
 
 REPLAY_STREAM, FRESH_STREAM = 500_000, 600_000  # plus the run's seed; people judge other worlds (800_000 on)
+TRAJECTORIES_FILE = "trajectories.safetensors"
+FROM_NOTHING = ("pretrain", "texture", "reward")  # pretraining, texture and reward are commands of their own
 ARTIST = "artist"  # a manifest's source of what artists made
 
 
@@ -51,28 +57,48 @@ class StageSetup:
 
 
 def stage_setup(
-    config: RunConfig, models: Models, dataset: Dataset | None, *, device: torch.device
+    config: RunConfig, models: Models, dataset: Dataset | None, *, workdir: Path, team: Team
 ) -> StageSetup:
-    """Everything of a stage that starts from a checkpoint's ``models``.
+    """Everything of a stage that starts from a checkpoint's ``models``; trajectories are recorded into ``workdir``.
 
-    Raises ManifestRefused for a bad dataset, and ValueError for an empty or missing one and for settings that mean
-    nothing together.
+    All processes of a team must call it. Raises ManifestRefused for a bad dataset, TrajectoriesRefused for recordings
+    of another teacher, and ValueError for an empty or missing dataset and for settings that mean nothing together.
     """
     if dataset is None and config.data != "scenes":
         raise ValueError(f"stage {config.stage} learns from {config.data}: it needs a dataset")
+    if config.stage in FROM_NOTHING:
+        raise ValueError(f"stage {config.stage} does not start from a checkpoint's models")
     if config.component == "texture":
-        return _texture_setup(config, models, dataset, device)
-    return _geometry_setup(config, models, dataset, device)
-
-
-def _geometry_setup(
-    config: RunConfig, models: Models, dataset: Dataset | None, device: torch.device
-) -> StageSetup:
+        return _texture_setup(config, models, _given(dataset, config), device=team.device)
     policy: GeometryModel = copy.deepcopy(models.geometry)
     policy.thaw()
     policy.freeze(*config.frozen)
     source = _geometry_source(config, models, dataset)
+    if config.objective == "trajectories":
+        file = workdir / TRAJECTORIES_FILE
+        recorded = _trajectories(config, models, source, file=file, team=team)
+        return StageSetup(
+            model=policy, objective=TrajectoryObjective(weights=config.weights), source=recorded
+        )
+    objective = _geometry_objective(config, models, device=team.device)
+    reference = objective.frozen if isinstance(objective, PreferenceObjective) else None
+    return StageSetup(model=policy, objective=objective, source=source, reference=reference)
+
+
+def _geometry_objective(
+    config: RunConfig, models: Models, *, device: torch.device
+) -> FlowMatchingObjective | LayoutObjective | PreferenceObjective | SelfConsistencyObjective:
     times = TimeSampler(mean=config.time_mean, std=config.time_std)
+    if config.objective == "preference":
+        reference = models.geometry.to(device)
+        return PreferenceObjective(reference=reference, beta=config.beta, anchor=config.anchor, times=times)
+    if config.objective == "layout":
+        return LayoutObjective(
+            times=times,
+            weights=config.weights,
+            condition_dropout=config.condition_dropout,
+            points_dropout=config.points_dropout,
+        )
     flow = FlowMatchingObjective(
         times=times,
         weights=config.weights,
@@ -80,23 +106,31 @@ def _geometry_setup(
         condition_dropout=config.condition_dropout,
         points_dropout=config.points_dropout,
     )
-    if config.objective == "flow":
-        return StageSetup(model=policy, objective=flow, source=source)
-    if config.objective == "layout":
-        layout = LayoutObjective(
-            times=times,
-            weights=config.weights,
-            condition_dropout=config.condition_dropout,
-            points_dropout=config.points_dropout,
-        )
-        return StageSetup(model=policy, objective=layout, source=source)
-    if config.objective == "shortcut":
-        shortcut = SelfConsistencyObjective(flow=flow, weights=config.weights)
-        return StageSetup(model=policy, objective=shortcut, source=source)
-    preference = PreferenceObjective(
-        reference=models.geometry.to(device), beta=config.beta, anchor=config.anchor, times=times
-    )
-    return StageSetup(model=policy, objective=preference, source=source, reference=preference.frozen)
+    if config.objective == "self_consistency":
+        return SelfConsistencyObjective(flow=flow, weights=config.weights)
+    return flow
+
+
+def _trajectories(
+    config: RunConfig, models: Models, source: BatchSource[Any], *, file: Path, team: Team
+) -> TrajectorySource:
+    """Recorded once, by number 0; the others read what it wrote."""
+    for may_record in (True, False):
+        if team.leads == may_record:
+            recorded = recorded_at(
+                file,
+                teacher=models.geometry,
+                conditions=seen_by(
+                    source,
+                    batches=math.ceil(config.num_trajectories / config.micro_batch_size),
+                    seed=config.seed,
+                    points_dropout=config.points_dropout,
+                ),
+                plan=TeacherPlan(),
+                seed=config.seed,
+            )
+        team.gather(may_record)  # nobody reads before it is written
+    return TrajectorySource(recorded, batch_size=config.micro_batch_size, seed=config.seed)
 
 
 def _geometry_source(config: RunConfig, models: Models, dataset: Dataset | None) -> BatchSource[Any]:
@@ -131,9 +165,7 @@ def _geometry_source(config: RunConfig, models: Models, dataset: Dataset | None)
     )
 
 
-def _texture_setup(
-    config: RunConfig, models: Models, dataset: Dataset | None, device: torch.device
-) -> StageSetup:
+def _texture_setup(config: RunConfig, models: Models, given: Dataset, *, device: torch.device) -> StageSetup:
     if config.data == "scenes" or config.frozen:
         raise ValueError(
             "a texture flow is fine-tuned whole and on a dataset; python -m training.texture makes one"
@@ -142,7 +174,7 @@ def _texture_setup(
     for name, parameter in policy.named_parameters():
         parameter.requires_grad_(".network." not in name)  # a pretrained image encoder stays as it is
     times = TimeSampler(mean=config.time_mean, std=config.time_std)
-    given, preset = _given(dataset, config), models.preset
+    preset = models.preset
     if config.objective == "preference":
         preference = TexturePreferenceObjective(
             reference=models.texture.to(device), beta=config.beta, anchor=config.anchor, times=times

@@ -166,7 +166,8 @@ class TrainingLoop(Generic[Model]):
         """What all processes do next: number 0 has the clock, anyone may have been asked to stop."""
         done = self.clock_progress() if self.clock_progress else self.step / self.config.steps
         late = time.monotonic() - saved > self.config.save_every_s
-        wishes = self.team.gather(_Orders(progress=done, must_save=late, must_stop=self.stop_asked))
+        stop = self.stop_asked or self.team.abandoned
+        wishes = self.team.gather(_Orders(progress=done, must_save=late, must_stop=stop))
         return _Orders(
             progress=wishes[0].progress,
             must_save=wishes[0].must_save,
