@@ -23,8 +23,9 @@ from modelzoo.retrieval.meshes import MeshRefused, read_mesh
 from training.data.solids import solid_from_mesh
 
 RESOLUTION = 64
+HEADER = "mesh"
 MIN_SOLID_SHARE = 2e-3  # of the voxels of the cube: what is thinner leaves nothing to learn
-FORMAT = "1"  # of a prepared mesh; part of its key, so that an older one is made again
+FORMAT = "2"  # of a prepared mesh; part of its key, so that an older one is made again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +110,15 @@ def prepared_to_bytes(item: PreparedMesh) -> bytes:
         "colours": np.round(item.mesh.colours * 255).astype(np.uint8),
         "occupancy": np.packbits(item.occupancy),
     }
-    return bytes(save(arrays, metadata={"name": item.name, "resolution": str(len(item.occupancy))}))
+    header = {"name": item.name, "resolution": len(item.occupancy)}
+    return bytes(save(arrays, metadata={HEADER: json.dumps(header)}))
 
 
 def prepared_from_bytes(data: bytes) -> PreparedMesh:
     """The inverse of ``prepared_to_bytes``. Raises SafetensorError, KeyError or ValueError for other bytes."""
     arrays = load(data)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    stored = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    header = json.loads(stored[HEADER])
     side = int(header["resolution"])
     bits = np.unpackbits(arrays["occupancy"], count=side**3).astype(np.bool_)
     mesh = ColouredMesh(

@@ -21,6 +21,7 @@ from training.data.samples import Example
 from training.data.scenes import SceneKind
 
 MANIFEST = "manifest.json"
+HEADER = "examples"
 VERSION = 1
 PLAIN = ("crop_rgb", "full_rgb", "box", "layout")  # fields that are stored as they are
 MASKS = ("crop_mask", "full_mask")
@@ -59,10 +60,11 @@ def shard_bytes(examples: Sequence[Example], *, kind: SceneKind) -> bytes:
     columns["occupancy"] = np.stack([np.packbits(one.occupancy) for one in examples])
     header = {
         "kind": kind,
-        "resolution": str(len(examples[0].occupancy)),
-        "families": json.dumps([example.family for example in examples]),
+        "resolution": len(examples[0].occupancy),
+        "families": [example.family for example in examples],
     }
-    return bytes(save(columns, metadata=header))
+    # One entry: safetensors writes several in an order that changes from run to run.
+    return bytes(save(columns, metadata={HEADER: json.dumps(header)}))
 
 
 def write_manifest(folder: Path, plan: Mapping[str, Any], records: Sequence[ShardRecord]) -> str:
@@ -122,14 +124,14 @@ class ShardSource:
         shard = int(np.searchsorted(self._ends, number, side="right"))
         row = number - (int(self._ends[shard - 1]) if shard else 0)
         opened = self._open(shard)
-        header = opened.metadata()
+        header = json.loads(opened.metadata()[HEADER])
         side = int(header["resolution"])
         values = {name: opened.get_slice(name)[row] for name in (*PLAIN, *MASKS, *POINTS)}
         normaliser = opened.get_slice("normaliser")[row]
         bits = np.unpackbits(opened.get_slice("occupancy")[row], count=side**3).astype(np.bool_)
         return Example(
             kind=header["kind"],
-            family=json.loads(header["families"])[row],
+            family=header["families"][row],
             normaliser=Normaliser(shift=normaliser[:3], scale=float(normaliser[3])),
             occupancy=bits.reshape(side, side, side),
             **{name: values[name] for name in PLAIN},

@@ -22,7 +22,6 @@ from training.data.composition import (
     insertion_refusal,
     nearest_wins,
     occlusion_refusal,
-    outline,
     pasted,
     size_refusal,
 )
@@ -114,7 +113,7 @@ def flying_pair(from_: Ingredients, rng: Generator, *, target_occludes: bool) ->
     left = nearest_wins(behind.depth, np.where(before.mask, before.depth, np.nan))
     refusal = occlusion_refusal(behind.mask, left)
     if refusal is None and target_occludes:
-        refusal = size_refusal(before.mask) or ("cut" if _touches_border(before.mask) else None)
+        refusal = size_refusal(before.mask) or _incomplete(before.mask, left)
     if refusal is not None:
         return refusal
     light, strength = random_light(rng), _strength(rng)
@@ -234,6 +233,8 @@ def _turned(direction: NDArray[np.float64], turn: float) -> NDArray[np.float64]:
     return np.array([across * np.cos(azimuth), across * np.sin(azimuth), height])
 
 
-def _touches_border(mask: NDArray[np.bool_]) -> bool:
-    edge = outline(mask)
-    return bool(edge[0].any() or edge[-1].any() or edge[:, 0].any() or edge[:, -1].any())
+def _incomplete(mask: NDArray[np.bool_], hidden_by: NDArray[np.bool_]) -> str | None:
+    """Why a target that should be seen whole is not, or None."""
+    if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
+        return "cut"
+    return "interlocked" if (mask & hidden_by).any() else None
