@@ -9,7 +9,7 @@ import sys
 
 import torch
 
-from training import pretraining_commands, recipe, report_commands, run_commands
+from training import distillation_report, pretraining_commands, recipe, report_commands, run_commands
 from training.ablation import commands as ablation_commands
 from training.data import synthesis_command
 
@@ -19,6 +19,7 @@ COMMANDS = (
     synthesis_command,
     pretraining_commands,
     run_commands,
+    distillation_report,
     report_commands,
     ablation_commands,
 )

@@ -167,6 +167,7 @@ STAGES: dict[str, RunConfig] = {
         # geometry, last: few steps instead of many, and poses with the shapes held still
         RunConfig(
             stage="distil",
+            frozen=("condition",),  # trajectories are recorded with its tokens
             objective="trajectories",
             num_trajectories=512,
             steps=400,

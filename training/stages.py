@@ -77,9 +77,8 @@ def stage_setup(
     if config.objective == "trajectories":
         file = workdir / TRAJECTORIES_FILE
         recorded = _trajectories(config, models, source, file=file, team=team)
-        return StageSetup(
-            model=policy, objective=TrajectoryObjective(weights=config.weights), source=recorded
-        )
+        walked = TrajectoryObjective(teacher=models.geometry.to(team.device), weights=config.weights)
+        return StageSetup(model=policy, objective=walked, source=recorded, reference=walked.frozen)
     objective = _geometry_objective(config, models, device=team.device)
     reference = objective.frozen if isinstance(objective, PreferenceObjective) else None
     return StageSetup(model=policy, objective=objective, source=source, reference=reference)

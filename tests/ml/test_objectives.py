@@ -210,11 +210,12 @@ def _walk(first: Tensor, second: Tensor, third: Tensor) -> TrajectoryBatch:
 
 def test_a_student_that_walks_as_the_teacher_did_has_no_loss_and_a_step_missed_by_1_costs_1() -> None:
     x = torch.randn(_latents(2, 0.0).shape)
-    right = TrajectoryObjective().loss(_model(), _walk(x, x / 2, x / 2), _generator())
+    objective = TrajectoryObjective(teacher=_model())
+    right = objective.loss(_model(), _walk(x, x / 2, x / 2), _generator())
     assert right[0].item() == pytest.approx(0.0, abs=1e-9) and right[1]["missed"] == pytest.approx(
         0.0, abs=1e-9
     )
-    loss, metrics = TrajectoryObjective().loss(_model(), _walk(x, x / 2, x / 2 + 0.5), _generator())
+    loss, metrics = objective.loss(_model(), _walk(x, x / 2, x / 2 + 0.5), _generator())
     assert loss.item() == pytest.approx(0.5, rel=1e-5)  # mean of 0 and (0.5 / 0.5)^2
     assert metrics["shape_step_2"] == pytest.approx(1.0, rel=1e-5)
     assert metrics["missed"] == pytest.approx(0.25, rel=1e-5)
@@ -223,9 +224,37 @@ def test_a_student_that_walks_as_the_teacher_did_has_no_loss_and_a_step_missed_b
 def test_the_student_goes_on_from_where_it_is_not_from_where_the_teacher_was() -> None:
     """The teacher's middle state is off by 0.1; the second step starts from the student's own, which is right."""
     x = torch.randn(_latents(2, 0.0).shape)
-    _, metrics = TrajectoryObjective().loss(_model(), _walk(x, x / 2 + 0.1, x / 2), _generator())
+    objective = TrajectoryObjective(teacher=_model())
+    _, metrics = objective.loss(_model(), _walk(x, x / 2 + 0.1, x / 2), _generator())
     assert metrics["shape_step_1"] == pytest.approx(0.04, rel=1e-4)  # (0.1 / 0.5)^2
     assert metrics["shape_step_2"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_flow_is_kept_as_the_teacher_has_it_between_the_recorded_states() -> None:
+    """At t = 1/2 +- the student's bias b adds scale_out(t) b to every velocity: (b / sqrt(t^2 + (1 - t)^2))^2."""
+    x = torch.randn(_latents(2, 0.0).shape)
+    walk = _walk(x, x / 2, x / 2)
+    objective = TrajectoryObjective(teacher=_disturbed(), weights=NO_LAYOUT)
+    same = objective.loss(objective.teacher, walk, _generator())[1]["kept"]
+    assert same == 0.0
+    objective, generator = TrajectoryObjective(teacher=_model(), weights=NO_LAYOUT), _generator()
+    loss, metrics = objective.loss(_model(bias=0.1), walk, generator)
+    again = _generator()
+    number, share = torch.randint(2, (2,), generator=again), torch.rand(2, generator=again)
+    t = (number + share) / 2
+    assert metrics["kept"] == pytest.approx((0.01 / (t**2 + (1 - t) ** 2)).mean().item(), rel=1e-4)
+    light = TrajectoryObjective(teacher=_model(), weights=NO_LAYOUT, keep_weight=0.0)
+    without = light.loss(_model(bias=0.1), walk, _generator())[0]
+    assert (loss - without).item() == pytest.approx(metrics["kept"], rel=1e-4)
+
+
+def test_a_teacher_that_something_trains_is_refused() -> None:
+    teacher = _model()
+    objective = TrajectoryObjective(teacher=teacher)
+    with torch.no_grad():
+        teacher.shape_out.bias += 0.5
+    with pytest.raises(ReferenceChanged, match="the teacher was"):
+        objective.frozen.check()
 
 
 def test_recorded_trajectories_end_where_the_guided_sampler_ends() -> None:
@@ -285,9 +314,9 @@ def test_distilling_brings_two_steps_closer_to_the_teacher_than_its_own_two_step
     student = copy.deepcopy(teacher).requires_grad_(True)
     student.freeze("condition")
     optimizer = torch.optim.Adam([p for p in student.parameters() if p.requires_grad], lr=2e-3)
-    missed = []
+    missed, objective = [], TrajectoryObjective(teacher=teacher)
     for step in range(30):
-        loss, metrics = TrajectoryObjective().loss(student, source.batch(step), _generator())
+        loss, metrics = objective.loss(student, source.batch(step), _generator())
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

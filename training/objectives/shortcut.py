@@ -15,6 +15,7 @@ from training.data.trajectories import TrajectoryBatch
 from training.losses.flow_matching import LayoutWeights, layout_error, shape_error
 from training.losses.shortcut import average_velocity, bootstrap_step_sizes, bootstrap_times
 from training.objectives.flow_matching import FlowMatchingObjective
+from training.objectives.frozen import FrozenWeights
 
 States = tuple[Tensor, Tensor]  # shape (B x C x D^3) and layout (B x 13), standardised
 
@@ -100,14 +101,31 @@ class TrajectoryObjective:
     The student walks its own way from the recorded noise, one step of the recorded grid at a time and without a
     gradient through the steps before, so that an error of one step is met, and mended, by the next. Guidance is in
     the targets. It is told step_size = 1 / (number of steps), as ``FlowSettings`` of kind shortcut tells it.
+
+    ``keep_weight`` times the distance to ``teacher``'s own velocities, at step size 0 and partly without the
+    photograph, keeps the flow: the same weights go on to take many steps, guided or not.
     """
 
+    teacher: GeometryModel
     weights: LayoutWeights = field(default_factory=LayoutWeights)
+    keep_weight: float = 1.0
+    blind_share: float = 0.3
+    frozen: FrozenWeights = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frozen", FrozenWeights(self.teacher, name="the teacher"))
 
     def loss(
         self, model: GeometryModel, batch: TrajectoryBatch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """The mean over the steps and what to log of each; nothing is drawn, the noise is the recorded one."""
+        """The mean over the steps, and what to log of each. Raises ReferenceChanged when the teacher was trained."""
+        self.frozen.glance()
+        walked, metrics = self._walked(model, batch)
+        kept = self._kept(model, batch, generator)
+        return walked + self.keep_weight * kept, {**metrics, "kept": kept.item()}
+
+    def _walked(self, model: GeometryModel, batch: TrajectoryBatch) -> tuple[Tensor, dict[str, float]]:
+        """Nothing is drawn: the noise is the recorded one."""
         memory, rows, steps = model.remember(batch.tokens), len(batch.tokens), len(batch.times) - 1
         state, told = (batch.shape[:, 0], batch.layout[:, 0]), batch.tokens.new_full((rows,), 1.0 / steps)
         shape_losses, layout_losses = [], []
@@ -121,14 +139,29 @@ class TrajectoryObjective:
             shape_losses.append(shape_error(found[0], wanted[0]).mean())
             layout_losses.append(layout_error(found[1], wanted[1], weights=self.weights).mean())
             state = _moved(state, (found[0].detach(), found[1].detach()), later_t - t)
-        shape, layout = torch.stack(shape_losses), torch.stack(layout_losses)
-        metrics = {f"shape_step_{n}": one.item() for n, one in enumerate(shape, start=1)}
+        shape, layout = torch.stack(shape_losses).mean(), torch.stack(layout_losses).mean()
+        steps_missed = {f"shape_step_{n}": one.item() for n, one in enumerate(shape_losses, start=1)}
         missed = (state[0] - batch.shape[:, -1]).square().mean()
-        return shape.mean() + layout.mean(), {
-            **metrics,
-            "layout": layout.mean().item(),
-            "missed": missed.item(),
-        }
+        return shape + layout, {**steps_missed, "layout": layout.item(), "missed": missed.item()}
+
+    def _kept(self, model: GeometryModel, batch: TrajectoryBatch, generator: torch.Generator) -> Tensor:
+        """At a random point of each trajectory, between two of its states."""
+        rows, segments = torch.arange(len(batch.tokens)), len(batch.times) - 1
+        number = torch.randint(segments, (len(rows),), generator=generator)
+        share = torch.rand(len(rows), generator=generator)
+        times = torch.tensor(batch.times)
+        t = torch.lerp(times[number], times[number + 1], share)
+        shape, layout = (
+            torch.lerp(one[rows, number], one[rows, number + 1], share.view(-1, *[1] * (one.dim() - 2)))
+            for one in (batch.shape, batch.layout)
+        )
+        seen = (torch.rand(len(rows), generator=generator) >= self.blind_share).to(shape.dtype)
+        tokens = batch.tokens * seen[:, None, None]
+        found = model(shape, layout, t, tokens)
+        with torch.no_grad():
+            wanted = self.teacher(shape, layout, t, tokens)
+        layout_errors = layout_error(found[1], wanted[1], weights=self.weights)
+        return shape_error(found[0], wanted[0]).mean() + layout_errors.mean()
 
 
 def _moved(states: States, velocity: States, length: Tensor) -> States:
