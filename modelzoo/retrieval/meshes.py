@@ -5,18 +5,18 @@ from __future__ import annotations
 import struct
 import threading
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 from PIL import Image
-from trimesh.visual import ColorVisuals, TextureVisuals
-from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
 from modelzoo import frames
 from modelzoo.decoders.mesh import ColouredMesh, decimate
+from modelzoo.exports.plain_floats import with_plain_floats
+from modelzoo.mesh_surfaces import Surface, joined_surface, scene_parts
 
 SUFFIXES = frozenset({".glb", ".gltf", ".obj", ".ply", ".stl", ".off"})
 FILL = 0.94  # of the unit cube's side, as the model's own candidates fill it
@@ -24,7 +24,6 @@ MAX_FACES = 40_000
 MAX_FACES_READ = 2_000_000
 MAX_FILE_BYTES = 512 * 1024 * 1024
 TEXTURE_FACES = 40_000  # a textured mesh is subdivided up to this, so that vertex colours keep the picture
-GREY = 0.7
 FLATTEST = 0.97  # share of the surface's squared normals along one axis; a closed cube has a third
 THINNEST = 2e-3  # extent along the thinnest axis over the longest
 MIN_SOLID = 1.5e-3  # of the canonical cube
@@ -79,20 +78,19 @@ def read_mesh(
     if path.stat().st_size > MAX_FILE_BYTES:
         raise MeshRefused(f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB", reason="too_large")
     try:
-        linear = path.suffix.lower() in {".glb", ".gltf"}
-        vertices, faces, colours = _joined(_parts(path), linear=linear)
+        surface = _read(path)
     except MeshRefused:
         raise
     except READING_ERRORS as error:
         raise MeshRefused(f"it could not be read ({type(error).__name__}: {error})") from error
-    if turn is not None:
-        vertices = vertices @ turn.T
+    faces = surface.faces
+    vertices = surface.vertices if turn is None else surface.vertices @ turn.T
     vertices = np.asarray(frames.object_from_glb(vertices)) if up == "y" else vertices
     vertices = _stretched(vertices, extents)
     refuse_unfit(vertices, faces)
     found = np.ptp(vertices, axis=0)
     return ReadMesh(
-        mesh=_canonical(vertices, faces, colours),
+        mesh=_canonical(vertices, faces, surface.colours),
         extents=(float(found[0]), float(found[1]), float(found[2])),
     )
 
@@ -120,124 +118,21 @@ def refuse_unfit(vertices: Floats, faces: NDArray[np.int64]) -> None:
         raise MeshRefused(f"it fills only {share:.2%} of its cube: too thin to be seen", reason="tiny_volume")
 
 
-def _parts(path: Path) -> list[tuple[trimesh.Trimesh, Floats]]:
-    """Every mesh of the file's scene and T_file_mesh (4, 4)."""
+def _read(path: Path) -> Surface:
     with _READER:  # trimesh's readers of OBJ materials keep state
-        scene = trimesh.load_scene(path, process=False)
-    # Not scene.dump(): that loses vertex colours of meshes that have a material, too.
-    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
-    parts = [(scene.geometry[name], np.asarray(matrix, dtype=np.float64)) for matrix, name in placed]
-    parts = [
-        (part, matrix) for part, matrix in parts if isinstance(part, trimesh.Trimesh) and len(part.faces)
-    ]
+        if path.suffix.lower() == ".glb":
+            scene = trimesh.load_scene(
+                BytesIO(with_plain_floats(path.read_bytes())), file_type="glb", process=False
+            )
+        else:
+            scene = trimesh.load_scene(path, process=False)
+    parts = scene_parts(scene)
     if not parts:
         raise MeshRefused("it holds no triangles", reason="empty")
-    if sum(len(part.faces) for part, _ in parts) > MAX_FACES_READ:
+    if sum(len(part.mesh.faces) for part in parts) > MAX_FACES_READ:
         raise MeshRefused(f"it has more than {MAX_FACES_READ:,} triangles", reason="too_large")
-    if any(part.faces.min() < 0 or part.faces.max() >= len(part.vertices) for part, _ in parts):
-        raise MeshRefused("some triangles name vertices that are not there")
-    return parts
-
-
-def _joined(
-    parts: list[tuple[trimesh.Trimesh, Floats]], *, linear: bool
-) -> tuple[Floats, NDArray[np.int64], Floats]:
-    """Vertices (V, 3), faces (F, 3) and sRGB colours (V, 3) in [0, 1] of all parts together.
-
-    ``linear`` says whether the file's vertex colours are; pictures never are.
-    """
-    vertices, faces, colours, offset = [], [], [], 0
-    for part, matrix in parts:
-        dense = part
-        while _picture(dense) is not None and 4 * len(dense.faces) <= TEXTURE_FACES // len(parts):
-            dense = dense.subdivide()
-        vertices.append(np.asarray(dense.vertices, dtype=np.float64) @ matrix[:3, :3].T + matrix[:3, 3])
-        own = np.asarray(dense.faces, dtype=np.int64) + offset
-        faces.append(own[:, ::-1] if np.linalg.det(matrix[:3, :3]) < 0 else own)
-        colours.append(_colours(dense, linear=linear))
-        offset += len(dense.vertices)
-    return np.concatenate(vertices), np.concatenate(faces), np.concatenate(colours)
-
-
-def _picture(part: trimesh.Trimesh) -> Image.Image | None:
-    visual = part.visual
-    if not isinstance(visual, TextureVisuals) or visual.uv is None or len(visual.uv) != len(part.vertices):
-        return None
-    if not np.isfinite(visual.uv).all():
-        return None
-    match visual.material:
-        case PBRMaterial(baseColorTexture=Image.Image() as picture):
-            return picture
-        case SimpleMaterial(image=Image.Image() as picture):
-            return picture
-    return None
-
-
-def _colours(part: trimesh.Trimesh, *, linear: bool) -> Floats:
-    picture = _picture(part)
-    visual: Any = part.visual  # which kind it is, is asked where it matters
-    if picture is not None:
-        pixels = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255
-        height, width = pixels.shape[:2]
-        uv = np.asarray(visual.uv, dtype=np.float64)
-        # trimesh measures v upwards from the picture's last row, whatever the file does.
-        column = np.floor(uv[:, 0] % 1.0 * width).astype(int).clip(0, width - 1)
-        row = np.floor((1.0 - uv[:, 1]) % 1.0 * height).astype(int).clip(0, height - 1)
-        sampled = pixels[row, column]
-        return (
-            _srgb(_linear(sampled) * _factor(part)) if isinstance(visual.material, PBRMaterial) else sampled
-        )
-    painted = _painted(part)
-    if painted is None:
-        return np.tile(_plain(part), (len(part.vertices), 1))
-    if isinstance(visual, TextureVisuals) and isinstance(visual.material, PBRMaterial):
-        painted = painted * _factor(part)
-    return _srgb(painted) if linear else painted
-
-
-def _painted(part: trimesh.Trimesh) -> Floats | None:
-    """The file's own vertex colours, scaled to [0, 1]."""
-    visual: Any = part.visual
-    if isinstance(visual, ColorVisuals):
-        given: Any = visual.vertex_colors if visual.kind in {"vertex", "face"} else None
-    else:
-        given = visual.vertex_attributes.data.get("color")
-    if given is None or len(given) != len(part.vertices):
-        return None
-    values = np.asarray(given)
-    most = float(np.iinfo(values.dtype).max) if np.issubdtype(values.dtype, np.integer) else 1.0
-    return values[:, :3].astype(np.float64) / most
-
-
-def _plain(part: trimesh.Trimesh) -> Floats:
-    """The sRGB colour of a part without a picture."""
-    visual: Any = part.visual
-    material: Any = visual.material if isinstance(visual, TextureVisuals) else None
-    if isinstance(material, SimpleMaterial):
-        return np.asarray(material.diffuse, dtype=np.float64)[:3] / 255
-    if isinstance(material, PBRMaterial) and material.baseColorFactor is not None:
-        return _srgb(_factor(part))
-    return np.full(3, GREY)
-
-
-def _factor(part: trimesh.Trimesh) -> Floats:
-    """The linear base colour factor of a part with a PBR material."""
-    visual: Any = part.visual
-    factor = visual.material.baseColorFactor
-    if factor is None:
-        return np.ones(3)
-    values = np.asarray(factor)
-    return values[:3].astype(np.float64) / (255 if values.dtype == np.uint8 else 1)
-
-
-def _linear(colours: Floats) -> Floats:
-    c = np.clip(colours, 0.0, 1.0)
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-
-
-def _srgb(linear: Floats) -> Floats:
-    c = np.clip(linear, 0.0, 1.0)
-    return np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055)
+    linear = path.suffix.lower() in {".glb", ".gltf"}
+    return joined_surface(parts, linear=linear, most_textured_faces=TEXTURE_FACES)
 
 
 def _stretched(vertices: Floats, extents: tuple[float, float, float] | None) -> Floats:

@@ -12,9 +12,14 @@ import trimesh
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from modelzoo.exports.glb import glb_from_mesh
+from modelzoo.exports.gltf import glb_bytes as container_of
+from modelzoo.exports.gltf import glb_parts
+from modelzoo.exports.plain_floats import with_plain_floats
 from tests.factories import glb_bytes
+from tests.glb_reading import accessor_rows
 from workers.glb_limits import GlbRefused, measure
 from workers.mesh_checks import FILL, inspect
 from workers.mesh_files import occupancy, shape_from_glb
@@ -77,6 +82,91 @@ def test_vertex_colours_are_kept() -> None:
     np.testing.assert_allclose(
         inspection.mesh.colours, np.tile([1, 0, 0], (len(inspection.mesh.colours), 1)), atol=0.01
     )
+
+
+def in_halves() -> trimesh.Trimesh:
+    """A fine box, red where x < 0 and blue elsewhere, by a picture of two halves."""
+    box = trimesh.creation.box().subdivide().subdivide()
+    u = np.where(box.vertices[:, 0] < -1e-6, 0.25, 0.75)
+    picture = Image.new("RGB", (8, 8), (255, 0, 0))
+    picture.paste((0, 0, 255), (4, 0, 8, 8))
+    box.visual = trimesh.visual.TextureVisuals(
+        uv=np.stack([u, np.full_like(u, 0.5)], axis=1),
+        material=trimesh.visual.material.PBRMaterial(baseColorTexture=picture),
+    )
+    return box
+
+
+def normalised(data: bytes, attribute: str, kind: str, *, scale: float = 1.0) -> bytes:
+    """The same GLB with an attribute's numbers over ``scale`` as normalised integers, in rows of 4-byte multiples."""
+    parts = glb_parts(data)
+    document, binary = parts.document, bytearray(parts.binary)
+    for mesh in document["meshes"]:
+        accessor = document["accessors"][mesh["primitives"][0]["attributes"][attribute]]
+        rows = accessor_rows(parts, document["accessors"].index(accessor)) / scale
+        stored = np.zeros((len(rows), 4), kind)
+        stored[:, : rows.shape[1]] = np.rint(rows * np.iinfo(kind).max)
+        binary += b"\0" * (-len(binary) % 4)
+        document["bufferViews"].append(
+            {
+                "buffer": 0,
+                "byteOffset": len(binary),
+                "byteLength": stored.nbytes,
+                "byteStride": stored.strides[0],
+            }
+        )
+        binary += stored.tobytes()
+        number = {"int8": 5120, "uint8": 5121, "int16": 5122, "uint16": 5123}[kind]
+        accessor |= {"bufferView": len(document["bufferViews"]) - 1, "byteOffset": 0, "componentType": number}
+        accessor |= {"normalized": True}
+    document["buffers"][0]["byteLength"] = len(binary)
+    return container_of(document, bytes(binary))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_a_picture_is_read_at_texture_coordinates_that_are_normalised_integers(kind: str) -> None:
+    plain = glb_of(in_halves())
+    expected, found = inspect(plain).mesh, inspect(normalised(plain, "TEXCOORD_0", kind)).mesh
+    assert expected is not None and found is not None
+    right = expected.vertices[:, 0] > 1e-3
+    np.testing.assert_allclose(expected.colours[right], np.tile([0, 0, 1], (right.sum(), 1)), atol=0.01)
+    assert expected.colours[~right][:, 0].max() > 0.99
+    np.testing.assert_allclose(found.colours, expected.colours, atol=0.01)
+
+
+def test_parts_at_normalised_positions_keep_their_places() -> None:
+    box = trimesh.creation.box((1, 1, 1))
+    apart = trimesh.Scene([box, box.copy().apply_translation([3, 0, 0])])
+    plain = bytes(apart.export(file_type="glb"))
+    data = normalised(plain, "POSITION", "int16", scale=4.0)
+    document = document_of(data)
+    for node in document["nodes"]:
+        if "mesh" in node:
+            node["scale"] = [4.0, 4.0, 4.0]
+    expected, found = inspect(plain).mesh, inspect(with_document(data, document)).mesh
+    assert expected is not None and found is not None
+    np.testing.assert_allclose(found.vertices, expected.vertices, atol=1e-4)
+
+
+def test_a_normalised_accessor_that_reaches_out_of_the_file_is_refused_without_a_crash() -> None:
+    data = normalised(glb_of(in_halves()), "TEXCOORD_0", "uint16")
+    document = document_of(data)
+    for change in ({"byteOffset": 10**6}, {"byteOffset": -4}, {"type": "MAT4"}, {"sparse": {"count": 1}}):
+        spoilt = json.loads(json.dumps(document))
+        next(one for one in spoilt["accessors"] if one.get("normalized")).update(change)
+        assert inspect(with_document(data, spoilt)).mesh is None, change
+        with pytest.raises((ValueError, TypeError)):
+            with_plain_floats(with_document(data, spoilt))
+
+
+def test_colours_of_our_own_files_are_kept_though_they_have_a_material() -> None:
+    mesh = trimesh.creation.box()
+    mesh.visual.vertex_colors = np.tile([255, 0, 0, 255], (8, 1))
+    red = inspect(glb_of(mesh)).mesh
+    assert red is not None
+    again = inspect(glb_from_mesh(red)).mesh
+    assert again is not None
+    np.testing.assert_allclose(again.colours, np.tile([1, 0, 0], (len(again.colours), 1)), atol=0.01)
 
 
 def test_a_flat_sheet_goes_back_with_its_reason() -> None:
