@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -144,6 +145,9 @@ def test_a_good_dataset_becomes_batches(tmp_path: Path, vae: SparseStructureVAE)
             "line 2.*positive",
         ),
         (_preference(rejected_latents=None), "line 2.*rejected half"),
+        (_preference(chosen_latents=None), "line 2.*chosen half"),
+        (_preference(target=7, rejected_target=8), "line 2.*rejected half answers target 8.*about 7"),
+        (_preference(rejected_latents="ab/one.safetensors"), "line 2.*the same candidate"),
     ],
 )
 def test_a_malformed_line_is_refused_by_its_number(
@@ -166,6 +170,35 @@ def test_a_missing_blob_is_refused_by_its_key(tmp_path: Path, vae: SparseStructu
     _write(tmp_path, [_demonstration(image="ab/lost.png")])
     with pytest.raises(ManifestRefused, match=r"ab/lost\.png"):
         demonstration_set(read_dataset(tmp_path), vae, size=NANO.image_size)
+
+
+def test_an_altered_blob_is_refused_by_its_key(tmp_path: Path, vae: SparseStructureVAE) -> None:
+    picture = _png(np.full((40, 50, 3), 90, np.uint8))
+    key = f"ab/{hashlib.sha256(picture).hexdigest()}.png"
+    _write(tmp_path, [_demonstration(image=key)])
+    path = tmp_path / "blobs" / key
+    path.write_bytes(picture)
+    assert len(demonstration_set(read_dataset(tmp_path), vae, size=NANO.image_size)) == 1
+    path.write_bytes(_png(np.full((40, 50, 3), 91, np.uint8)))
+    with pytest.raises(ManifestRefused, match=f"demonstration d1.*{key} was altered"):
+        demonstration_set(read_dataset(tmp_path), vae, size=NANO.image_size)
+
+
+def test_latents_that_are_none_are_refused_with_their_line_named(
+    tmp_path: Path, vae: SparseStructureVAE
+) -> None:
+    _write(tmp_path, [_preference(rejected_latents="ab/image.png")])
+    with pytest.raises(ManifestRefused, match=r"preference p1.*not a candidate's latents"):
+        preference_source(read_dataset(tmp_path), vae, size=NANO.image_size, batch_size=1, seed=0)
+
+
+def test_an_empty_dataset_is_refused(tmp_path: Path, vae: SparseStructureVAE) -> None:
+    _write(tmp_path, [])
+    empty = read_dataset(tmp_path)
+    with pytest.raises(ValueError, match="no demonstrations"):
+        demonstration_set(empty, vae, size=NANO.image_size)
+    with pytest.raises(ValueError, match="no preference pairs"):
+        preference_source(empty, vae, size=NANO.image_size, batch_size=1, seed=0)
 
 
 def test_a_boxs_mesh_becomes_a_solid_box() -> None:
