@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from modelzoo.checkpoint import MANIFEST_NAME
 from modelzoo.registry import load_models
 from training.configs import STAGES, RunConfig, Stage, default_config
-from training.runs import OUTPUT_FOLDER, run_training
+from training.runs import run_training
 from training.simulation.annotators import judge
 from training.simulation.datasets import Origin, Share, write_dataset
 from training.simulation.proposals import propose
@@ -22,7 +21,7 @@ from training.trainer import Progress
 
 #: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.
 GIVEN = ("pretrain", "midtrain")
-MADE = ("sft", "dpo", "sft_art", "dpo_art")
+MADE: tuple[Stage, ...] = ("sft", "dpo", "sft_art", "dpo_art")
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
 
 
@@ -34,15 +33,17 @@ class AblationPlan:
     num_candidates: int = 8
     accepted: float = 0.6
     pairs_per_target: int = 2
+    num_replay: int = 256  # procedural examples that fine-tuning keeps seeing
     steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's of training/configs.py
 
     def config(self, stage: Stage, *, seed: int) -> RunConfig:
         """A stage's settings for a seed."""
-        return default_config(stage, steps=dict(self.steps).get(stage), seed=seed)
+        config = default_config(stage, steps=dict(self.steps).get(stage), seed=seed)
+        return replace(config, num_replay=self.num_replay)
 
     def control(self, *, seed: int) -> RunConfig:
         """Midtrain's data, the fine-tuning's optimizer, and the steps of all made stages together."""
-        steps = sum(self.config(stage, seed=seed).steps for stage in MADE)  # type: ignore[arg-type]
+        steps = sum(self.config(stage, seed=seed).steps for stage in MADE)
         return replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=STAGES["sft"].optimizer)
 
 
@@ -62,14 +63,16 @@ def run_arms(
     """
     people = _collect(midtrained, folder / "people", plan, seed=seed, start=0, shares=("people",))
     done = {"midtrain": midtrained}
-    for stage, parent, dataset in (("sft", "midtrain", people), ("dpo", "sft", people)):
+    made: tuple[tuple[Stage, str, Path], ...] = (("sft", "midtrain", people), ("dpo", "sft", people))
+    for stage, parent, dataset in made:
         done[stage] = _train(stage, done[parent], dataset, folder, plan, seed=seed, on_progress=on_progress)
         yield stage, done[stage]
     artists = _collect(
         done["dpo"], folder / "artists", plan, seed=seed, start=plan.num_targets, shares=("artist",)
     )
-    for stage, parent in (("sft_art", "dpo"), ("dpo_art", "sft_art")):
-        done[stage] = _train(stage, done[parent], artists, folder, plan, seed=seed, on_progress=on_progress)
+    made = (("sft_art", "dpo", artists), ("dpo_art", "sft_art", artists))
+    for stage, parent, dataset in made:
+        done[stage] = _train(stage, done[parent], dataset, folder, plan, seed=seed, on_progress=on_progress)
         yield stage, done[stage]
     result = run_training(
         plan.control(seed=seed),
@@ -82,7 +85,7 @@ def run_arms(
 
 
 def _train(
-    stage: str,
+    stage: Stage,
     parent: Path,
     dataset: Path,
     folder: Path,
@@ -91,12 +94,12 @@ def _train(
     seed: int,
     on_progress: Progress | None,
 ) -> Path:
-    workdir = folder / stage
-    if (workdir / "result.json").exists():
-        return workdir / OUTPUT_FOLDER
-    config = plan.config(stage, seed=seed)  # type: ignore[arg-type]
     result = run_training(
-        config, workdir=workdir, checkpoint_dir=parent, manifest_dir=dataset, on_progress=on_progress
+        plan.config(stage, seed=seed),
+        workdir=folder / stage,
+        checkpoint_dir=parent,
+        manifest_dir=dataset,
+        on_progress=on_progress,
     )
     return result.output_dir
 
@@ -114,20 +117,19 @@ def _collect(
     summary = folder / "round.json"
     if summary.exists():
         return folder
-    models = load_models(checkpoint)[1]
+    manifest, models = load_models(checkpoint)
     targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=start)
     proposals = propose(models, targets, num=plan.num_candidates, seed=seed)
     person = typical_annotator(proposals, seed=seed)
     free = judge(proposals, person, alpha=0.0, seed=seed)
     alpha = float(np.quantile(free.rating, 1.0 - plan.accepted))
     judgements = replace(free, alpha=alpha)
-    sha256 = json.loads((checkpoint / MANIFEST_NAME).read_text())["sha256"]
     counts = write_dataset(
         folder,
         targets,
         proposals,
         judgements,
-        origin=Origin(checkpoint=sha256),
+        origin=Origin(checkpoint=manifest.sha256),
         shares=shares,
         pairs_per_target=plan.pairs_per_target,
         seed=seed,

@@ -7,9 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from training.ablation.arms import GIVEN, AblationPlan, run_arms
+from modelzoo.registry import load_models
+from training.ablation.arms import GIVEN, MADE, AblationPlan, run_arms
 from training.ablation.report import as_markdown, report, verdicts
 from training.ablation.scores import HeldOutSet
+from training.configs import Stage
 from training.provenance import provenance
 from training.reporting import shown_on
 
@@ -26,6 +28,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub.add_argument("--midtrained", type=Path, required=True, help="checkpoint folder")
     sub.add_argument("--seed", type=int, required=True)
     sub.add_argument("--targets", type=int, default=AblationPlan.num_targets)
+    text = "of every stage, to try the way through (default: those of training/configs.py)"
+    sub.add_argument("--steps", type=int, default=None, help=text)
     sub.add_argument("--objects", type=int, default=64, help="held-out objects")
     sub.add_argument(
         "--scored", type=int, default=4, help="candidates an object that all metrics are taken of"
@@ -42,14 +46,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    held_out = HeldOutSet(count=options.objects, scored=options.scored, drawn=options.drawn)
+    preset = load_models(options.midtrained)[1].geometry.preset
+    held_out = HeldOutSet(preset, count=options.objects, scored=options.scored, drawn=options.drawn)
     own = options.work / f"seed-{options.seed}"
     for stage, checkpoint in zip(GIVEN, (options.pretrained, options.midtrained), strict=True):
         _say(stage, held_out.scores(checkpoint, options.work / f"{stage}.npz").shape.viou.mean())
     stages = run_arms(
         midtrained=options.midtrained,
         folder=own,
-        plan=AblationPlan(num_targets=options.targets),
+        plan=AblationPlan(num_targets=options.targets, steps=_shortened(options.steps)),
         seed=options.seed,
         on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
     )
@@ -67,6 +72,10 @@ def _report(options: argparse.Namespace) -> int:
     options.out.with_suffix(".md").write_text(text)
     sys.stdout.write(text + "\n".join(document["verdicts"]) + "\n")
     return 0
+
+
+def _shortened(steps: int | None) -> tuple[tuple[Stage, int], ...]:
+    return () if steps is None else tuple((stage, steps) for stage in MADE)
 
 
 def _say(stage: str, overlap: float) -> None:

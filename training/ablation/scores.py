@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from modelzoo.presets import GeometryPreset
 from modelzoo.registry import load_models
 from training.data.samples import Example, Mixture
 from training.held_out import (
@@ -33,12 +34,18 @@ class StageScores:
 
 
 class HeldOutSet:
-    """``count`` objects that no training saw, their truths prepared once."""
+    """``count`` objects that no training saw, as a preset sees them, their truths prepared once."""
 
-    def __init__(self, *, count: int, scored: int, drawn: int) -> None:
+    def __init__(self, preset: GeometryPreset, *, count: int, scored: int, drawn: int) -> None:
         if scored > drawn:
             raise ValueError(f"{scored} candidates cannot be scored when {drawn} are drawn")
-        self.examples: list[Example] = held_out_examples(count=count, seed=HELD_OUT_SEED, mixture=SHIFTED)
+        self.examples: list[Example] = held_out_examples(
+            count=count,
+            seed=HELD_OUT_SEED,
+            size=preset.image_size,
+            resolution=preset.resolution,
+            mixture=SHIFTED,
+        )
         self.scored, self.drawn = scored, drawn
         self._scorer = GeometryScorer(self.examples, seed=HELD_OUT_SEED)
 

@@ -1,0 +1,118 @@
+"""The cumulative table: stages of a seed, scores on one held-out set, differences, and what they say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelzoo.registry import load_models
+from tests.untrained import untrained_checkpoint
+from training.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, run_arms
+from training.ablation.report import as_markdown, report, verdicts
+from training.ablation.scores import HeldOutSet, StageScores, read_scores
+from training.configs import STAGES
+from training.provenance import provenance
+from training.scoring import ShapeScores
+
+METRICS = [name for name in ShapeScores.__dataclass_fields__ if name != "f1_001_floor"]
+
+
+def _write_scores(path: Path, *, viou: np.ndarray, rest: float = 0.5) -> None:
+    """Kept scores whose overlap is given (N x K) and whose other metrics are one number."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: np.full(viou.shape, rest) for name in METRICS}
+    columns["viou"] = viou
+    np.savez(path, many_overlaps=viou, f1_001_floor=np.full(len(viou), 0.99), **columns)
+
+
+def _write_round(folder: Path) -> None:
+    for share in ("people", "artists"):
+        (folder / share).mkdir(parents=True)
+        (folder / share / "round.json").write_text("{}")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Two seeds over six objects: every stage .1 better than the one before it, the control as good as midtrain."""
+    base = np.linspace(0.1, 0.2, 12).reshape(6, 2)
+    for number, stage in enumerate(GIVEN):
+        _write_scores(tmp_path / f"{stage}.npz", viou=base + 0.1 * number)
+    for seed in (0, 1):
+        folder = tmp_path / f"seed-{seed}"
+        _write_round(folder)
+        for number, stage in enumerate(MADE):
+            _write_scores(folder / f"{stage}.npz", viou=base + 0.1 * (number + 2) + 0.02 * seed)
+        _write_scores(folder / f"{CONTROL}.npz", viou=base + 0.1)
+    return tmp_path
+
+
+def test_a_step_is_the_paired_difference_over_objects_and_seeds(work: Path) -> None:
+    step = report(work, [0, 1])["steps"]
+    assert step["pretrain > midtrain"]["viou"]["difference"] == pytest.approx(0.1)
+    first = step["midtrain > sft"]["viou"]
+    assert first["difference"] == pytest.approx(0.11)  # .1 and .12
+    assert first["standard_error_over_seeds"] == pytest.approx(0.01)
+    assert step["sft > dpo"]["viou"]["standard_error_over_seeds"] == pytest.approx(0.0)
+    assert step["midtrain > control"]["viou"]["difference"] == pytest.approx(0.0)
+    assert step["sft > dpo"]["emd"]["difference"] == pytest.approx(0.0)
+
+
+def test_rows_give_the_best_of_many_and_its_gap_to_the_mean(work: Path) -> None:
+    rows = report(work, [0, 1])["rows"]
+    assert list(rows) == [*GIVEN, *MADE, CONTROL]
+    gap = float((np.linspace(0.1, 0.2, 12).reshape(6, 2) @ np.array([-0.5, 0.5])).mean())
+    assert rows["pretrain"]["gap_of_many"]["mean"] == pytest.approx(gap, abs=1e-4)
+    assert rows["sft"]["viou_by_seed"][1] - rows["sft"]["viou_by_seed"][0] == pytest.approx(0.02, abs=2e-4)
+
+
+def test_the_words_follow_the_intervals_and_know_which_way_is_better(work: Path) -> None:
+    _write_scores(work / "seed-0" / "dpo.npz", viou=np.full((6, 2), 0.4), rest=0.9)
+    _write_scores(work / "seed-1" / "dpo.npz", viou=np.full((6, 2), 0.4), rest=0.9)
+    said = "\n".join(verdicts(report(work, [0, 1])))
+    assert "pretrain > midtrain, viou: better" in said
+    assert "sft > dpo, chamfer: worse" in said and "sft > dpo, f1_001: better" in said
+    assert "midtrain > control, viou: no difference" in said
+
+
+def test_the_table_for_people_has_a_line_for_every_stage(work: Path) -> None:
+    document = {**report(work, [0, 1]), "provenance": provenance(seed=0)}
+    text = as_markdown(json.loads(json.dumps(document)))
+    assert text.count("control: as many steps") == 1 and "+ DPO (artists)" in text
+    assert "F1@0.01 of two samplings of one shape" in text and document["provenance"]["commit"] in text
+
+
+def test_a_seed_without_scores_is_named(work: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="seed-7"):
+        report(work, [0, 7])
+
+
+def test_the_control_arm_has_as_many_steps_as_all_stages_and_no_people() -> None:
+    plan = AblationPlan()
+    control = plan.control(seed=1)
+    assert control.steps == sum(STAGES[stage].steps for stage in MADE)
+    assert control.data == "scenes" and control.objective == "flow"
+    assert control.optimizer == STAGES["sft"].optimizer
+
+
+def test_a_seeds_stages_run_once_and_give_scores_on_the_same_objects(tmp_path: Path) -> None:
+    checkpoint = untrained_checkpoint(tmp_path / "start")
+    steps = tuple((stage, 1) for stage in MADE)
+    plan = AblationPlan(num_targets=3, num_candidates=3, num_replay=4, steps=steps)
+
+    def run() -> dict[str, Path]:
+        return dict(run_arms(midtrained=checkpoint, folder=tmp_path / "seed-0", plan=plan, seed=0))
+
+    made = run()
+    assert list(made) == [*MADE, CONTROL]
+    before = {stage: (folder / "weights.safetensors").stat().st_mtime_ns for stage, folder in made.items()}
+    assert {s: (f / "weights.safetensors").stat().st_mtime_ns for s, f in run().items()} == before
+    preset = load_models(checkpoint)[1].geometry.preset
+    held_out = HeldOutSet(preset, count=2, scored=1, drawn=2)
+    scores = held_out.scores(made["sft"], tmp_path / "sft.npz")
+    assert isinstance(scores, StageScores) and scores.many_overlaps.shape == (2, 2)
+    assert scores.shape.viou.shape == (2, 1)
+    assert np.array_equal(read_scores(tmp_path / "sft.npz").shape.viou, scores.shape.viou)
+    assert np.array_equal(scores.many_overlaps[:, :1], scores.shape.viou)
