@@ -63,7 +63,7 @@ class ShapeScores:
 
     def best_of_k(self) -> dict[str, Floats]:
         """N per metric: the best candidate by that very metric, as somebody who knows the truth would pick."""
-        return {name: _best(name, values) for name, values in self.columns().items()}
+        return {name: best_candidate(name, values) for name, values in self.columns().items()}
 
     def estimates(self, *, seed: int = 0) -> dict[str, dict[str, Estimate]]:
         """Means over the objects of ``mean_of_k`` and ``best_of_k`` with their 95 % intervals, and the floor's."""
@@ -136,6 +136,16 @@ def decoded(raw: NDArray[np.floating]) -> Layout:
     return Layout(rotation=rotation, translation=translation, scale=scale)
 
 
+def best_candidate(name: str, values: Floats) -> Floats:
+    """N of N x K: each object's best by that metric, of these scores or of those of real cases."""
+    if name in RATIOS:
+        nearest = np.abs(np.log(np.maximum(values, 1e-9))).argmin(axis=1)
+        chosen: Floats = np.take_along_axis(values, nearest[:, None], axis=1)[:, 0]
+        return chosen
+    best: Floats = values.min(axis=1) if name in LOWER_IS_BETTER else values.max(axis=1)
+    return best
+
+
 class _Truth:
     """One example's shape and layout, ready to be compared with."""
 
@@ -170,12 +180,3 @@ class _Truth:
 
 def _sampled(grid: NDArray[np.bool_], seed: tuple[int, ...]) -> SampledSurface:
     return sampled_grid(grid, count=SURFACE_POINTS, rng=np.random.default_rng(seed))
-
-
-def _best(name: str, values: Floats) -> Floats:
-    if name in RATIOS:
-        nearest = np.abs(np.log(np.maximum(values, 1e-9))).argmin(axis=1)
-        chosen: Floats = np.take_along_axis(values, nearest[:, None], axis=1)[:, 0]
-        return chosen
-    best: Floats = values.min(axis=1) if name in LOWER_IS_BETTER else values.max(axis=1)
-    return best
