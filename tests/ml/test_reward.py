@@ -18,13 +18,15 @@ from modelzoo.contracts import Intrinsics
 from modelzoo.flow import interpolate, true_velocity
 from modelzoo.registry import Models, build
 from training.data.batches import ConditionBatch
+from training.data.manifests import read_dataset
 from training.losses.flow_matching import shape_error
 from training.objectives.reward import RewardBatch, RewardObjective, RewardPairSource
 from training.reward.agreement import pair_agreement, true_pairs
-from training.reward.candidates import COARSE, CandidateSet, JudgedPairs, coarse, judged_pairs
+from training.reward.candidates import COARSE, CandidateSet, JudgedPairs, candidate_set, coarse, judged_pairs
 from training.reward.files import RewardRefused, load_reward, save_reward
 from training.reward.fitting import fit_reward, reward_config
 from training.reward.implicit import ImplicitReward
+from training.reward.judged_datasets import judged_dataset
 from training.reward.measurements import (
     NAMES,
     Sight,
@@ -39,8 +41,9 @@ from training.reward.measurements import (
 from training.reward.model import RewardModel, RewardPreset, scores
 from training.reward.prefilter import best_by_reward, expected_best, recovered_yield
 from training.reward_report import ReportPlan, judged_in_grids, proposed, report
-from training.simulation.annotators import EQUAL, FIRST, SECOND, Annotator, Judgements, Picks
-from training.simulation.proposals import condition_batch
+from training.simulation.annotators import EQUAL, FIRST, SECOND, Annotator, Judgements, Picks, judge
+from training.simulation.datasets import Origin, write_dataset
+from training.simulation.proposals import condition_batch, propose
 from training.simulation.targets import fresh_targets
 
 WIDTH = 12
@@ -421,3 +424,43 @@ def test_the_report_measures_every_reward_on_held_out_targets(models: Models, tm
     pairs = judged_in_grids(held_out.proposals, Annotator(name="ana", noise=0.0, indifference=0.0), seed=0)
     assert len(pairs) == 3 * (7 + 1) and {int(c) // 8 for c in pairs.chosen} == {0, 1}
     assert all(a // 8 == b // 8 for a, b in zip(pairs.chosen, pairs.rejected, strict=True))
+
+
+# judged datasets
+
+
+def test_a_frozen_datasets_pairs_measure_like_the_proposals_they_were_written_from(
+    models: Models, tmp_path: Path
+) -> None:
+    targets = fresh_targets(models, count=3, seed=8)
+    proposals = propose(models, targets, num=4, seed=0)
+    judgements = judge(proposals, Annotator(name="ana", noise=0.0, indifference=0.0), alpha=1.0)
+    origin, people = Origin(checkpoint="c" * 64), tmp_path / "people"
+    write_dataset(people, targets, proposals, judgements, origin=origin, pairs_per_target=3)
+    candidates, pairs = judged_dataset(read_dataset(people), models)
+    drawn = candidate_set(models, targets, proposals)
+    assert len(pairs) == 9 and candidates.solids.shape[:2] == (3, 4)
+    assert torch.allclose(candidates.tokens, drawn.tokens, atol=1e-5)
+    for row in range(3):
+        order = [
+            int((drawn.solids[row] == one).flatten(1).all(dim=1).int().argmax())
+            for one in candidates.solids[row]
+        ]
+        assert sorted(order) == [0, 1, 2, 3]
+        assert torch.allclose(candidates.measurements[row], drawn.measurements[row, order], atol=1e-4)
+        chosen = {order[number] for number in pairs.chosen[pairs.target == row]}
+        assert chosen == {int(proposals.quality[row].argmax())}
+
+
+def test_artists_meshes_teach_a_reward_nothing_and_a_dataset_of_them_alone_is_refused(
+    models: Models, tmp_path: Path
+) -> None:
+    targets = fresh_targets(models, count=2, seed=8)
+    proposals = propose(models, targets, num=2, seed=0)
+    judgements = judge(proposals, Annotator(name="ana", noise=0.0), alpha=1.0)
+    write_dataset(
+        tmp_path, targets, proposals, judgements, origin=Origin(checkpoint="c" * 64), shares=("artist",)
+    )
+    assert len(read_dataset(tmp_path).preferences) == 2
+    with pytest.raises(ValueError, match="no preference pair"):
+        judged_dataset(read_dataset(tmp_path), models)
