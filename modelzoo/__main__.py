@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from modelzoo.contracts import CandidateRequest, GeneratedCandidate, SamplerSett
 from modelzoo.local_files import request_from_files, write_candidate, write_scene
 from modelzoo.memory import peak_memory
 from modelzoo.pipeline import CandidatePipeline
+from modelzoo.ports.catalogue import SOURCES, sources_from_file
+from modelzoo.ports.child_process import SourceError
 from modelzoo.scenes import SceneObject
 
 MIB = 2**20
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (CheckpointRefused, SamplingFailed, ValueError, OSError) as error:
+    except (CheckpointRefused, SamplingFailed, SourceError, ValueError, OSError) as error:
         code = getattr(error, "code", None)
         sys.stderr.write(f"error: {error}" + (f" [{code}]\n" if code else "\n"))
         return CANNOT
@@ -39,11 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _generate(options: argparse.Namespace) -> None:
     request = _request(options, options.mask, count=options.count)
-    for one in _drawn(options, [request])[0]:
+    for one in _asked(options, request) if options.source else _drawn(options, [request])[0]:
         mesh, splat, pose = write_candidate(one, options.out)
         sys.stdout.write(f"{mesh} {splat} {pose}\n")
         if one.fallbacks and not options.quiet:
             sys.stderr.write(f"candidate {one.seed}: {', '.join(one.fallbacks)}\n")
+
+
+def _asked(options: argparse.Namespace, request: CandidateRequest) -> Sequence[GeneratedCandidate]:
+    """The candidates of a foreign source, which is started for them and ended after them."""
+    if options.sources is None:
+        raise ValueError("--source is looked up in --sources FILE")
+    installed = sources_from_file(options.sources)
+    if options.source not in installed:
+        raise ValueError(f"{options.sources} has no table [{options.source}]")
+    with closing(installed[options.source]) as source:
+        return source.generate(request)
 
 
 def _scene(options: argparse.Namespace) -> None:
@@ -99,9 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     generate = commands.add_parser("generate", help="candidates of the masked object in a photograph")
     generate.set_defaults(run=_generate)
     generate.add_argument("--mask", type=Path, required=True, help="picture of the same size, object light")
+    maker = generate.add_mutually_exclusive_group(required=True)
+    maker.add_argument("--checkpoint", type=Path, help="folder of weights and manifest")
+    maker.add_argument("--source", choices=sorted(SOURCES), help="a foreign model instead of a checkpoint")
+    generate.add_argument(
+        "--sources", type=Path, help="TOML file that says where foreign models are installed"
+    )
     generate.add_argument("--count", type=_positive, default=8, help="candidates (default 8)")
     scene = commands.add_parser("scene", help="one object per mask, all in one GLB and one splat file")
     scene.set_defaults(run=_scene)
+    scene.add_argument("--checkpoint", type=Path, required=True, help="folder of weights and manifest")
     scene.add_argument("--mask", type=Path, required=True, action="append", help="once for each object")
     for command in (generate, scene):
         _add_common(command)
@@ -109,7 +130,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--checkpoint", type=Path, required=True, help="folder of weights and manifest")
     command.add_argument("--image", type=Path, required=True)
     command.add_argument("--points", type=Path, help="point map or depth: .npz .npy .pfm .png .ply .las ...")
     command.add_argument(

@@ -25,10 +25,10 @@ def intrinsics_from_points(points: NDArray[np.floating]) -> Intrinsics | None:
     chosen, pixels = points[valid].astype(np.float64), pixel_grid(width=width, height=height)[valid]
     stride = max(1, len(chosen) // MAX_POINTS)
     chosen, pixels = chosen[::stride], pixels[::stride]
-    fitted = [_line(chosen[:, axis] / chosen[:, 2], pixels[:, axis]) for axis in (0, 1)]
-    if any(line is None or line[0] < 0.1 * max(height, width) for line in fitted):
+    across, down = (_line(chosen[:, axis] / chosen[:, 2], pixels[:, axis]) for axis in (0, 1))
+    if across is None or down is None or min(across[0], down[0]) < 0.1 * max(height, width):
         return None
-    (fx, cx), (fy, cy) = fitted  # type: ignore[misc]
+    (fx, cx), (fy, cy) = across, down
     return Intrinsics(fx=fx, fy=fy, cx=cx, cy=cy, width=width, height=height)
 
 

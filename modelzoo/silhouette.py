@@ -66,7 +66,7 @@ def mask_iou(
 
 
 @numba.njit(cache=True)
-def _draw(vertices, faces, colours, camera, height, width):  # type: ignore[no-untyped-def]
+def _draw(vertices, faces, colours, camera, height, width):  # type: ignore[no-untyped-def]  # numba infers them
     depth = np.full((height, width), np.inf, np.float32)
     colour = np.zeros((height, width, colours.shape[1]), np.float32)
     fx, fy, cx, cy = camera[0], camera[1], camera[2], camera[3]
@@ -157,7 +157,7 @@ def covered_raster(
 
 
 @numba.njit(cache=True)
-def _cover(points, camera, size):  # type: ignore[no-untyped-def]
+def _cover(points, camera, size):  # type: ignore[no-untyped-def]  # numba infers them
     depth = np.full((size, size), np.inf)
     for i in range(points.shape[0]):
         z = points[i, 2]
@@ -185,14 +185,14 @@ def _cover(points, camera, size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _spread(at, first, weights):  # type: ignore[no-untyped-def]
+def _spread(at, first, weights):  # type: ignore[no-untyped-def]  # numba infers them
     """The Gaussian's factors along one axis, at the centres of the pixels from ``first`` on."""
     for k in range(weights.shape[0]):
         weights[k] = np.exp(-0.5 * ((first + k + 0.5 - at) / SOFT_SIGMA) ** 2)
 
 
 @numba.njit(cache=True)
-def _soft_loss(points, camera, wanted, inside):  # type: ignore[no-untyped-def]
+def _soft_loss(points, camera, wanted, inside):  # type: ignore[no-untyped-def]  # numba infers them
     size, span = wanted.shape[0], 2 * SOFT_REACH + 1
     total = np.zeros((size, size))
     pixels = np.empty((points.shape[0], 2))

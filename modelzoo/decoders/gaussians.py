@@ -11,9 +11,6 @@ from torch import Tensor
 
 NUMBERS = 14  # offset 3, colour 3, scale 3, rotation 4, opacity 1
 SH_CONSTANT = 0.28209479177387814  # the constant spherical harmonic: colour = 0.5 + SH_CONSTANT * raw
-FILTER_KERNEL = (
-    0.1  # pixels^2 that a renderer adds to each projected covariance; part of how these were trained
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,9 +81,10 @@ def read_weights(file: Path) -> StateDict:
 def renamed(tensors: StateDict) -> StateDict:
     """Tensors under Meta's names or a published transformers file's, under the network's; others keep theirs."""
     out: StateDict = {}
-    for name, tensor in tensors.items():
+    for given, tensor in tensors.items():
+        name = given
         for pattern, replacement in _RENAMED:
-            name = re.sub(pattern, replacement, name)  # noqa: PLW2901
+            name = re.sub(pattern, replacement, name)
         joined = _JOINED.match(name)
         if joined is None:
             out[name] = tensor

@@ -172,7 +172,7 @@ class TransformersDepthAnything:
                 "model.safetensors, such as those of depth-anything/Depth-Anything-V2-Small-hf"
             )
         try:
-            self.processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            self.processor = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]  # theirs
                 folder, local_files_only=True
             )
             model = AutoModelForDepthEstimation.from_pretrained(

@@ -87,7 +87,7 @@ class _Residual(nn.Module):
         self.norm1, self.norm2 = _ChannelNorm(width), _ChannelNorm(width)
         self.conv1, self.conv2 = (nn.Conv3d(width, width, 3, padding=1) for _ in range(2))
         nn.init.zeros_(self.conv2.weight)
-        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.conv2.bias)  # type: ignore[arg-type]  # there is one: bias=True
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.conv2(F.silu(self.norm2(self.conv1(F.silu(self.norm1(x))))))

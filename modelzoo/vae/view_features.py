@@ -82,20 +82,6 @@ def project(points: Tensor, intrinsics: Tensor, T_camera_object: Tensor) -> tupl
     return torch.stack([fx * in_camera[:, 0] * inverse + cx, fy * in_camera[:, 1] * inverse + cy], 1), depth
 
 
-def depth_of_points(points: Tensor, intrinsics: Tensor, T_camera_object: Tensor, *, size: int) -> Tensor:
-    """A (V, size, size) depth buffer from the points themselves: the least depth in each pixel, infinite without."""
-    buffers = []
-    for camera, pose in zip(intrinsics, T_camera_object, strict=True):
-        places, depth = project(points, camera, pose)
-        pixel = (places * size).floor()
-        held = ((pixel >= 0) & (pixel < size)).all(dim=1) & (depth > 0)
-        row = pixel[held].long()
-        buffer = depth.new_full((size * size,), torch.inf)
-        buffer = buffer.scatter_reduce(0, row[:, 1] * size + row[:, 0], depth[held], "amin")
-        buffers.append(buffer.view(size, size))
-    return torch.stack(buffers)
-
-
 def _sampled(feature_map: Tensor, places: Tensor) -> Tensor:
     """Bilinear features (N, F); places beyond the map count as its border."""
     grid = torch.nan_to_num(2 * places - 1).to(feature_map.dtype)

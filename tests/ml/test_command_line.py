@@ -19,6 +19,7 @@ from modelzoo.exports.gaussian_ply import gaussians_from_ply
 from modelzoo.local_files import request_from_files
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_request
+from tests.ml.foreign_request import DOUBLES, PYTHON
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "models.md"
 LINEAGE = Lineage(objective="none", dataset_hash="", command="none", seed=0, steps=0)
@@ -41,6 +42,46 @@ def folder(tmp_path: Path) -> Path:
         lineage=LINEAGE,
     )
     return tmp_path
+
+
+def _foreign(folder: Path, *more: str) -> list[str]:
+    (folder / "sources.toml").write_text(
+        f'[trellis]\ninterpreter = "{PYTHON}"\npaths = ["{DOUBLES / "torch"}", "{DOUBLES / "trellis"}"]\n'
+        '[trellis.options]\nweights = "/w"\nstructure_sampler = {steps = 12}\n'
+    )
+    given = {"image": folder / "photo.jpg", "mask": folder / "mask.png", "out": folder / "out"}
+    return ["generate", *(str(part) for name, path in given.items() for part in (f"--{name}", path)), *more]
+
+
+def test_a_foreign_model_is_asked_instead_of_a_checkpoint(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sources = str(folder / "sources.toml")
+    assert main(_foreign(folder, "--source", "trellis", "--sources", sources, "--count", "1")) == 0
+    assert str(folder / "out" / "candidate-0.glb") in capsys.readouterr().out
+    stated = json.loads((folder / "out" / "candidate-0.json").read_text())
+    assert "pose_searched" in stated["fallbacks"]
+    assert stated["settings"]["source_options"]["weights"] == "/w"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (["--source", "trellis"], "looked up in --sources"),
+        (["--source", "triposg", "--sources", "sources.toml"], "has no table [triposg]"),
+        (["--source", "trellis", "--sources", "absent.toml"], "cannot be read"),
+    ],
+)
+def test_a_foreign_model_that_is_not_installed_is_said(
+    more: list[str],
+    why: str,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    assert main(_foreign(folder, *more)) == CANNOT
+    assert why in capsys.readouterr().err and not (folder / "out").exists()
 
 
 def _command(folder: Path, *more: str) -> list[str]:

@@ -17,7 +17,7 @@ from modelzoo.conditioning import (
 from modelzoo.frames import rotation_from_wxyz
 
 
-def _photo(height: int = 60, width: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _photo(height: int = 60, width: int = 90) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     mask = np.zeros((height, width), dtype=np.bool_)

@@ -218,14 +218,15 @@ def _meta_state(preset: EmbedderPreset) -> dict[str, Tensor]:
 def _published_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors as published transformers files name them."""
     out = {}
-    for name, tensor in renamed(state).items():
+    for given, tensor in renamed(state).items():
+        name = given
         for ours, theirs in (
             ("attention.q_proj.", "attention.attention.query."),
             ("attention.k_proj.", "attention.attention.key."),
             ("attention.v_proj.", "attention.attention.value."),
             ("attention.o_proj.", "attention.output.dense."),
         ):
-            name = name.replace(ours, theirs)  # noqa: PLW2901
+            name = name.replace(ours, theirs)
         out[name] = tensor
     return out
 
@@ -235,7 +236,7 @@ def _published_transformers_names(state: dict[str, Tensor]) -> dict[str, Tensor]
 def test_local_weights_give_the_tokens_of_the_published_network(
     reads: str, named_by: str, tmp_path: Path
 ) -> None:
-    preset = replace(DINO, reads=reads)  # type: ignore[arg-type]
+    preset = replace(DINO, reads=reads)
     state = _meta_state(preset)
     save_file(
         state if named_by == "meta" else _published_transformers_names(state), tmp_path / "dino.safetensors"
@@ -304,7 +305,7 @@ def test_without_the_package_the_error_names_what_to_install(monkeypatch: pytest
 # --- the released preprocessing ------------------------------------------------------------------------------------
 
 
-def _photo(height: int = 40, width: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def _photo(height: int = 40, width: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     mask = np.zeros((height, width), dtype=np.bool_)

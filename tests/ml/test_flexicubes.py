@@ -84,7 +84,7 @@ def test_random_fields_are_closed_manifolds_whatever_the_weights(seed: int, blur
         sdf,
         deform=torch.randn(len(sdf), 3, dtype=torch.float64),
         weights=torch.randn(1000, 21, dtype=torch.float64),
-        quads=quads,  # type: ignore[arg-type]
+        quads=quads,
     )
     assert len(surface.faces) > 500
     assert (_faces_per_edge(surface) == 2).all()
@@ -146,7 +146,7 @@ def test_without_flipped_faces_two_tunnels_side_by_side_would_share_an_edge_of_f
 @pytest.mark.parametrize("quads", ["cut", "fan"])
 def test_the_fast_way_gives_the_plain_twin_s_mesh_and_gradients(quads: str) -> None:
     grid, inputs = dense_grid(5), _inputs(5, seed=4)
-    fast = extract(grid, **inputs, quads=quads)  # type: ignore[arg-type]
+    fast = extract(grid, **inputs, quads=quads)
     fast_gradients = _gradients(fast, inputs)
     plain = _extract_plainly(grid, **inputs, quads=quads)
     plain_gradients = _gradients(plain, inputs)
@@ -226,7 +226,7 @@ def test_an_open_grid_ends_the_surface_instead_of_inventing_one() -> None:
 def test_input_that_does_not_fit_is_refused(wrong: dict[str, Tensor]) -> None:
     given = {"sdf": torch.ones(27), **wrong}
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        extract(dense_grid(2), given.pop("sdf"), **given)  # type: ignore[arg-type]
+        extract(dense_grid(2), given.pop("sdf"), **given)
 
 
 def test_cubes_named_twice_or_far_outside_are_refused() -> None:

@@ -138,7 +138,7 @@ def test_the_autoencoder_learns_one_batch_of_boxes() -> None:
         mean, log_variance = vae.encode(grids)
         loss = occupancy_loss(vae.decode(mean), grids) + 1e-3 * kl_loss(mean, log_variance)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     with torch.no_grad():
         guess = vae.decode(vae.encode(grids)[0]) > 0

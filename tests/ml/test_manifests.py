@@ -37,13 +37,13 @@ def vae() -> SparseStructureVAE:
     return SparseStructureVAE(NANO.structure).eval()
 
 
-def _png(array: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _png(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, format="PNG")
     return stream.getvalue()
 
 
-def _latents(solid: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def _latents(solid: np.ndarray) -> bytes:
     return latents_to_bytes(
         CandidateLatents(
             occupancy=solid, slat_coords=np.zeros((1, 3), np.uint8), slat_feats=np.zeros((1, 4), np.float16)

@@ -225,7 +225,7 @@ def test_the_soft_silhouette_and_its_gradient_are_those_of_a_plain_twin() -> Non
     wanted, known = torch.from_numpy(target.coverage), torch.from_numpy(inside)
     shared = (covered * wanted)[known].sum()
     plain = 1 - shared / ((covered + wanted - covered * wanted)[known].sum() + 1e-9)
-    plain.backward()  # type: ignore[no-untyped-call]
+    plain.backward()
     assert loss == pytest.approx(plain.item(), rel=1e-9)
     assert change.grad is not None
     np.testing.assert_allclose(gradient, change.grad.numpy(), rtol=1e-7, atol=1e-10)

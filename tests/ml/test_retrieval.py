@@ -85,7 +85,7 @@ def _add(
 ) -> BuildReport:
     return add_collection(
         folder,
-        folder_entries(meshes, licence="CC0-1.0", **told),  # type: ignore[arg-type]
+        folder_entries(meshes, licence="CC0-1.0", **told),
         collection="shapes",
         embedder=PixelEmbedder(),
         views=RINGS,

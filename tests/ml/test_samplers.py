@@ -31,7 +31,7 @@ def _noise(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 4, 8])
 def test_the_true_velocity_leads_to_the_data(kind: str, steps: int) -> None:
     noise, data = _noise(3, 4), _noise(3, 4, seed=1)
-    settings = FlowSettings(kind=kind, steps=steps)  # type: ignore[arg-type]
+    settings = FlowSettings(kind=kind, steps=steps)
     torch.testing.assert_close(sample(lambda x, t, c: data - noise, noise, settings=settings), data)
 
 
@@ -80,7 +80,7 @@ def test_the_error_on_a_known_equation_falls_with_the_solvers_order(kind: str, o
             sample(
                 lambda x, t, c: x,
                 torch.ones(1, 1, dtype=torch.float64),
-                settings=FlowSettings(kind=kind, steps=steps),  # type: ignore[arg-type]
+                settings=FlowSettings(kind=kind, steps=steps),
             ).item()
             - math.e
         )
@@ -128,7 +128,7 @@ def test_a_shortcut_asks_on_its_own_grid_and_names_its_step() -> None:
 )
 def test_settings_that_contradict_themselves_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        FlowSettings(**wrong)  # type: ignore[arg-type]
+        FlowSettings(**wrong)
 
 
 @pytest.mark.parametrize("spoilt", [float("nan"), float("inf")])
@@ -204,7 +204,7 @@ def test_given_the_true_shape_a_trained_models_layouts_are_better_than_joint_one
         loss = (found[0] - (shape - noise_shape)).square().mean()
         loss = loss + (found[1] - (layout - noise_layout)).square().mean()
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     shape, layout = kinds(8)
     noise_shape = torch.randn(8, *latent_shape, generator=generator)

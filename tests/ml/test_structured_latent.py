@@ -20,22 +20,15 @@ from modelzoo.vae.structured_latent import CellContent, StructuredLatentVAE
 from modelzoo.vae.trunks import SwinTrunk
 from modelzoo.vae.view_features import (
     FeatureViews,
-    depth_of_points,
     gather_view_features,
+    project,
 )
 from training.data.cells import nearest_surface
+from training.data.latent_batches import LatentObject, collate, draw_object
 from training.data.views import feature_views, object_views, pixel_patches
 from training.losses.structured_latent import CellTargets, CubeTargets, cube_loss, gaussian_loss
-from training.structured_latent import (
-    LatentObject,
-    collate,
-    draw_object,
-    evaluate,
-    losses,
-    standardise_from,
-    view_embedder,
-    weighted,
-)
+from training.objectives.structured_latent import losses, weighted
+from training.structured_latent import evaluate, standardise_from, view_embedder
 
 NANO = PRESETS["nano"].latent
 SWIN = replace(
@@ -321,6 +314,20 @@ def test_a_surface_of_true_distances_has_no_cube_error() -> None:
     assert np.median(np.abs(off)) < 0.15 / 24
 
 
+def _depth_of_points(points: Tensor, intrinsics: Tensor, T_camera_object: Tensor, *, size: int) -> Tensor:
+    """A (V, size, size) depth buffer from the points themselves: the least depth in each pixel, infinite without."""
+    buffers = []
+    for camera, pose in zip(intrinsics, T_camera_object, strict=True):
+        places, depth = project(points, camera, pose)
+        pixel = (places * size).floor()
+        held = ((pixel >= 0) & (pixel < size)).all(dim=1) & (depth > 0)
+        row = pixel[held].long()
+        buffer = depth.new_full((size * size,), torch.inf)
+        buffer = buffer.scatter_reduce(0, row[:, 1] * size + row[:, 0], depth[held], "amin")
+        buffers.append(buffer.view(size, size))
+    return torch.stack(buffers)
+
+
 def _two_walls() -> tuple[FeatureViews, Tensor]:
     """Two cameras that face each other along z, and points on a wall in front of each."""
     front = torch.eye(4)
@@ -330,7 +337,7 @@ def _two_walls() -> tuple[FeatureViews, Tensor]:
     poses, intrinsics = torch.stack([front, back]), torch.tensor([[1.0, 1.0, 0.5, 0.5]] * 2)
     features = torch.stack([torch.full((1, 4, 4), 1.0), torch.full((1, 4, 4), 5.0)])
     points = torch.tensor([[0.1, 0.05, -0.4], [0.1, 0.05, 0.4], [0.2, -0.1, 0.39]])
-    depth = depth_of_points(points, intrinsics, poses, size=8)
+    depth = _depth_of_points(points, intrinsics, poses, size=8)
     return FeatureViews(features=features, depth=depth, intrinsics=intrinsics, T_camera_object=poses), points
 
 
@@ -358,7 +365,7 @@ def test_gathered_features_and_their_gradients_are_the_plain_twin_s() -> None:
     features = torch.randn(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
     views = replace(views, features=features)
     points = torch.rand(40, 3, dtype=torch.float64) * 1.4 - 0.7
-    depth = depth_of_points(points, views.intrinsics, views.T_camera_object, size=6)
+    depth = _depth_of_points(points, views.intrinsics, views.T_camera_object, size=6)
     views = replace(views, depth=depth)
     fast = gather_view_features(points, views, tolerance=0.1)
     plain, times = _gathered_plainly(points, views, tolerance=0.1)

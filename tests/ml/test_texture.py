@@ -163,7 +163,7 @@ def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without
     views = Views(crop=torch.rand(2, 8, 28, 28), full=torch.rand(2, 8, 28, 28), box=torch.rand(2, 4))
     noise = torch.randn(N, 4)
     condition = TextureCondition(views=views)
-    assert model.encode(condition, cells).tokens.shape == (2, texture.condition.num_tokens, 16)  # type: ignore[union-attr]
+    assert model.encode(condition, cells).tokens.shape == (2, texture.condition.num_tokens, 16)
     plain, guided = (
         _drawn(model, condition, cells, noise=noise, steps=2, rescale_t=1.0, cfg_strength=w)
         for w in (0.0, 1.0)

@@ -196,7 +196,7 @@ def write_mesh(asked: Asked, name: str, *, vertices: Any, faces: Any, colours: A
     arrays = {"vertices": array(vertices), "faces": array(faces)}
     if colours is not None:
         arrays["colours"] = np.clip(array(colours)[:, :3], 0.0, 1.0)
-    np.savez(asked.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    np.savez(asked.folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
     return f"{name}.npz"
 
 

@@ -16,9 +16,9 @@ class Direct3DS2Pipeline:
         self,
         image=None,
         sdf_resolution: int = 1024,
-        dense_sampler_params: dict = {},  # noqa: B006
-        sparse_512_sampler_params: dict = {},  # noqa: B006
-        sparse_1024_sampler_params: dict = {},  # noqa: B006
+        dense_sampler_params: dict = {},  # noqa: B006  as theirs
+        sparse_512_sampler_params: dict = {},  # noqa: B006  as theirs
+        sparse_1024_sampler_params: dict = {},  # noqa: B006  as theirs
         generator=None,
         remesh: bool = False,
         simplify_ratio: float = 0.95,

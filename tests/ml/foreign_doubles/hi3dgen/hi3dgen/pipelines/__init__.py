@@ -31,9 +31,9 @@ class Hi3DGenPipeline:
         image,
         num_samples: int = 1,
         seed: int = 42,
-        sparse_structure_sampler_params: dict = {},  # noqa: B006
-        slat_sampler_params: dict = {},  # noqa: B006
-        formats: list = ["mesh"],  # noqa: B006
+        sparse_structure_sampler_params: dict = {},  # noqa: B006  as theirs
+        slat_sampler_params: dict = {},  # noqa: B006  as theirs
+        formats: list = ["mesh"],  # noqa: B006  as theirs
         preprocess_image: bool = True,
     ) -> dict:
         assert image.is_normals and not preprocess_image

@@ -56,19 +56,19 @@ class TrellisImageTo3DPipeline:
         image: Image.Image,
         num_samples: int = 1,
         seed: int = 42,
-        sparse_structure_sampler_params: dict = {},  # noqa: B006  theirs
-        slat_sampler_params: dict = {},  # noqa: B006
-        formats: list = ["mesh", "gaussian", "radiance_field"],  # noqa: B006
+        sparse_structure_sampler_params: dict = {},  # noqa: B006  as theirs
+        slat_sampler_params: dict = {},  # noqa: B006  as theirs
+        formats: list = ["mesh", "gaussian", "radiance_field"],  # noqa: B006  as theirs
         preprocess_image: bool = True,
     ) -> dict:
         assert image.mode == "RGBA" and preprocess_image and formats == ["mesh", "gaussian"]
         assert set(np.unique(np.asarray(image)[..., 3])) == {0, 255}
         assert sparse_structure_sampler_params == {"steps": 12}
-        print("sampling")  # noqa: T201
+        print("sampling")  # noqa: T201  as theirs
         self.calls += 1
         vertices = VERTICES + 0.001 * seed
         if self.path == "dies":
-            print("out of memory, they say", file=sys.stderr, flush=True)  # noqa: T201
+            print("out of memory, they say", file=sys.stderr, flush=True)  # noqa: T201  as theirs
             os._exit(3)
         if self.path == "sleeps" and self.calls == 1:
             time.sleep(30)
