@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from modelzoo.presets import preset_named
+from modelzoo.presets import StructurePreset
 from modelzoo.vae.sparse_structure import SparseStructureVAE
+from training.configs import RunConfig
 from training.data.objects import make_object, object_occupancy
 from training.losses.autoencoder import kl_loss, occupancy_loss
+from training.trainer import LoopResult, Progress, TrainingLoop
 
 HELD_OUT_STREAM = 900_000  # streams from here on are never trained on
+SHIFTED_SHARE = 0.3  # of the objects
+KL_WEIGHT = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutoencoderConfig:
-    """How long and how fast; the learning rate warms up for 30 steps, then follows a cosine to 2 %."""
+class ObjectGrids:
+    """Fresh objects as solid occupancies: those of a step follow from stream and step."""
 
-    preset: str = "tiny"
-    steps: int = 1500
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    kl_weight: float = 1e-3
-    shifted_share: float = 0.3
-    seed: int = 0
+    stream: int
+    resolution: int
+    batch_size: int
+
+    def batch(self, step: int) -> Tensor:
+        """B x R x R x R bool."""
+        return object_grids(
+            stream=self.stream,
+            start=step * self.batch_size,
+            count=self.batch_size,
+            resolution=self.resolution,
+            shifted_share=SHIFTED_SHARE,
+        )
+
+
+class OccupancyObjective:
+    """What the decoder makes of a latent drawn from the posterior, and how far that is from the unit normal."""
+
+    def loss(
+        self, model: SparseStructureVAE, batch: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss and what to log."""
+        mean, log_variance = model.encode(batch)
+        latent = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
+        occupancy, kl = occupancy_loss(model.decode(latent), batch), kl_loss(mean, log_variance)
+        return occupancy + KL_WEIGHT * kl, {"occupancy": occupancy.item(), "kl": kl.item()}
 
 
 def object_grids(*, stream: int, start: int, count: int, resolution: int, shifted_share: float) -> Tensor:
@@ -43,37 +65,22 @@ def object_grids(*, stream: int, start: int, count: int, resolution: int, shifte
 
 
 def train_autoencoder(
-    config: AutoencoderConfig, *, on_progress: Callable[[int, int, dict[str, float]], None] | None = None
-) -> SparseStructureVAE:
-    """Train from scratch; the held-out intersection over union is measured by ``autoencoder_iou``."""
+    config: RunConfig, preset: StructurePreset, folder: Path, *, on_progress: Progress | None = None
+) -> tuple[SparseStructureVAE, LoopResult]:
+    """Train from scratch, or go on in ``folder``; the held-out overlap is measured by ``autoencoder_iou``."""
     torch.manual_seed(config.seed)
-    preset = preset_named(config.preset).geometry.structure
-    model = SparseStructureVAE(preset)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=0.01)
-    generator = torch.Generator().manual_seed(config.seed)
-    for step in range(config.steps):
-        share = min(1.0, (step + 1) / 30) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / config.steps)))
-        for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * share
-        grids = object_grids(
-            stream=config.seed,
-            start=step * config.batch_size,
-            count=config.batch_size,
-            resolution=preset.resolution,
-            shifted_share=config.shifted_share,
-        )
-        mean, log_variance = model.encode(grids)
-        latent = mean + (0.5 * log_variance).exp() * torch.randn(mean.shape, generator=generator)
-        loss = occupancy_loss(model.decode(latent), grids) + config.kl_weight * kl_loss(mean, log_variance)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the autoencoder's loss is {loss.item()} at step {step}")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if on_progress is not None:
-            on_progress(step + 1, config.steps, {"loss": loss.item()})
-    return model.eval()
+    loop = TrainingLoop(
+        config=config,
+        model=SparseStructureVAE(preset),
+        objective=OccupancyObjective(),
+        source=ObjectGrids(
+            stream=config.seed, resolution=preset.resolution, batch_size=config.micro_batch_size
+        ),
+        folder=folder,
+        on_progress=on_progress,
+    )
+    result = loop.run()
+    return loop.average, result
 
 
 @torch.no_grad()

@@ -10,6 +10,9 @@ from training.data.samples import Mixture
 from training.losses.flow_matching import LayoutWeights
 
 Stage = Literal[
+    "autoencoder",
+    "latent",
+    "depth",
     "pretrain",
     "midtrain",
     "layout",
@@ -23,8 +26,9 @@ Stage = Literal[
     "texture_dpo",
     "reward",
 ]
-#: ``scenes`` are procedural; the others are what people judged, frozen in a dataset.
-Data = Literal["scenes", "demonstrations", "artists", "pairs"]
+#: ``objects`` and ``scenes`` are procedural; the others are what people judged, frozen in a dataset.
+Data = Literal["objects", "scenes", "demonstrations", "artists", "pairs"]
+Objective = Literal["reconstruction", "flow", "layout", "preference", "self_consistency", "trajectories"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +55,7 @@ class RunConfig:
 
     stage: Stage
     # what is trained
-    component: Literal["geometry", "texture", "reward"] = "geometry"
+    component: Literal["ss_vae", "slat_vae", "depth", "geometry", "texture", "reward"] = "geometry"
     frozen: tuple[str, ...] = ()  # parts of the component that stay as they are (GeometryModel.freeze)
     # on what
     data: Data = "scenes"
@@ -62,7 +66,7 @@ class RunConfig:
     num_replay: int = 256  # demonstrations: how many procedural examples are made for replay
     num_trajectories: int = 512  # trajectories: so many are recorded of the teacher
     # by which loss
-    objective: Literal["flow", "layout", "preference", "self_consistency", "trajectories"] = "flow"
+    objective: Objective = "flow"
     weights: LayoutWeights = field(default_factory=LayoutWeights)  # beside the shape's 1
     draws: int = 1  # noises and times for each photograph of a batch
     condition_dropout: float = 0.1
@@ -114,12 +118,42 @@ _LONG = OptimizerConfig(
 _SFT = OptimizerConfig(learning_rate=3e-4, ema_decay=0.96)
 _DPO = OptimizerConfig(learning_rate=1e-4, floor=0.1, ema_decay=0.98)
 _LATE = OptimizerConfig(learning_rate=3e-4, ema_decay=0.98)
+_FROM_NOTHING = OptimizerConfig(
+    learning_rate=2e-3, weight_decay=0.01, warmup_steps=50, floor=0.02, ema_decay=0.0
+)
 
 #: Every stage with all that it is, at the settings measured for preset tiny (docs/log.md); what is not said is as in
 #: RunConfig. World B is never among the procedural scenes: it is what people annotate.
 STAGES: dict[str, RunConfig] = {
     config.stage: config
     for config in (
+        # autoencoders and the depth net, from nothing
+        RunConfig(
+            stage="autoencoder",
+            component="ss_vae",
+            data="objects",
+            objective="reconstruction",
+            steps=1500,
+            batch_size=8,
+            optimizer=replace(_FROM_NOTHING, warmup_steps=30),
+        ),
+        RunConfig(
+            stage="latent",
+            component="slat_vae",
+            data="objects",
+            objective="reconstruction",
+            steps=1500,
+            batch_size=6,
+            optimizer=_FROM_NOTHING,
+        ),
+        RunConfig(
+            stage="depth",
+            component="depth",
+            objective="reconstruction",
+            steps=1800,
+            batch_size=12,
+            optimizer=replace(_FROM_NOTHING, ema_decay=0.995),
+        ),
         # geometry, from nothing: objects alone, then among others
         RunConfig(
             stage="pretrain",

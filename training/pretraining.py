@@ -18,7 +18,7 @@ from modelzoo.presets import ModelPreset
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
-from training.autoencoder import AutoencoderConfig, autoencoder_iou, latent_statistics, train_autoencoder
+from training.autoencoder import autoencoder_iou, latent_statistics, train_autoencoder
 from training.clock import progress_until
 from training.configs import RunConfig
 from training.data.ring import ExampleRing, RingSource, fill_ring
@@ -28,17 +28,22 @@ from training.trainer import LoopResult, Progress, TrainingLoop
 
 logger = logging.getLogger(__name__)
 
-AUTOENCODER_FILE = "ss_vae.safetensors"
+AUTOENCODER_FILE, AUTOENCODER_STATE = "ss_vae.safetensors", "ss_vae_state"
 RING_CAPACITY = 12_288
 RING_LEAST = 1_024
 
 
 def make_autoencoder(
-    workdir: Path, config: AutoencoderConfig, *, on_progress: Progress | None = None
-) -> dict[str, float]:
-    """Train the occupancy autoencoder and store it with the latents' mean and deviation; returns held-out IoU."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    model = train_autoencoder(config, on_progress=on_progress)
+    workdir: Path, preset: ModelPreset, config: RunConfig, *, on_progress: Progress | None = None
+) -> dict[str, float] | None:
+    """Train the occupancy autoencoder and store it with the latents' mean and deviation; returns held-out IoU.
+
+    Goes on where it was stopped by a signal; then there is nothing to return or to store yet.
+    """
+    folder = workdir / AUTOENCODER_STATE
+    model, result = train_autoencoder(config, preset.geometry.structure, folder, on_progress=on_progress)
+    if result.reason == "stopped":
+        return None
     mean, std = latent_statistics(model, seed=config.seed)
     save_file({**model.state_dict(), "latent_mean": mean, "latent_std": std}, workdir / AUTOENCODER_FILE)
     return {

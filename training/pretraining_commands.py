@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 
 from modelzoo.presets import preset_named
-from training.autoencoder import AutoencoderConfig
 from training.configs import STAGES, default_config
 from training.pretraining import export, generate_forever, make_autoencoder, pretrain
 from training.reporting import shown_on
@@ -22,7 +21,7 @@ STOPPED = 75  # exit status: saved, the same command goes on
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the four commands."""
     sub = _command(commands, "autoencoder", _autoencoder, "train the occupancy autoencoder")
-    sub.add_argument("--steps", type=int, default=AutoencoderConfig.steps)
+    sub.add_argument("--steps", type=int, default=None)
     sub = _command(commands, "generate", _generate, "make examples for a running stage, until stopped")
     sub.add_argument("--stage", choices=FROM_NOTHING, required=True, help="whose worlds")
     sub.add_argument("--stream", type=int, default=7)
@@ -55,10 +54,14 @@ def _command(
 
 
 def _autoencoder(options: argparse.Namespace) -> int:
-    config = AutoencoderConfig(preset=options.preset, steps=options.steps, seed=options.seed)
-    measured = make_autoencoder(options.workdir, config, on_progress=shown_on(sys.stdout, every=PRINT_EVERY))
+    measured = make_autoencoder(
+        options.workdir,
+        preset_named(options.preset),
+        default_config("autoencoder", steps=options.steps, seed=options.seed),
+        on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
+    )
     _say({"held_out": measured})
-    return 0
+    return STOPPED if measured is None else 0
 
 
 def _generate(options: argparse.Namespace) -> int:

@@ -16,14 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.autoencoder import AutoencoderConfig
 from training.configs import STAGES
 from training.pretraining import AUTOENCODER_FILE
 from training.runs import OUTPUT_FOLDER
 
 PYTHON = (sys.executable, "-m")
 STREAMS = {"pretrain": 11, "midtrain": 12}
-LATENT_STEPS = 1_500
 FINISHED = "finished"  # marks a step's folder
 
 
@@ -48,7 +46,7 @@ def make_model(recipe: Recipe) -> None:
     latent, texture = work / "latent", work / "texture"
     latent_weights, texture_weights = latent / "slat_vae.safetensors", texture / "texture.safetensors"
     for folder, command in (
-        (latent, ("training.structured_latent", "--steps", recipe.steps(LATENT_STEPS))),
+        (latent, ("training.structured_latent", "--steps", recipe.steps(STAGES["latent"].steps))),
         (
             texture,
             ("training.texture", "--vae", latent_weights, "--steps", recipe.steps(STAGES["texture"].steps)),
@@ -77,7 +75,7 @@ def _make_shapes(recipe: Recipe, *seed: str) -> None:
     _run(
         first / "autoencoder",
         *("training.cli", "autoencoder", "--workdir", first, *seed),
-        *("--steps", recipe.steps(AutoencoderConfig.steps)),
+        *("--steps", recipe.steps(STAGES["autoencoder"].steps)),
     )
     folders["midtrain"].mkdir(parents=True, exist_ok=True)
     shutil.copyfile(first / AUTOENCODER_FILE, folders["midtrain"] / AUTOENCODER_FILE)

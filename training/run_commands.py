@@ -62,6 +62,7 @@ def _train(options: argparse.Namespace) -> int:
             _run(options, team)
         except RunStopped as stopped:
             log.warning("%s", stopped)
+            return os.EX_TEMPFAIL
         except (ValueError, FloatingPointError) as error:
             # Each process writes it, since all others are ended with the first that ends.
             options.workdir.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,14 @@ from training.trainer import Objective
 
 REPLAY_STREAM, FRESH_STREAM = 500_000, 600_000  # plus the run's seed; people judge other worlds (800_000 on)
 TRAJECTORIES_FILE = "trajectories.safetensors"
-FROM_NOTHING = ("pretrain", "texture", "reward")  # pretraining, texture and reward are commands of their own
+FROM_NOTHING = (
+    "autoencoder",
+    "latent",
+    "depth",
+    "pretrain",
+    "texture",
+    "reward",
+)  # have commands of their own
 ARTIST = "artist"  # a manifest's source of what artists made
 
 

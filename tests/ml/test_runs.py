@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from modelzoo.checkpoint import Lineage, assemble, read_manifest
+from modelzoo.checkpoint import Lineage, assemble, load, read_manifest
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from training.configs import RunConfig, Stage, default_config
@@ -16,7 +17,7 @@ from training.data.manifests import ManifestRefused, read_dataset
 from training.evaluate import compare_to_parent
 from training.first_model_report import first_model_report
 from training.runs import run_training
-from training.simulated_round import write_simulated_dataset
+from training.simulation.rounds import write_simulated_dataset
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,17 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def dataset(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
     write_simulated_dataset(parent, folder, num_targets=4, alpha=-1.0, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def artists(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same answers, had artists made them."""
+    folder = tmp_path_factory.mktemp("artists")
+    rows = [json.loads(line) for line in (dataset / "manifest.jsonl").read_text().splitlines()]
+    rows = [row | {"source": "artist"} for row in rows if row["kind"] == "demonstration"]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "blobs").symlink_to(dataset / "blobs")
     return folder
 
 
@@ -82,6 +94,44 @@ def test_the_same_run_gives_the_same_weights_and_a_finished_one_returns_at_once(
         _config("sft"), workdir=tmp_path / "one", checkpoint_dir=Path("gone"), manifest_dir=Path("gone")
     )
     assert read_manifest(again.output_dir).sha256 == shas[0]
+
+
+@pytest.mark.parametrize(
+    ("stage", "moved"),
+    [
+        ("midtrain", {"encoder", "blocks.0.shape", "blocks.0.layout", "time"}),
+        ("layout", {"blocks.0.layout"}),
+        ("sft_art", {"encoder", "blocks.0.shape", "blocks.0.layout", "time"}),
+        ("dpo_art", {"encoder", "blocks.0.shape", "time"}),
+        ("distil", {"blocks.0.shape", "blocks.0.layout", "time"}),
+    ],
+)
+def test_each_stage_moves_its_own_parts_of_the_geometry_and_nothing_else(
+    parent: Path, dataset: Path, artists: Path, tmp_path: Path, stage: Stage, moved: set[str]
+) -> None:
+    config = replace(default_config(stage, steps=1), batch_size=2, num_replay=2, num_trajectories=2)
+    given = {"scenes": None, "artists": artists}.get(config.data, dataset)
+    run_training(config, workdir=tmp_path, checkpoint_dir=parent, manifest_dir=given)
+    before, after = load(parent)[1], load(tmp_path / "checkpoint")[1]
+    assert before.keys() == after.keys()
+    for name in ("ss_vae", "slat_vae", "texture"):
+        assert all(torch.equal(value, after[name][key]) for key, value in before[name].items())
+    changed = {
+        key for key, value in before["geometry"].items() if not torch.equal(value, after["geometry"][key])
+    }
+    groups = {"encoder", "blocks.0.shape", "blocks.0.layout", "time"}
+    assert {group for group in groups if any(key.startswith(f"{group}.") for key in changed)} == moved
+
+
+def test_a_stage_of_judgements_needs_a_dataset_and_artists_need_their_own(
+    parent: Path, dataset: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="stage sft learns from demonstrations: it needs a dataset"):
+        run_training(_config("sft"), workdir=tmp_path, checkpoint_dir=parent, manifest_dir=None)
+    with pytest.raises(ValueError, match="no demonstrations"):
+        run_training(_config("sft_art"), workdir=tmp_path, checkpoint_dir=parent, manifest_dir=dataset)
+    with pytest.raises(ValueError, match="does not start from a checkpoint"):
+        run_training(_config("pretrain"), workdir=tmp_path, checkpoint_dir=parent, manifest_dir=None)
 
 
 def test_dpo_needs_pairs_and_says_so(parent: Path, dataset: Path, tmp_path: Path) -> None:
