@@ -139,6 +139,8 @@ def _pair_line(evidence: Evidence, pair: PreferencePair) -> dict[str, Any]:
         "kind": "preference",
         "id": f"pair-{chosen.pk}-{rejected.pk}",
         **_photograph(evidence, pair.chosen),
+        "chosen_target": chosen.target_id,  # the reader refuses a pair of two targets
+        "rejected_target": rejected.target_id,
         "chosen_latents": chosen.latents_key or None,
         "chosen_mesh": chosen.mesh_key or None,
         "rejected_latents": rejected.latents_key or None,
