@@ -29,6 +29,7 @@ SETTINGS = SamplerSettings()
 
 Floats = NDArray[np.float64]
 Table = Mapping[str, Floats]
+_Row = tuple[dict[str, float], ...]  # one case: the metrics of each of its candidates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +72,20 @@ def score_real_cases(
         else models_or_checkpoint
     )
     stages = Resident(models)
-    names, shapes, drawn, refined = [], [], [], []
+    names: list[str] = []
+    tables: tuple[list[_Row], list[_Row], list[_Row]] = ([], [], [])
     for number, case in enumerate(cases):
         truth = _RealTruth(case, seed=(seed, number))
         seeds = tuple(seed * 1_000_003 + number * 1_009 + k for k in range(num_samples))
         rows = [truth.measure(one) for one in _candidates(stages, case, seeds, settings)]
         names.append(case.name)
-        for table, column in zip((shapes, drawn, refined), zip(*rows, strict=True), strict=True):
+        for table, column in zip(tables, zip(*rows, strict=True), strict=True):
             table.append(column)
     if not names:
         raise ValueError("there is no case to score")
-    return RealScores(cases=tuple(names), shape=_table(shapes), drawn=_table(drawn), refined=_table(refined))
+    return RealScores(
+        cases=tuple(names), shape=_table(tables[0]), drawn=_table(tables[1]), refined=_table(tables[2])
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +166,7 @@ def _turned(surface: SampledSurface, rotation: Floats) -> SampledSurface:
     return SampledSurface(points=points, low=points.min(axis=0), high=points.max(axis=0))
 
 
-def _table(rows: list[tuple[dict[str, float], ...]]) -> Table:
+def _table(rows: list[_Row]) -> Table:
     """N x K per metric."""
     return {name: np.array([[one[name] for one in row] for row in rows]) for name in rows[0][0]}
 

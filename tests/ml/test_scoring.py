@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from training.evaluation_sets.cases import EvaluationCase
 from training.held_out import Drawn, held_out_examples
 from training.metrics.layout import Layout
 from training.metrics.sampling import TriangleMesh, sampled_mesh
+from training.real_commands import real_report
 from training.real_scoring import score_real_cases
 from training.scoring import GeometryScorer, ShapeScores, score_geometry
 
@@ -143,6 +145,12 @@ def test_real_cases_are_scored_as_drawn_and_as_refined(nano: Models) -> None:
     estimates = scores.estimates()
     assert {"f1_001", "adds_01_drawn", "adds_01_refined"} <= estimates["mean_of_k"].keys()
     assert estimates["best_of_k"]["adds_refined"].mean <= estimates["mean_of_k"]["adds_refined"].mean
+
+
+def test_the_report_on_real_cases_is_plain_json(nano: Models) -> None:
+    report = json.loads(json.dumps(real_report(nano, [_case()], num_samples=2), allow_nan=False))
+    assert report["num_cases"] == 1 and len(report["cases"]["box"]["adds_drawn"]) == 2
+    assert report["mean_of_k"]["adds_01_refined"].keys() == {"mean", "low", "high", "n"}
 
 
 def test_a_perfect_candidate_of_a_real_case_is_right_wherever_the_scans_origin_lies() -> None:

@@ -48,8 +48,8 @@ class LayoutMetrics:
     adds_01: float  # 1 where that is below a tenth
 
 
-#: What a guess without any surface gets. Its rotation and translation are as drawn, so that they are not here.
-NO_SURFACE = {"iou3d": 0.0, "iou3d_oriented": 0.0, "icp_rot": 180.0, "adds": float("inf"), "adds_01": 0.0}
+#: What a guess without any surface gets: ADD-S as if it lay a diameter away. Rotation and translation are as drawn.
+NO_SURFACE = {"iou3d": 0.0, "iou3d_oriented": 0.0, "icp_rot": 180.0, "adds": 1.0, "adds_01": 0.0}
 
 
 class TrueLayout:
@@ -57,6 +57,7 @@ class TrueLayout:
 
     def __init__(self, surface: SampledSurface, layout: Layout, *, rng: Generator) -> None:
         self.layout = layout
+        self.extent = _extent(layout.place(surface.points))
         self.points = layout.place(_some(surface.points, rng))
         self.tree = cKDTree(self.points)
         self.diameter = diameter(self.points)
@@ -74,7 +75,7 @@ class TrueLayout:
             rotation_deg=rotation_error_deg(layout.rotation, self.layout.rotation),
             translation=translation_error(layout.translation, self.layout.translation, size=self.size),
             log_scale=scale_error(layout.scale, self.layout.scale),
-            iou3d=aligned_box_iou(_extent(points), _extent(self.points)),
+            iou3d=aligned_box_iou(_extent(layout.place(guess.points)), self.extent),
             iou3d_oriented=oriented_box_iou(_box(guess, layout), self.box),
             icp_rot=turned.angle_deg,
             adds=adds,

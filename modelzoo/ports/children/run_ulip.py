@@ -35,7 +35,7 @@ def load(options: dict[str, Any]) -> Any:
     torch = needed("torch", install=INSTALL)
     weights = option(options, "weights", meaning="ULIP-2's PointBERT checkpoint (.pt)")
     device = options.get("device", "cuda")
-    os.chdir(Path(models.__file__).resolve().parents[1])  # it reads its yaml files relative to its clone
+    os.chdir(Path(str(models.__file__)).resolve().parents[1])  # it reads its yaml files relative to its clone
     model = models.ULIP2_PointBERT_Colored(SimpleNamespace(evaluate_3d=True, npoints=8192))
     with torch.serialization.safe_globals([argparse.Namespace]):  # it holds its training's arguments
         state = torch.load(weights, map_location="cpu", weights_only=True)["state_dict"]
