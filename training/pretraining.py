@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import time
 from pathlib import Path
 
@@ -62,7 +63,9 @@ def load_autoencoder(workdir: Path, preset: ModelPreset) -> tuple[SparseStructur
 
 
 def generate_forever(workdir: Path, preset: ModelPreset, *, stream: int, mixture: Mixture) -> None:
-    """Feed the ring until killed; goes on where an earlier process stopped."""
+    """Feed the ring until killed; goes on where an earlier process stopped. Waits for the stage's autoencoder."""
+    while not (workdir / AUTOENCODER_FILE).exists():
+        time.sleep(0.5)
     vae, _, _ = load_autoencoder(workdir, preset)
     ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
     for written in fill_ring(ring, vae, size=preset.geometry.image_size, stream=stream, mixture=mixture):
@@ -82,12 +85,14 @@ def pretrain(
 ) -> LoopResult:
     """Train the flow from the ring for ``config.steps`` steps, or until the clock (epoch seconds) says ``until``.
 
-    ``start`` is the working folder of an earlier stage whose average this one begins with (mid-training after
-    pre-training); without it the weights are drawn anew.
+    ``start`` is the working folder of an earlier stage whose average and autoencoder this one begins with (mid-training
+    after pre-training); without it the weights are drawn anew.
 
     With a clock the learning rate decays towards the end time, so the average is fit to ship at any moment and best
     at the last. The start time is kept beside the state, so that a resumed run has the same schedule.
     """
+    if start is not None:
+        _take_autoencoder(start, workdir)
     _, mean, std = load_autoencoder(workdir, preset)
     if start is None:
         torch.manual_seed(config.seed)
@@ -120,6 +125,15 @@ def pretrain(
         clock_progress=None if until is None else progress_until(workdir / "flow" / "started", until),
     )
     return loop.run()
+
+
+def _take_autoencoder(start: Path, workdir: Path) -> None:
+    """The same latents in both stages: a stage that goes on copies the file, once and whole."""
+    if not (workdir / AUTOENCODER_FILE).exists():
+        workdir.mkdir(parents=True, exist_ok=True)
+        draft = workdir / f"{AUTOENCODER_FILE}.new"
+        shutil.copyfile(start / AUTOENCODER_FILE, draft)
+        draft.replace(workdir / AUTOENCODER_FILE)
 
 
 def _start_image_encoder(model: GeometryModel, file: Path | None, preset: ModelPreset) -> None:

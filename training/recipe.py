@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.autoencoder import AutoencoderConfig
 from training.configs import STAGES
-from training.pretraining import AUTOENCODER_FILE
 from training.runs import OUTPUT_FOLDER
 
-PYTHON = (sys.executable, "-m")
 STREAMS = {"pretrain": 11, "midtrain": 12}
-FINISHED = "finished"  # marks a step's folder
+LATENT_STEPS = 1_500
+CLI = "training.cli"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,66 +34,94 @@ class Recipe:
     seed: int = 0
     share: float = 1.0
 
-    def steps(self, full: int) -> str:
-        """A step's length as an argument."""
-        return str(max(2, round(full * self.share)))
+    @property
+    def described(self) -> str:
+        """The one command that makes it all, for the manifest."""
+        share = "" if self.share == 1.0 else f" --share {self.share:g}"
+        return f"python -m training.cli model --work W --checkpoint C --seed {self.seed}{share}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A module with its arguments; ``beside`` feeds it and ends with it. ``finished`` marks that it need not run."""
+
+    command: tuple[str, ...]
+    finished: Path
+    beside: tuple[str, ...] | None = None
+
+
+def steps(recipe: Recipe) -> tuple[Step, ...]:
+    """All steps in order."""
+    work, seed = recipe.work, ("--seed", str(recipe.seed))
+    pretrain, midtrain, latent, texture, distil = (
+        work / name for name in ("pretrain", "midtrain", "latent", "texture", "distil")
+    )
+    latent_file, texture_file = latent / "slat_vae.safetensors", texture / "texture.safetensors"
+    whole = work / "undistilled"
+
+    def long(full: int) -> tuple[str, ...]:
+        return ("--steps", str(max(2, round(full * recipe.share))), *seed)
+
+    def shape_stage(stage: str, folder: Path, *start: str) -> Step:
+        where = ("--workdir", str(folder), "--stage", stage)
+        return Step(
+            command=(CLI, "pretrain", *where, *start, *long(STAGES[stage].steps)),
+            beside=(CLI, "generate", *where, "--stream", str(STREAMS[stage])),
+            finished=folder / "finished",
+        )
+
+    autoencoder = (CLI, "autoencoder", "--workdir", str(pretrain), *long(AutoencoderConfig.steps))
+    made_of = ("--slat-vae", str(latent_file), "--texture", str(texture_file), "--command", recipe.described)
+    export = (CLI, "export", "--workdir", str(midtrain), "--checkpoint", str(whole), *made_of, *seed)
+    distilling = (CLI, "train", "--stage", "distil", "--checkpoint", str(whole), "--workdir", str(distil))
+    colours = ("training.texture", "--work", str(texture), "--vae", str(latent_file))
+    return (
+        Step(command=autoencoder, finished=work / "autoencoder.finished"),
+        shape_stage("pretrain", pretrain),
+        shape_stage("midtrain", midtrain, "--start", str(pretrain)),
+        Step(
+            command=("training.structured_latent", "--work", str(latent), *long(LATENT_STEPS)),
+            finished=work / "latent.finished",
+        ),
+        Step(command=(*colours, *long(STAGES["texture"].steps)), finished=work / "texture.finished"),
+        Step(command=export, finished=work / "export.finished"),
+        Step(command=(*distilling, *long(STAGES["distil"].steps)), finished=work / "distil.finished"),
+    )
 
 
 def make_model(recipe: Recipe) -> None:
     """Run every step that is not finished. Raises CalledProcessError when a step fails or was stopped."""
-    work, seed = recipe.work, ("--seed", str(recipe.seed))
-    _make_shapes(recipe, *seed)
-    latent, texture = work / "latent", work / "texture"
-    latent_weights, texture_weights = latent / "slat_vae.safetensors", texture / "texture.safetensors"
-    for folder, command in (
-        (latent, ("training.structured_latent", "--steps", recipe.steps(STAGES["latent"].steps))),
-        (
-            texture,
-            ("training.texture", "--vae", latent_weights, "--steps", recipe.steps(STAGES["texture"].steps)),
-        ),
-    ):
-        _run(folder / FINISHED, *command, "--work", folder, *seed)
-    exported = work / "undistilled"
-    _run(
-        work / "midtrain" / "exported",
-        *("training.cli", "export", "--workdir", work / "midtrain", "--checkpoint", exported, *seed),
-        *("--slat-vae", latent_weights, "--texture", texture_weights, "--command", described(recipe)),
-    )
-    distilled = work / "distil"
-    _run(
-        distilled / FINISHED,
-        *("training.cli", "train", "--stage", "distil", "--checkpoint", exported, "--workdir", distilled),
-        *("--steps", recipe.steps(STAGES["distil"].steps), *seed),
-    )
-    shutil.copytree(distilled / OUTPUT_FOLDER, recipe.checkpoint, dirs_exist_ok=True)
+    run_steps(steps(recipe))
+    shutil.copytree(recipe.work / "distil" / OUTPUT_FOLDER, recipe.checkpoint, dirs_exist_ok=True)
 
 
-def _make_shapes(recipe: Recipe, *seed: str) -> None:
-    """Autoencoder, pre-training on objects alone and mid-training among others, each fed by a process beside it."""
-    folders = {stage: recipe.work / stage for stage in STREAMS}
-    first = folders["pretrain"]
-    _run(
-        first / "autoencoder",
-        *("training.cli", "autoencoder", "--workdir", first, *seed),
-        *("--steps", recipe.steps(STAGES["autoencoder"].steps)),
-    )
-    folders["midtrain"].mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(first / AUTOENCODER_FILE, folders["midtrain"] / AUTOENCODER_FILE)
-    for stage, folder in folders.items():
-        where = ("--workdir", folder, "--stage", stage)
-        start = () if folder == first else ("--start", first)
-        with _beside(folder / FINISHED, "training.cli", "generate", *where, "--stream", str(STREAMS[stage])):
-            _run(
-                folder / FINISHED,
-                *("training.cli", "pretrain", *where, *start, *seed),
-                *("--steps", recipe.steps(STAGES[stage].steps)),
-            )
+def run_steps(given: Sequence[Step]) -> None:
+    """Run steps in order and mark each that succeeded; the first failure ends it."""
+    for step in given:
+        if step.finished.exists():
+            continue
+        step.finished.parent.mkdir(parents=True, exist_ok=True)
+        with _beside(step.beside):
+            subprocess.run(_said(step.command), check=True)
+        step.finished.touch()
 
 
-def described(recipe: Recipe) -> str:
-    """The one command that makes it all, for the manifest."""
-    share = "" if recipe.share == 1.0 else f" --share {recipe.share:g}"
-    return f"python -m training.cli model --work W --checkpoint C --seed {recipe.seed}{share}"
+@contextmanager
+def _beside(command: tuple[str, ...] | None) -> Iterator[None]:
+    if command is None:
+        yield
+        return
+    with subprocess.Popen(_said(command)) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def _said(command: Sequence[str]) -> list[str]:
+    sys.stdout.write("$ python -m " + shlex.join(command) + "\n")
+    sys.stdout.flush()
+    return [sys.executable, "-m", *command]
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,33 +142,3 @@ def _model(options: argparse.Namespace) -> int:
         Recipe(work=options.work, checkpoint=options.checkpoint, seed=options.seed, share=options.share)
     )
     return 0
-
-
-def _run(finished: Path, *command: str | Path) -> None:
-    """Run a command and mark it finished, unless it is marked already."""
-    if finished.exists():
-        return
-    words = _said(command)
-    finished.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([*PYTHON, *words], check=True)
-    finished.touch()
-
-
-@contextmanager
-def _beside(finished: Path, *command: str | Path) -> Iterator[None]:
-    """A process that feeds a command, and ends with it. A finished one needs none."""
-    if finished.exists():
-        yield
-        return
-    with subprocess.Popen([*PYTHON, *_said(command)]) as process:
-        try:
-            yield
-        finally:
-            process.terminate()
-
-
-def _said(command: Sequence[str | Path]) -> list[str]:
-    words = [str(word) for word in command]
-    sys.stdout.write("$ python -m " + shlex.join(words) + "\n")
-    sys.stdout.flush()
-    return words
