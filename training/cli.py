@@ -9,7 +9,15 @@ import sys
 
 import torch
 
-from training import distillation_report, pretraining_commands, recipe, report_commands, run_commands
+from training import (
+    distillation_report,
+    pretraining_commands,
+    real_commands,
+    recipe,
+    report_commands,
+    reward_report,
+    run_commands,
+)
 from training.ablation import commands as ablation_commands
 from training.data import synthesis_command
 
@@ -21,6 +29,8 @@ COMMANDS = (
     run_commands,
     distillation_report,
     report_commands,
+    real_commands,
+    reward_report,
     ablation_commands,
 )
 

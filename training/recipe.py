@@ -16,12 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.autoencoder import AutoencoderConfig
 from training.configs import STAGES
 from training.runs import OUTPUT_FOLDER
 
 STREAMS = {"pretrain": 11, "midtrain": 12}
-LATENT_STEPS = 1_500
 CLI = "training.cli"
 
 
@@ -70,7 +68,7 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
             finished=folder / "finished",
         )
 
-    autoencoder = (CLI, "autoencoder", "--workdir", str(pretrain), *long(AutoencoderConfig.steps))
+    autoencoder = (CLI, "autoencoder", "--workdir", str(pretrain), *long(STAGES["autoencoder"].steps))
     made_of = ("--slat-vae", str(latent_file), "--texture", str(texture_file), "--command", recipe.described)
     export = (CLI, "export", "--workdir", str(midtrain), "--checkpoint", str(whole), *made_of, *seed)
     distilling = (CLI, "train", "--stage", "distil", "--checkpoint", str(whole), "--workdir", str(distil))
@@ -80,7 +78,7 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
         shape_stage("pretrain", pretrain),
         shape_stage("midtrain", midtrain, "--start", str(pretrain)),
         Step(
-            command=("training.structured_latent", "--work", str(latent), *long(LATENT_STEPS)),
+            command=("training.structured_latent", "--work", str(latent), *long(STAGES["latent"].steps)),
             finished=work / "latent.finished",
         ),
         Step(command=(*colours, *long(STAGES["texture"].steps)), finished=work / "texture.finished"),
