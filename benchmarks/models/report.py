@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.models.costs import TOGETHER, StageCost
+from benchmarks.models.costs import ON_CPU, TOGETHER, StageCost
 from benchmarks.result import Result
+from modelzoo.presets import PRESETS
 from training.provenance import provenance
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,10 +25,10 @@ HEADER = """# What a step costs
 Written by `python -m benchmarks models`; a change by hand would be overwritten. Weights and inputs are random. A step
 is one evaluation of a flow for one object, its photograph being encoded; guidance needs two. *Eight* means eight
 objects in one batch, *gain* how many times faster that is than eight calls, *bf16* autocast, *compiled* `torch.compile`
-(bf16 on a GPU, float32 on a CPU); all else is float32 and eager. Times are the median: of wall time on a GPU, and on a
-CPU of processor time, all threads together, so that other work on the machine counts little. Texture cells are those of
-a sphere that fills the grid. Memory is the most that eight in one batch need, with the weights: of the device, or on a
-CPU of the whole process. MFU is the share of the device's dense half-precision peak.
+(bf16 on a GPU, float32 on a CPU); all else is float32 and eager. Times are medians, of the clock that stands above each
+table: wall time, or processor time of all threads together, which other work on the machine changes less. Texture cells
+are those of a sphere that fills the grid. Memory is the most that eight in one batch need, with the weights: of the
+device, or on a CPU of the whole process. MFU is the share of the device's dense half-precision peak.
 """
 COLUMNS = (
     "preset",
@@ -45,10 +46,12 @@ COLUMNS = (
 
 
 def write_report(costs: Sequence[StageCost], *, seed: int, folder: Path) -> Path:
-    """Keep one machine's numbers as ``models-cpu.json`` or ``models-cuda.json``."""
-    kind = "cpu" if costs[0].device == "CPU" else "cuda"
-    file = folder / f"models-{kind}.json"
+    """Keep a machine's numbers as ``models-cpu.json`` or ``models-cuda.json``, ``-eager`` if nothing was compiled."""
+    on_cpu = costs[0].device == "CPU"
+    eager = all(cost.compiled_ms is None for cost in costs)
+    file = folder / f"models-{'cpu' if on_cpu else 'cuda'}{'-eager' if eager else ''}.json"
     body = {
+        "clock": "processor time" if on_cpu else "wall time",
         "costs": [asdict(cost) for cost in costs],
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -96,20 +99,29 @@ def results(costs: Sequence[StageCost]) -> list[Result]:
 def _section(report: dict[str, Any]) -> str:
     machine = report["machine"]
     device = report["costs"][0]["device"]
-    title = machine["processor"] if device == "CPU" else device
+    eager = all(cost["compiled_ms"] is None for cost in report["costs"])
+    title = (machine["processor"] if device == "CPU" else device) + (", eager alone" if eager else "")
     lines = [
         f"## {title}",
         "",
         f"{machine['cores']} cores, {report['threads']} threads, {machine['memory_gib']} GiB, "
         f"load {machine['load_average'][0]} at the end; torch {report['torch']}, Python {machine['python']}; "
-        f"commit `{report['commit']}`, {report['measured_at']}, `{report['command']}`.",
+        f"commit `{report['commit']}`, {report['measured_at']}, `{report['command']}`; {report['clock']}.",
         "",
+        *_missing(report),
         _line(COLUMNS),
         _line(["---"] * len(COLUMNS)),
         *(_row(StageCost(**cost)) for cost in report["costs"]),
         "",
     ]
     return "\n".join(lines)
+
+
+def _missing(report: dict[str, Any]) -> list[str]:
+    """What the run was ended before, in a sentence."""
+    wanted = ON_CPU if report["costs"][0]["device"] == "CPU" else tuple(PRESETS)
+    left = [name for name in wanted if name not in {cost["preset"] for cost in report["costs"]}]
+    return [f"Not measured in this run: {', '.join(left)}.", ""] if left else []
 
 
 def _row(cost: StageCost) -> str:

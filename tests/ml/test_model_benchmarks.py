@@ -80,7 +80,7 @@ def test_eight_at_once_are_held_against_eight_singles() -> None:
 
 
 def test_the_page_has_a_table_for_every_machine_with_its_date_and_commit(tmp_path: Path) -> None:
-    write_report([COST], seed=0, folder=tmp_path)
+    assert write_report([COST], seed=0, folder=tmp_path).name == "models-cpu-eager.json"
     gpu = replace(COST, device="NVIDIA H100", mfu=0.456, compiled_ms=4.0)
     write_report([gpu], seed=0, folder=tmp_path)
     write_table(reports=tmp_path, table=tmp_path / "page.md")
@@ -89,3 +89,5 @@ def test_the_page_has_a_table_for_every_machine_with_its_date_and_commit(tmp_pat
     assert "| nano | geometry | 12 | 0.5 | 2.0 | 8.0 | 2.00 | 9.0 | not measured | 300 |  |" in page
     assert "| 4.0 | 300 | 46% |" in page
     assert page.count("commit `") == 2 and page.count(" threads, ") == 2
+    assert page.count("; processor time.") == page.count("; wall time.") == 1
+    assert "Not measured in this run: tiny, small.\n" in page
