@@ -67,7 +67,7 @@ def test_a_shape_that_stands_as_the_picture_says_scores_higher(
     made: Callable[[Path], SimilarityScorer], case: EvaluationCase, tmp_path: Path
 ) -> None:
     with made(tmp_path) as scorer:
-        tall, wide = perceptual_scores(scorer, case, [_mesh(TALL), _mesh(WIDE)])
+        tall, wide = perceptual_scores(scorer, case.image, case.mask, [_mesh(TALL), _mesh(WIDE)])
     # The stand-ins answer with the points' spread along x, y and z, and every picture is "tall", which is their y.
     assert tall > 0.9 and wide < 0.4
     assert -1.0 <= wide < tall <= 1.0
@@ -76,7 +76,7 @@ def test_a_shape_that_stands_as_the_picture_says_scores_higher(
 def test_a_missing_package_says_what_to_install(case: EvaluationCase, tmp_path: Path) -> None:
     scorer = uni3d_scorer(_environment("nowhere", weights="w", clip_weights="c"))
     with pytest.raises(SourceError, match=r"baaivision/Uni3D") as caught:
-        perceptual_scores(scorer, case, [_mesh(TALL)])
+        perceptual_scores(scorer, case.image, case.mask, [_mesh(TALL)])
     assert caught.value.code == "source_missing"
 
 

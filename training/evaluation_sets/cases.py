@@ -12,6 +12,7 @@ from PIL import Image
 
 from modelzoo import frames
 from modelzoo.contracts import CandidateRequest, Intrinsics, Pose, Unit
+from modelzoo.mesh_surfaces import scene_parts
 from training.metrics.sampling import TriangleMesh
 
 MESH_SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
@@ -83,15 +84,12 @@ def read_mesh(path: Path) -> TriangleMesh:
 
     Raises ValueError when it holds none.
     """
-    scene = trimesh.load_scene(path, process=False)
     vertices, faces, offset = [], [], 0
-    for node in scene.graph.nodes_geometry:
-        matrix, name = scene.graph[node]
-        part = scene.geometry[name]
-        if isinstance(part, trimesh.Trimesh) and len(part.faces):
-            vertices.append(np.asarray(part.vertices, np.float64) @ matrix[:3, :3].T + matrix[:3, 3])
-            faces.append(np.asarray(part.faces, np.int64) + offset)
-            offset += len(part.vertices)
+    for part in scene_parts(trimesh.load_scene(path, process=False)):
+        turned = np.asarray(part.mesh.vertices, np.float64) @ part.matrix[:3, :3].T
+        vertices.append(turned + part.matrix[:3, 3])
+        faces.append(np.asarray(part.mesh.faces, np.int64) + offset)
+        offset += len(part.mesh.vertices)
     if not faces:
         raise ValueError(f"{path.name} holds no triangles")
     joined = np.concatenate(vertices)

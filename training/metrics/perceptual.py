@@ -12,19 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelzoo.ports.similarity import SimilarityScorer
-from training.evaluation_sets.cases import EvaluationCase
 from training.metrics.sampling import TriangleMesh, sampled_mesh
 
 PERCEPTUAL_POINTS = 8192
 
 
 def perceptual_scores(
-    scorer: SimilarityScorer, case: EvaluationCase, meshes: Iterable[TriangleMesh], *, seed: int = 0
+    scorer: SimilarityScorer,
+    image: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    meshes: Iterable[TriangleMesh],
+    *,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Similarity in [-1, 1] of a case's picture with each of K candidates' meshes (object frame, Z-up), uncoloured."""
+    """Similarity in [-1, 1] of a masked photograph with each of K meshes (object frame, Z-up), uncoloured."""
     values = []
     for number, mesh in enumerate(meshes):
         rng = np.random.default_rng([seed, number])
         points = sampled_mesh(mesh, count=PERCEPTUAL_POINTS, rng=rng).points
-        values.append(scorer.similarity(case.image, case.mask, points))
+        values.append(scorer.similarity(image, mask, points))
     return np.array(values, dtype=np.float64)
