@@ -13,7 +13,16 @@ from training.provenance import provenance
 
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "reports" / "bench.json"
 #: Modules of this package; each has ``measure(*, seed) -> list[Result]`` and is imported only when it is asked for.
-MEASURES = ("candidates", "models", "claims", "web_memory", "start_up")
+MEASURES = (
+    "candidates",
+    "models",
+    "synthesis",
+    "training",
+    "training_round",
+    "claims",
+    "web_memory",
+    "start_up",
+)
 
 
 def main() -> int:

@@ -27,6 +27,9 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.nn.init.constant_(
         models.ss_vae.decoder.leave.bias, 0.05
     )  # so that untrained weights give some solid
+    for parameter in models.geometry.parameters():
+        if parameter.dim() == 2 and not parameter.any():  # so that one step reaches every part
+            torch.nn.init.normal_(parameter, std=0.05)
     components = models.components()
     folder = tmp_path_factory.mktemp("parent")
     assemble(
