@@ -8,15 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelzoo.ports.children.foreign_side import (
-    Asked,
-    called,
-    item,
-    needed,
-    option,
-    refuse_empty,
-    write_mesh,
-)
+from modelzoo.ports.children.foreign_side import Asked, called, item, needed, option, refuse_empty, write_mesh
 
 INSTALL = (
     "clone github.com/DreamTechAI/Direct3D-S2, install torchsparse and its requirements in an environment of its own, "

@@ -9,15 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelzoo.ports.children.foreign_side import (
-    Asked,
-    called,
-    item,
-    needed,
-    option,
-    refuse_empty,
-    write_mesh,
-)
+from modelzoo.ports.children.foreign_side import Asked, called, item, needed, option, refuse_empty, write_mesh
 
 INSTALL = (
     "clone github.com/VAST-AI-Research/TripoSG, install its requirements in an environment of its own, and name the "
