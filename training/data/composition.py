@@ -57,12 +57,12 @@ def insertion_refusal(object_depth: Depth, scene_depth: Depth) -> str | None:
 def nearest_wins(object_depth: Depth, scene_depth: Depth) -> Mask:
     """Where the object is seen before the scene; unknown scene depth hides nothing."""
     assert object_depth.shape == scene_depth.shape, (object_depth.shape, scene_depth.shape)
-    return np.isfinite(object_depth) & ~(scene_depth < object_depth)
+    return np.asarray(np.isfinite(object_depth) & ~(scene_depth < object_depth))
 
 
 def outline(silhouette: Mask) -> Mask:
     """The silhouette's own outermost pixels, along the picture's border too."""
-    return silhouette & ~binary_erosion(silhouette, border_value=0)
+    return np.asarray(silhouette & ~binary_erosion(silhouette, border_value=0))
 
 
 def supported_share(object_depth: Depth, scene_depth: Depth) -> float:

@@ -125,7 +125,7 @@ def prepared_from_bytes(data: bytes) -> PreparedMesh:
         vertices=arrays["vertices"],
         faces=arrays["faces"],
         normals=arrays["normals"],
-        colours=arrays["colours"].astype(np.float32) / 255,
+        colours=(arrays["colours"] / 255).astype(np.float32),
     )
     return PreparedMesh(name=header["name"], mesh=mesh, occupancy=bits.reshape(side, side, side))
 

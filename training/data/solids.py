@@ -9,6 +9,7 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
+from modelzoo.exports.plain_floats import with_plain_floats
 from modelzoo.frames import object_from_glb
 
 Floats = NDArray[np.float64]
@@ -18,7 +19,7 @@ FILL = 0.94
 def mesh_of_glb(data: bytes) -> tuple[Floats, NDArray[np.int64]]:
     """Vertices (object frame, Z-up) and triangles of a GLB, every node's transform applied; ValueError when empty."""
     try:
-        scene = trimesh.load(io.BytesIO(data), file_type="glb", process=False)
+        scene = trimesh.load(io.BytesIO(with_plain_floats(data)), file_type="glb", process=False)
     except (ValueError, KeyError, IndexError) as error:
         raise ValueError(f"not a GLB that can be read: {error}") from error
     mesh = scene.to_geometry() if isinstance(scene, trimesh.Scene) else scene

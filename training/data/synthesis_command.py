@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
 import cv2
+import torch
 from tqdm import tqdm
 
 from training.data.shards import ShardSource
@@ -86,16 +89,29 @@ def _synthesise(options: argparse.Namespace) -> int:
     with (
         tqdm(total=settings.count, unit="example") as bar,
         ProcessPoolExecutor(
-            # Fresh processes, so that the parent's threads are not copied half-way; each keeps to one core.
+            # Fresh processes: the parent's threads are not copied half-way.
             max_workers=options.workers,
             mp_context=get_context("spawn"),
-            initializer=cv2.setNumThreads,
-            initargs=(1,),
+            initializer=_begin,
         ) as pool,
     ):
         digest = synthesise(settings, places, pool=pool, on_progress=lambda done, _: bar.update(done - bar.n))
     sys.stdout.write(f"{options.out}: {settings.count} examples, manifest {digest}\n")
     return 0
+
+
+def _begin() -> None:
+    """Make a worker keep to one core and end with its parent, even when that is killed."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    parent = parent_process()
+    assert parent is not None
+
+    def end_with_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_it, daemon=True).start()
 
 
 def _sheet(options: argparse.Namespace) -> int:
