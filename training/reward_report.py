@@ -1,7 +1,7 @@
 """Measures rewards: agreement with held-out judgements, and what a pre-filter N = 50 -> 8 by each of them recovers.
 
-``python -m training.reward_report --checkpoint C --out FILE``: candidates of C for fresh targets of the shifted world,
-judged by a simulated annotator. One stream of targets trains the learned rewards, another one measures all of them.
+``python -m training.cli reward-report --checkpoint C --out FILE``: C draws candidates for fresh targets of the shifted
+world, a simulated annotator judges them. One stream of targets trains the learned rewards, another measures them all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from modelzoo.registry import Models, load_models
+from training.configs import STAGES, default_config
 from training.metrics.intervals import bootstrap_mean
 from training.provenance import provenance
 from training.reward.agreement import agreement_table
 from training.reward.candidates import CandidateSet, JudgedPairs, candidate_set, judged_pairs
 from training.reward.files import save_reward
-from training.reward.fitting import fit_reward, reward_config
+from training.reward.fitting import fit_reward
 from training.reward.implicit import ImplicitReward
 from training.reward.measurements import NAMES
 from training.reward.model import RewardPreset, scores
@@ -64,7 +64,7 @@ class ReportPlan:
     num_held_out: int = 40
     pool: int = 50
     alpha: float = 0.3
-    steps: int = 300
+    steps: int = STAGES["reward"].steps
     seed: int = 0
 
 
@@ -158,7 +158,7 @@ def _learned_rewards(
         "learned_without_consensus": RewardPreset(condition_width=width, measurements=WITHOUT_COMPANY),
         "measurements_alone": RewardPreset(condition_width=width, looks=False),
     }
-    found, config = {}, reward_config(steps=plan.steps, seed=plan.seed)
+    found, config = {}, default_config("reward", steps=plan.steps, seed=plan.seed)
     for name, preset in presets.items():
         model = fit_reward(training.candidates, pairs, preset, config, folder=workdir / name)
         found[name] = scores(model, held_out.candidates).double().numpy()
@@ -204,10 +204,7 @@ def _picked(
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write."""
-    options = _parser().parse_args(arguments)
-    torch.set_num_threads(options.threads)
+def _run(options: argparse.Namespace) -> int:
     if (options.policy is None) != (options.reference is None):
         raise SystemExit("an implicit reward needs both --policy and --reference")
     manifest, models = load_models(options.checkpoint)
@@ -231,12 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keep_in=options.reward,
             encoder=(manifest.sha256, manifest.preset),
         )
-    text = json.dumps(
-        {"checkpoint": manifest.sha256, **found, "provenance": provenance(seed=plan.seed)}, indent=1
-    )
+    whole = {"checkpoint": manifest.sha256, **found, "provenance": provenance(seed=plan.seed)}
+    text = json.dumps(whole, indent=1) + "\n"
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text + "\n")
-    sys.stdout.write(text + "\n")
+    options.out.write_text(text)
+    sys.stdout.write(text)
     return 0
 
 
@@ -248,23 +244,20 @@ def _implicit(policy: Path | None, reference: Path | None) -> ImplicitReward | N
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.reward_report", description=__doc__)
-    parser.add_argument(
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds ``reward-report``."""
+    text = "train rewards on simulated judgements; their agreement with held-out ones, and the pre-filter's yield"
+    sub = commands.add_parser("reward-report", help=text, description=text)
+    sub.set_defaults(run=_run)
+    sub.add_argument(
         "--checkpoint", type=Path, required=True, help="makes the candidates; its encoder is read"
     )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--reward", type=Path, default=None, help="keep the learned reward in this folder")
-    parser.add_argument("--policy", type=Path, default=None, help="a DPO checkpoint, for the implicit reward")
-    parser.add_argument("--reference", type=Path, default=None, help="the checkpoint it was trained from")
-    parser.add_argument("--training-targets", type=int, default=ReportPlan.num_training)
-    parser.add_argument("--held-out-targets", type=int, default=ReportPlan.num_held_out)
-    parser.add_argument("--pool", type=int, default=ReportPlan.pool)
-    parser.add_argument("--alpha", type=float, default=ReportPlan.alpha)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    sub.add_argument("--out", type=Path, required=True)
+    sub.add_argument("--reward", type=Path, default=None, help="keep the learned reward in this folder")
+    sub.add_argument("--policy", type=Path, default=None, help="a DPO checkpoint, for the implicit reward")
+    sub.add_argument("--reference", type=Path, default=None, help="the checkpoint it was trained from")
+    sub.add_argument("--training-targets", type=int, default=ReportPlan.num_training)
+    sub.add_argument("--held-out-targets", type=int, default=ReportPlan.num_held_out)
+    sub.add_argument("--pool", type=int, default=ReportPlan.pool)
+    sub.add_argument("--alpha", type=float, default=ReportPlan.alpha)
+    sub.add_argument("--seed", type=int, default=0)

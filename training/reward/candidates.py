@@ -68,7 +68,8 @@ def coarse(grids: NDArray[np.bool_]) -> NDArray[np.float32]:
     if side % COARSE:
         raise ValueError(f"a grid of {side}^3 has no cells of {COARSE}^3")
     cut = grids.reshape(count, COARSE, side // COARSE, COARSE, side // COARSE, COARSE, side // COARSE)
-    return cut.mean(axis=(2, 4, 6), dtype=np.float32)
+    shares: NDArray[np.float32] = cut.mean(axis=(2, 4, 6), dtype=np.float32)
+    return shares
 
 
 def judged_pairs(judgements: Judgements) -> JudgedPairs:

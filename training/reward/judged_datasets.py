@@ -39,18 +39,17 @@ def judged_dataset(dataset: Dataset, models: Models) -> tuple[CandidateSet, Judg
     """
     photographs, rows = dict[tuple[str, str], _Photograph](), list[tuple[int, int, int]]()
     for item in dataset.preferences:
+        keys = (item.chosen_latents, item.rejected_latents)
         try:
-            halves = [_candidate(dataset, key) for key in (item.chosen_latents, item.rejected_latents)]
+            halves = {key: _candidate(dataset, key) for key in keys if key is not None}
         except ValueError as error:
             raise ManifestRefused(f"preference {item.id}: {error}") from error
-        if halves[0] is None or halves[1] is None:
+        known = {key: half for key, half in halves.items() if half is not None}
+        if len(known) < 2:
             continue
         seen = photographs.setdefault((item.image, item.mask), _Photograph(item=item))
-        numbers = [
-            _number(seen, str(key), half)
-            for key, half in zip((item.chosen_latents, item.rejected_latents), halves, strict=True)
-        ]
-        rows.append((list(photographs).index((item.image, item.mask)), *numbers))  # type: ignore[arg-type]
+        numbers = [_number(seen, key, half) for key, half in known.items()]
+        rows.append((list(photographs).index((item.image, item.mask)), numbers[0], numbers[1]))
     if not rows:
         raise ValueError("no preference pair of this dataset has two candidates with a solid and a layout")
     table = np.array(rows, dtype=np.int64)
@@ -58,9 +57,9 @@ def judged_dataset(dataset: Dataset, models: Models) -> tuple[CandidateSet, Judg
     return _candidates(dataset, list(photographs.values()), models), pairs
 
 
-def _candidate(dataset: Dataset, key: str | None) -> CandidateLatents | None:
-    latents = None if key is None else latents_from_bytes(dataset.blob(key))
-    return None if latents is None or latents.layout is None else latents
+def _candidate(dataset: Dataset, key: str) -> CandidateLatents | None:
+    latents = latents_from_bytes(dataset.blob(key))
+    return None if latents.layout is None else latents
 
 
 def _number(seen: _Photograph, key: str, latents: CandidateLatents) -> int:

@@ -69,19 +69,24 @@ class RewardModel(nn.Module):
         self.measurement_mean.copy_(rows.mean(dim=0))
         self.measurement_std.copy_(rows.std(dim=0).clamp(min=1e-4))
 
+    def standardised(self, measurements: Tensor) -> Tensor:
+        """The measurements that it reads (of all names, last dimension), none further out than four spreads."""
+        return ((self._read(measurements) - self.measurement_mean) / self.measurement_std).clamp(-4.0, 4.0)
+
     def forward(self, tokens: Tensor, solids: Tensor, measurements: Tensor) -> Tensor:
         """B rewards of candidates (B x 16^3, B x M with all names) of targets (B x L x X)."""
         batch = solids.shape[0]
         assert solids.shape == (batch, COARSE, COARSE, COARSE), solids.shape
         assert measurements.shape == (batch, len(NAMES)), measurements.shape
         assert tokens.shape[0] == batch and tokens.shape[2] == self.preset.condition_width, tokens.shape
-        values = ((self._read(measurements) - self.measurement_mean) / self.measurement_std).clamp(-4.0, 4.0)
+        values = self.standardised(measurements)
         seen = [values, self._look(tokens, solids)] if self.preset.looks else [values]
         reward: Tensor = self.linear(values) + self.head(F.gelu(self.hidden(torch.cat(seen, dim=1))))
         return reward[:, 0]
 
     def _read(self, measurements: Tensor) -> Tensor:
-        return measurements[..., [NAMES.index(name) for name in self.preset.measurements]]
+        read: Tensor = measurements[..., [NAMES.index(name) for name in self.preset.measurements]]
+        return read
 
     def _look(self, tokens: Tensor, solids: Tensor) -> Tensor:
         """B x width: what the solid's parts find in the photograph, averaged."""

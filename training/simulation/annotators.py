@@ -16,7 +16,7 @@ from training.simulation.proposals import Proposals
 
 Method = Literal["hill", "grid"]
 AGREEMENT = 0.75  # of people with each other about such pairs at best (SAM 3D, appendix E.7)
-NOISE_RANGE = (1e-4, 10.0)
+NOISE_RANGE = (1e-6, 10.0)
 REPEATS = 32  # how often calibration plays the same candidates, to quieten chance
 FIRST, EQUAL, SECOND = 1, 0, -1
 
@@ -150,7 +150,7 @@ def calibrated_noise(
     low, high = np.log(NOISE_RANGE)
     if not reached(NOISE_RANGE[0]) > agreement > reached(NOISE_RANGE[1]):
         raise ValueError(f"no noise makes an annotator agree on {agreement:.0%} of these pairs")
-    for _ in range(30):
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if reached(float(np.exp(middle))) > agreement else (low, middle)
     return float(np.exp((low + high) / 2))
