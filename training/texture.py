@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.samplers import FlowSettings, sample
 from modelzoo.vae.structured_latent import StructuredLatentVAE
 from training.clock import progress_until
-from training.configs import OptimizerConfig, RunConfig
+from training.configs import RunConfig, default_config
 from training.data.texture_batches import (
     PooledSample,
     TextureBatch,
@@ -82,20 +84,6 @@ def _mean_colours(batch: TextureBatch) -> Tensor:
     return (total / torch.bincount(owner[near], minlength=batch.cells.size)[:, None])[owner]
 
 
-def texture_config(*, steps: int, batch_size: int, lr: float, seed: int) -> RunConfig:
-    """The settings measured for preset tiny (docs/log.md)."""
-    optimizer = OptimizerConfig(
-        kind="muon",
-        learning_rate=lr,
-        weight_decay=0.01,
-        warmup_steps=50,
-        decay="linear_tail",
-        floor=0.02,
-        ema_decay=0.998,
-    )
-    return RunConfig(stage="pretrain", steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer)
-
-
 def train(
     *,
     work: Path,
@@ -129,7 +117,7 @@ def train(
         model=model,
         objective=TextureObjective(vae=vae),
         source=TextureSource(
-            vae, view=view, stream=STREAM, batch_size=config.batch_size, window=window, seed=config.seed
+            vae, view=view, stream=STREAM, batch_size=config.micro_batch_size, window=window, seed=config.seed
         ),
         folder=work,
         on_progress=report,
@@ -152,31 +140,29 @@ def _write_row(file: Path, row: dict[str, float]) -> None:
         log.write(json.dumps(row) + "\n")
 
 
-def main() -> None:
+def main() -> int:
+    """75 as exit status says that it was stopped and goes on by the same command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True, help="slat_vae.safetensors of the same preset")
     parser.add_argument("--preset", default="tiny")
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=None)
     parser.add_argument("--until", type=datetime.fromisoformat, help="end time, instead of --steps")
-    parser.add_argument("--batch-size", type=int, default=6)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--window", type=int, default=1000, help="samples that a batch chooses from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    train(
+    result = train(
         work=options.work,
         vae_file=options.vae,
         preset=preset_named(options.preset),
-        config=texture_config(
-            steps=options.steps, batch_size=options.batch_size, lr=options.lr, seed=options.seed
-        ),
+        config=default_config("texture", steps=options.steps, seed=options.seed),
         window=WindowSize(most=options.window, first=min(240, options.window)),
         until=None if options.until is None else options.until.timestamp(),
     )
+    return os.EX_TEMPFAIL if result.reason == "stopped" else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

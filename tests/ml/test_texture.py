@@ -30,11 +30,13 @@ from modelzoo.texture_conditioning import (
     texture_view,
 )
 from modelzoo.vae.structured_latent import StructuredLatentVAE
+from tests.ml.few_cells import few_cells
+from training.configs import default_config
 from training.data.texture_batches import TextureSource, WindowSize
 from training.data.textured import draw_textured_sample
 from training.objectives.flow_matching import TimeSampler
 from training.objectives.texture import TextureObjective
-from training.texture import texture_config, train
+from training.texture import train
 
 NANO = preset_named("nano")
 IMAGE = EmbedderPreset(kind="vit", reads="image", size=28, patch=14, width=16, depth=1, heads=2)
@@ -45,10 +47,6 @@ N = 4
 def _one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-def _cells() -> CellBatch:
-    return batch_cells([torch.tensor([[0, 0, 0], [0, 0, 1], [5, 5, 5]]), torch.tensor([[7, 7, 7]])], grid=8)
 
 
 def _probes(cells: CellBatch) -> Probes:
@@ -105,7 +103,7 @@ def test_the_flow_has_the_parameters_of_its_preset_without_the_condition_encoder
 
 
 def test_one_object_s_texture_does_not_depend_on_its_batch() -> None:
-    model, cells = _noisy_flow(), _cells()
+    model, cells = _noisy_flow(), few_cells()
     probes, noise = _probes(cells), torch.randn(N, 4)
     both = _drawn(model, TextureCondition(probes=probes), cells, noise=noise, steps=3, rescale_t=2.0)
     first = batch_cells([cells.coords[:3]], grid=8)
@@ -127,7 +125,7 @@ def test_permuting_an_object_s_cells_permutes_its_velocities() -> None:
 
 
 def test_the_photograph_changes_the_texture_and_guidance_drops_its_tokens_only() -> None:
-    model, cells = _noisy_flow(), _cells()
+    model, cells = _noisy_flow(), few_cells()
     probes, noise = _probes(cells), torch.randn(N, 4)
     other = replace(probes, view=1 - probes.view)
     drawn = [
@@ -142,7 +140,7 @@ def test_the_photograph_changes_the_texture_and_guidance_drops_its_tokens_only()
 
 
 def test_before_training_one_step_gives_the_trusted_part_of_the_guess() -> None:
-    model, cells = TextureFlow(NANO.texture, NANO.latent), _cells()
+    model, cells = TextureFlow(NANO.texture, NANO.latent), few_cells()
     condition = TextureCondition(probes=_probes(cells))
     found = _drawn(model, condition, cells, noise=torch.randn(N, 4), steps=1, rescale_t=1.0)
     prior = model.encode(condition, cells).prior
@@ -159,7 +157,7 @@ def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without
         io_blocks=2,
         io_reach="cube",
     )
-    model, cells = _disturbed(TextureFlow(texture, NANO.latent)), _cells()
+    model, cells = _disturbed(TextureFlow(texture, NANO.latent)), few_cells()
     views = Views(crop=torch.rand(2, 8, 28, 28), full=torch.rand(2, 8, 28, 28), box=torch.rand(2, 4))
     noise = torch.randn(N, 4)
     condition = TextureCondition(views=views)
@@ -176,7 +174,7 @@ def test_a_preset_with_a_condition_encoder_reads_views_and_refuses_to_go_without
 
 
 def test_half_precision_gives_nearly_the_same_velocities() -> None:
-    model, cells = _noisy_flow(), _cells()
+    model, cells = _noisy_flow(), few_cells()
     condition, x_t, t = TextureCondition(probes=_probes(cells)), torch.randn(N, 4), torch.tensor([0.2, 0.7])
     exact = model(x_t, t, model.encode(condition, cells), cells)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -269,7 +267,7 @@ def test_training_goes_on_where_it_stopped_and_writes_weights_that_a_flow_takes(
     save_file(StructuredLatentVAE(NANO.latent).state_dict(), vae_file)
     window = WindowSize(most=3, first=3)
     for steps in (1, 2):
-        config = texture_config(steps=steps, batch_size=2, lr=1e-3, seed=0)
+        config = replace(default_config("texture", steps=steps), batch_size=2)
         result = train(
             work=tmp_path / "run", vae_file=vae_file, preset=NANO, config=config, window=window, held_out=2
         )
