@@ -26,8 +26,9 @@ def fit_reward(
         torch.manual_seed(config.seed)
         model = RewardModel(preset)
     source = RewardPairSource(candidates, pairs, batch_size=config.micro_batch_size, seed=config.seed)
-    model.standardise_by(candidates.measurements)
-    model.linear.weight.data[0] = best_weights(_differences(model, candidates, pairs))
+    chosen, rejected = _measured(candidates, pairs)
+    model.standardise_by(torch.cat([chosen, rejected]))
+    model.linear.weight.data[0] = best_weights(model.standardised(chosen) - model.standardised(rejected))
     loop = TrainingLoop(
         config=config,
         model=model,
@@ -54,11 +55,9 @@ def best_weights(differences: Tensor, *, ridge: float = 0.01, rounds: int = 12) 
     return weights.float()
 
 
-@torch.no_grad()
-def _differences(model: RewardModel, candidates: CandidateSet, pairs: JudgedPairs) -> Tensor:
-    """P x M: what the chosen measures, standardised, minus what the rejected does."""
-    values = model.standardised(candidates.measurements)
+def _measured(candidates: CandidateSet, pairs: JudgedPairs) -> tuple[Tensor, Tensor]:
+    """P x M measurements of the chosen and of the rejected: only what a pair names, since sets may be filled up."""
     target, chosen, rejected = (
         torch.from_numpy(part) for part in (pairs.target, pairs.chosen, pairs.rejected)
     )
-    return values[target, chosen] - values[target, rejected]
+    return candidates.measurements[target, chosen], candidates.measurements[target, rejected]

@@ -64,8 +64,8 @@ class RewardModel(nn.Module):
         self.register_buffer("measurement_std", torch.ones(count))
 
     def standardise_by(self, measurements: Tensor) -> None:
-        """Take mean and spread of the measurements that it reads from training candidates (... x M, all names)."""
-        rows = self._read(measurements).flatten(0, -2)
+        """Take mean and spread of the measurements that it reads from training candidates (C x M, all names)."""
+        rows = self._read(measurements)
         self.measurement_mean.copy_(rows.mean(dim=0))
         self.measurement_std.copy_(rows.std(dim=0).clamp(min=1e-4))
 
@@ -93,7 +93,8 @@ class RewardModel(nn.Module):
         parts = self.solid(solids[:, None]).flatten(2).transpose(1, 2) + self.position
         memory = self.condition(tokens)
         found = self.attention(self.norm(parts), memory, memory, need_weights=False)[0]
-        return (parts + found).mean(dim=1)
+        looked: Tensor = (parts + found).mean(dim=1)
+        return looked
 
 
 @torch.no_grad()
