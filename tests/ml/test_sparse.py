@@ -28,16 +28,13 @@ from modelzoo.models.sparse import (
     spread_to_octants,
     subdivide,
 )
+from tests.ml.few_cells import few_cells
 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-
-
-def _cells() -> CellBatch:
-    return batch_cells([torch.tensor([[0, 0, 0], [0, 0, 1], [5, 5, 5]]), torch.tensor([[7, 7, 7]])], grid=8)
 
 
 def _dense_twin(conv: CellConv, values: Tensor, cells: CellBatch) -> Tensor:
@@ -97,7 +94,7 @@ def test_neighbours_found_by_search_are_those_of_the_table() -> None:
 
 
 def test_cells_of_one_object_are_never_neighbours_or_siblings_of_another_s() -> None:
-    together, alone = _cells(), batch_cells([torch.tensor([[7, 7, 7]])], grid=8)
+    together, alone = few_cells(), batch_cells([torch.tensor([[7, 7, 7]])], grid=8)
     assert together.neighbours[3].tolist() == [3 if n == 0 else 4 for n in alone.neighbours[0].tolist()]
     pooled = pool_to_parents(together, torch.arange(4.0)[:, None])
     assert pooled[:, 0].tolist() == [0.5, 2.0, 3.0]
@@ -107,7 +104,7 @@ def test_cells_of_one_object_are_never_neighbours_or_siblings_of_another_s() -> 
 
 
 def test_a_subdivided_cell_gives_its_eight_children_and_they_pool_to_it_again() -> None:
-    cells = _cells()
+    cells = few_cells()
     finer = subdivide(cells)
     assert finer.grid == 16 and len(finer.coords) == 32
     assert finer.coords[16:24].tolist() == [
@@ -144,7 +141,7 @@ def test_cells_outside_the_grid_and_objects_without_cells_are_refused() -> None:
 
 
 def test_voxels_gathered_and_scattered_are_the_volume_again() -> None:
-    volume, cells = torch.randn(2, 32, 32, 32), _cells()
+    volume, cells = torch.randn(2, 32, 32, 32), few_cells()
     voxels = gather_voxels(volume, cells)
     assert torch.equal(voxels[2].view(4, 4, 4), volume[0, 20:24, 20:24, 20:24])
     assert torch.equal(scatter_voxels(voxels, cells, volume), volume)
