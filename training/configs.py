@@ -203,9 +203,9 @@ STAGES: dict[str, RunConfig] = {
             stage="distil",
             frozen=("condition",),  # trajectories are recorded with its tokens
             objective="trajectories",
-            num_trajectories=512,
-            steps=400,
-            optimizer=_LATE,
+            num_trajectories=1536,  # 128 are learned by heart (docs/log.md)
+            steps=600,
+            optimizer=OptimizerConfig(kind="muon", learning_rate=1e-3, ema_decay=0.98),
         ),
         RunConfig(
             stage="layout",

@@ -1,4 +1,7 @@
-"""Whether four distilled steps draw what the teacher draws from the same noise, beside four steps nobody trained."""
+"""Whether four distilled steps draw what the teacher draws from the same noise, beside four steps nobody trained.
+
+And whether the student's own flow, many guided steps at step size 0, is still the teacher's.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from modelzoo.contracts import SamplerSettings
 from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
 from modelzoo.registry import load_models
 from modelzoo.samplers import FlowSettings
@@ -28,6 +32,7 @@ from training.metrics.surface import nearest_distances, surface_points
 from training.provenance import provenance
 
 TEACHER_STEPS = 25
+FLOW_STEPS = SamplerSettings().geometry_steps  # that annotators' candidates are drawn with
 SHIFTED = Mixture(isolated=0.0, composited=0.0, shifted=1.0, spoilt_points=0.0)
 SURFACE_POINTS = 30_000
 THRESHOLDS = (0.01, 0.05)
@@ -46,14 +51,26 @@ class Walkers:
 
     def settings(self) -> dict[str, tuple[GeometryModel, FlowSettings]]:
         """Model and sampler settings by name; ``naive`` is guided, which costs it twice the evaluations."""
-        few, warp = self.plan.student_steps, self.plan.rescale_t
-        guidance = {"cfg_strength": self.plan.cfg_strength, "cfg_interval": (0.0, self.plan.cfg_until)}
+        few = self.plan.student_steps
         return {
-            "teacher": (self.teacher, FlowSettings(steps=TEACHER_STEPS, rescale_t=warp, **guidance)),  # type: ignore[arg-type]
-            "student": (self.student, FlowSettings(kind="shortcut", steps=few, rescale_t=warp)),
-            "naive": (self.teacher, FlowSettings(steps=few, rescale_t=warp, **guidance)),  # type: ignore[arg-type]
-            "naive_unguided": (self.teacher, FlowSettings(steps=few, rescale_t=warp)),
+            "teacher": (self.teacher, self._guided(TEACHER_STEPS)),
+            "student": (
+                self.student,
+                FlowSettings(kind="shortcut", steps=few, rescale_t=self.plan.rescale_t),
+            ),
+            "naive": (self.teacher, self._guided(few)),
+            "naive_unguided": (self.teacher, FlowSettings(steps=few, rescale_t=self.plan.rescale_t)),
+            "teacher_flow": (self.teacher, self._guided(FLOW_STEPS)),
+            "student_flow": (self.student, self._guided(FLOW_STEPS)),
         }
+
+    def _guided(self, steps: int) -> FlowSettings:
+        return FlowSettings(
+            steps=steps,
+            rescale_t=self.plan.rescale_t,
+            cfg_strength=self.plan.cfg_strength,
+            cfg_interval=(0.0, self.plan.cfg_until),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +113,9 @@ def distillation_report(
         f"student_minus_{other}": _differences(scores["student"], scores[other], seed)
         for other in ("naive", "naive_unguided", "teacher")
     }
+    differences["student_flow_minus_teacher_flow"] = _differences(
+        scores["student_flow"], scores["teacher_flow"], seed
+    )
     return {
         "teacher": manifest.sha256,
         "student": child.sha256,

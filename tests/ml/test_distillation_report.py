@@ -90,7 +90,7 @@ def test_a_student_passes_when_it_is_surely_nearer_and_keeps_the_f_score() -> No
     assert not any(same.values())
 
 
-def test_all_walkers_but_the_teacher_take_the_steps_of_the_plan(models: Models) -> None:
+def test_the_student_and_the_naive_walks_take_the_steps_of_the_plan(models: Models) -> None:
     plan = TeacherPlan(steps=8, student_steps=2, rescale_t=3.0)
     walkers = Walkers(plan=plan, teacher=models.geometry, student=models.geometry).settings()
     assert {name: settings.steps for name, (_, settings) in walkers.items()} == {
@@ -98,6 +98,8 @@ def test_all_walkers_but_the_teacher_take_the_steps_of_the_plan(models: Models) 
         "student": 2,
         "naive": 2,
         "naive_unguided": 2,
+        "teacher_flow": 8,
+        "student_flow": 8,
     }
     assert walkers["student"][1].times() == pytest.approx(plan.times())
     assert walkers["student"][1].step_size == 0.5 and walkers["naive"][1].step_size == 0.0
