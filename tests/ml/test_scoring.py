@@ -14,8 +14,9 @@ from modelzoo.contracts import Intrinsics, Pose
 from modelzoo.frames import pixel_grid, unproject
 from modelzoo.registry import Models, build
 from training import real_scoring, scoring
+from training.evaluate import LOWER_IS_BETTER, score
 from training.evaluation_sets.cases import EvaluationCase
-from training.held_out import Drawn, held_out_examples
+from training.held_out import Drawn, SamplerPlan, held_out_examples
 from training.metrics.layout import Layout
 from training.metrics.sampling import TriangleMesh, sampled_mesh
 from training.real_commands import real_report
@@ -113,6 +114,15 @@ def test_no_examples_and_too_few_candidates_are_refused(nano: Models) -> None:
     examples, drawn = _truths_drawn(nano, 2)
     with pytest.raises(ValueError, match="2 objects were drawn for 1"):
         GeometryScorer(examples[:1]).score(drawn)
+
+
+def test_the_products_report_names_its_shape_metrics_and_their_directions(nano: Models) -> None:
+    plan = SamplerPlan(num_samples=1, steps=1)
+    columns = score(nano.geometry, nano.ss_vae, _examples(nano, 2), plan).columns()
+    assert {"volume_iou_mean", "f_score_at_0.05", "chamfer", "conditioning_gap"} <= columns.keys()
+    new = {"f_score_at_0.01_aligned", "chamfer_aligned", "chamfer_squared_aligned", "emd_512_aligned"}
+    assert new <= columns.keys() and all(columns[name].shape == (2,) for name in new)
+    assert {name for name in new if name not in LOWER_IS_BETTER} == {"f_score_at_0.01_aligned"}
 
 
 def _case() -> EvaluationCase:
