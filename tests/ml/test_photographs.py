@@ -153,6 +153,17 @@ def test_an_emptied_place_knows_the_size_and_centre_of_what_stood_there_and_show
     assert np.allclose(place.points[..., 2], 4.0, atol=1e-3)
 
 
+def test_a_nearer_neighbour_is_not_spread_before_the_place_of_the_object() -> None:
+    room = _room()
+    assert room.points is not None and room.camera is not None
+    depth = room.points[..., 2].copy()
+    depth[:, 70:] = 1.0  # a pillar beside the box, nearer than it
+    near = Photograph(**{**room.__dict__, "points": points_from_depth(depth, room.camera)})
+    place = emptied(near, room.masks[0])
+    assert not isinstance(place, str) and place.depth[room.masks[0]].min() >= 2.0
+    assert behind(depth, room.masks[0])[room.masks[0]].min() < 1.5  # what the rim alone would say
+
+
 def test_places_that_cannot_be_measured_say_why() -> None:
     room, small = _room(), np.zeros((100, 100), bool)
     small[50, 50:55] = True

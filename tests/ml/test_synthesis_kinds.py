@@ -308,6 +308,10 @@ def test_an_annotated_object_stands_at_its_pose_in_the_light_of_its_photograph(t
     shift = (at.rotation.T @ (made.at.translation - at.translation)) / at.scale
     assert np.allclose(made.at.rotation @ (made.at.scale * (corner - shift) / size) + made.at.translation,
                        at.rotation @ (at.scale * corner) + at.translation)  # fmt: skip
+    target = from_.annotated.target(0, zoom=5.0) if from_.annotated else None
+    assert (
+        target is not None and made.mask[target.mask].mean() > 0.95
+    )  # where the real one was seen, so is the mesh
     assert made.mask.sum() > 100 and made.image.shape == (80, 96, 3)
     again = np.asarray(Image.fromarray(image).resize((96, 80), Image.Resampling.BOX)).astype(float)
     difference = (made.image.astype(float) - again)[made.mask].mean(axis=0)

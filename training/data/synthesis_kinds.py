@@ -17,6 +17,7 @@ from modelzoo.contracts import Intrinsics
 from training.data.annotated import AnnotatedTargets
 from training.data.composed import Composed
 from training.data.composition import (
+    MIN_INSERTED_SHARE,
     any_rotation,
     fitted_scale,
     insertion_refusal,
@@ -155,7 +156,7 @@ def swapped_object(from_: Ingredients, rng: Generator) -> Composed | str:
     if refusal is not None:
         return refusal
     colours = lit_by_lamp(surface, random_light(rng), strength=_strength(rng))
-    return _inserted(place, item, at, surface.depth, colours)
+    return _inserted(place, item, at, surface.depth, colours, nearest_wins(surface.depth, place.depth))
 
 
 def annotated_object(number: int, from_: Ingredients, rng: Generator) -> Composed | str:
@@ -170,12 +171,12 @@ def annotated_object(number: int, from_: Ingredients, rng: Generator) -> Compose
     light = fitted_light(surface, target.photograph, target.mask)
     if light is None:
         return "unlit"
-    visible = nearest_wins(surface.depth, place.depth)
-    if visible.sum() < 0.2 * max(1, int(surface.mask.sum())):
+    # Where the real one was seen, so is its mesh; only beside it is the guessed scene asked.
+    visible = surface.mask & (target.mask | nearest_wins(surface.depth, place.depth))
+    if visible.sum() < MIN_INSERTED_SHARE * surface.mask.sum():
         return "hidden"
-    return _inserted(
-        place, target.item, target.at, surface.depth, lit_by_fit(surface, light * _strength(rng))
-    )
+    colours = lit_by_fit(surface, light * _strength(rng))
+    return _inserted(place, target.item, target.at, surface.depth, colours, visible)
 
 
 def _inserted(
@@ -184,8 +185,8 @@ def _inserted(
     at: Placement,
     depth: NDArray[np.float32],
     colours: NDArray[np.float32],
+    visible: NDArray[np.bool_],
 ) -> Composed:
-    visible = nearest_wins(depth, place.depth)
     own = points_from_depth(np.where(visible, depth, np.nan).astype(np.float32), place.camera)
     return Composed(
         image=pasted(place.image, colours, visible),

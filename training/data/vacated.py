@@ -58,7 +58,11 @@ def emptied(photograph: Photograph, mask: NDArray[np.bool_]) -> Vacated | str:
         return "unmeasured_place"
     low, high = np.quantile(inside, [TRIM, 1 - TRIM], axis=0)
     hole = binary_dilation(mask, iterations=MARGIN_PX)
-    depth = behind(photograph.points[..., 2], hole)
+    own = photograph.points[..., 2]
+    guess = behind(own, hole)
+    depth = np.where(
+        mask & (own > guess), own, guess
+    )  # nothing behind the object is nearer than its own surface
     return Vacated(
         image=np.asarray(cv2.inpaint(photograph.image, hole.astype(np.uint8), INPAINT_PX, cv2.INPAINT_TELEA)),
         depth=depth,
