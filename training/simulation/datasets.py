@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +93,9 @@ def merge_datasets(folders: Sequence[Path], out: Path, *, alpha: float | None = 
     stay. Raises ManifestRefused for a folder without manifest and for two lines of one id.
     """
     lines = [line for folder in folders for line in _lines(folder)]
-    twice = {line["id"] for line in lines if sum(other["id"] == line["id"] for other in lines) > 1}
+    twice = [name for name, count in Counter(line["id"] for line in lines).items() if count > 1]
     if twice:
-        raise ManifestRefused(f"two rounds both have {sorted(twice)[0]}")
+        raise ManifestRefused(f"two rounds both have {twice[0]}")
     kept = [line for line in lines if alpha is None or line.get("rating") is None or line["rating"] >= alpha]
     for folder in folders:
         for blob in (folder / "blobs").rglob("*"):
