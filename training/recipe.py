@@ -88,9 +88,15 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
 
 
 def make_model(recipe: Recipe) -> None:
-    """Run every step that is not finished. Raises CalledProcessError when a step fails or was stopped."""
+    """Run every step that is not finished. Raises CalledProcessError when a step fails or was stopped.
+
+    The checkpoint is the undistilled one, which any sampler serves; its child of few steps lies beside it under a
+    name of its own, since distilling bends the flow that many steps follow (docs/log.md).
+    """
     run_steps(steps(recipe))
-    shutil.copytree(recipe.work / "distil" / OUTPUT_FOLDER, recipe.checkpoint, dirs_exist_ok=True)
+    few_steps = recipe.checkpoint.with_name(f"{recipe.checkpoint.name}-few-steps")
+    shutil.copytree(recipe.work / "undistilled", recipe.checkpoint, dirs_exist_ok=True)
+    shutil.copytree(recipe.work / "distil" / OUTPUT_FOLDER, few_steps, dirs_exist_ok=True)
 
 
 def run_steps(given: Sequence[Step]) -> None:
