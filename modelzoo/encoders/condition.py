@@ -80,7 +80,7 @@ class ConditionEncoder(nn.Module):
                 one.load_local(file)
 
     def forward(self, views: Views) -> tuple[Tensor, Tensor | None]:
-        """B x num_tokens x width, and a joint embedder's guess of the crop patches' places (B x n x 3), if there is one."""
+        """B x num_tokens x width, and the crop patches' places (B x n x 3) where a joint embedder guesses them."""
         groups: list[list[Tensor]] = []
         places: Tensor | None = None
         for one in self.embedders:

@@ -17,7 +17,7 @@ OCTAVES = 3  # of the waves that points are also given as
 
 
 class JointEmbedder(nn.Module):
-    """A shared convolutional stem, transformer blocks over crop tokens, half as fine full-view tokens and a box; places.
+    """A shared convolutional stem, blocks over crop tokens, half as fine full-view tokens and a box, then places.
 
     Points enter as numbers and as sines and cosines: where a pixel lies in space must be told finely, since the shape's
     surface passes through it.
@@ -49,9 +49,9 @@ class JointEmbedder(nn.Module):
         self.places = PlaceHead(width)
 
     def forward(self, crop: Tensor, full: Tensor, box: Tensor) -> tuple[list[Tensor], Tensor]:
-        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of the crop, the full view, the box and the fitted pose,
+        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of the crop, the full view, the box and the fitted pose.
 
-        and the guessed places of the crop's patches (B x n x 3, object frame).
+        Also gives the guessed places of the crop's patches (B x n x 3, object frame).
         """
         batch, size = crop.shape[0], self.preset.size
         assert crop.shape == full.shape == (batch, VIEW_CHANNELS, size, size), (crop.shape, full.shape)

@@ -13,13 +13,10 @@ from modelzoo.frames import rotation_from_wxyz
 from modelzoo.models.geometry import GeometryModel
 from modelzoo.presets import preset_named
 from training.data.batches import (
-    ConditionBatch,
     DemonstrationBatch,
     demonstration_batch,
     mirrored_batch,
-    views_tensor,
 )
-from training.data.objects import object_occupancy
 from training.data.samples import Mixture, make_example
 from training.losses.flow_matching import place_error
 from training.objectives.flow_matching import FlowMatchingObjective

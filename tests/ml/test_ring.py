@@ -54,7 +54,9 @@ def _batches(folder: Path, vae: SparseStructureVAE, *, steps: int, late_s: float
     drawn = []
     for step in range(steps):
         batch = source.batch(step)
-        drawn.append(torch.cat([batch.shape.flatten(1), batch.layout, batch.condition.crop.flatten(1)], dim=1))
+        drawn.append(
+            torch.cat([batch.shape.flatten(1), batch.layout, batch.condition.crop.flatten(1)], dim=1)
+        )
     done.set()
     writer.join(timeout=30)
     assert ring.num_written > CAPACITY, "the ring did not come round, so nothing was overwritten"
