@@ -84,10 +84,14 @@ def test_a_student_passes_when_it_is_surely_nearer_and_keeps_the_f_score() -> No
         }
 
     teacher, naive = scores(0.0, 1.0, 0.40), scores(0.08, 0.80, 0.40)
-    good = passed({"teacher": teacher, "naive": naive, "student": scores(0.03, 0.90, 0.381)}, seed=0)
-    assert all(good.values()) and len(good) == 4
-    same = passed({"teacher": teacher, "naive": naive, "student": scores(0.08, 0.80, 0.379)}, seed=0)
-    assert not any(same.values())
+    others = {"teacher": teacher, "naive": naive, "naive_unguided": scores(0.16, 0.70, 0.40)}
+    good = passed(others | {"student": scores(0.03, 0.90, 0.381)}, seed=0)
+    assert all(good.values()) and len(good) == 6
+    same = passed(others | {"student": scores(0.08, 0.80, 0.379)}, seed=0)
+    assert {name for name, one in same.items() if one} == {
+        "latent_mse_beats_naive_unguided",
+        "teacher_iou_beats_naive_unguided",
+    }
 
 
 def test_the_student_and_the_naive_walks_take_the_steps_of_the_plan(models: Models) -> None:
