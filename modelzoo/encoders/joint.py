@@ -49,7 +49,7 @@ class JointEmbedder(nn.Module):
         self.places = PlaceHead(width)
 
     def forward(self, crop: Tensor, full: Tensor, box: Tensor) -> tuple[list[Tensor], Tensor]:
-        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of the crop, the full view, the box and the fitted pose.
+        """B x 8 x S x S twice and B x 4 to tokens (B, n, width) of crop, full view, box and fitted pose.
 
         Also gives the guessed places of the crop's patches (B x n x 3, object frame).
         """

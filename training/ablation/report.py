@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,24 +125,24 @@ def as_markdown(document: dict[str, Any]) -> str:
 
 def _row(table: StageTable) -> dict[str, Any]:
     row: dict[str, Any] = {
-        column: bootstrap_mean(
-            table.per_object(lambda s, c=column: s.shape.columns()[c].mean(axis=1))
-        ).as_dict()
-        for column in COLUMNS
+        column: bootstrap_mean(table.per_object(partial(_mean_of, column))).as_dict() for column in COLUMNS
     }
     row["best_of_many"] = bootstrap_mean(table.per_object(lambda s: s.many_overlaps.max(axis=1))).as_dict()
     gap = table.per_object(lambda s: s.many_overlaps.max(axis=1) - s.many_overlaps.mean(axis=1))
     row["gap_of_many"] = bootstrap_mean(gap).as_dict()
-    row["viou_by_seed"] = [round(v, 4) for v in table.per_seed(lambda s: s.shape.viou.mean(axis=1))]
+    row["viou_by_seed"] = [round(v, 4) for v in table.per_seed(partial(_mean_of, "viou"))]
     return row
+
+
+def _mean_of(column: str, scores: StageScores) -> Floats:
+    """N numbers: the mean over the scored candidates."""
+    mean: Floats = scores.shape.columns()[column].mean(axis=1)
+    return mean
 
 
 def _step(before: StageTable, after: StageTable) -> dict[str, Any]:
     def change(column: str) -> dict[str, float]:
-        def take(scores: StageScores) -> Floats:
-            mean: Floats = scores.shape.columns()[column].mean(axis=1)
-            return mean
-
+        take = partial(_mean_of, column)
         made = paired_difference(after.per_object(take), before.per_object(take)).as_dict()
         seeds = max(len(before.by_seed), len(after.by_seed))
         first, second = before.per_seed(take), after.per_seed(take)
