@@ -10,7 +10,7 @@ from pathlib import Path
 from modelzoo.registry import load_models
 from training.ablation.arms import GIVEN, MADE, AblationPlan, run_arms
 from training.ablation.report import as_markdown, report, verdicts
-from training.ablation.scores import HeldOutSet
+from training.ablation.scores import HELD_OUT_SEED, HeldOutSet
 from training.configs import Stage
 from training.provenance import provenance
 from training.reporting import shown_on
@@ -47,7 +47,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _ablate(options: argparse.Namespace) -> int:
     preset = load_models(options.midtrained)[1].geometry.preset
-    held_out = HeldOutSet(preset, count=options.objects, scored=options.scored, drawn=options.drawn)
+    held_out = HeldOutSet(
+        preset,
+        count=options.objects,
+        scored=options.scored,
+        drawn=options.drawn,
+        seed=options.objects_seed,
+    )
     own = options.work / f"seed-{options.seed}"
     for stage, checkpoint in zip(GIVEN, (options.pretrained, options.midtrained), strict=True):
         _say(stage, held_out.scores(checkpoint, options.work / f"{stage}.npz").shape.viou.mean())
