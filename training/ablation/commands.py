@@ -31,6 +31,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     text = "of every stage, to try the way through (default: those of training/configs.py)"
     sub.add_argument("--steps", type=int, default=None, help=text)
     sub.add_argument("--objects", type=int, default=64, help="held-out objects")
+    text = "other than 0 while settings are tried: 0 is the set that the report is about"
+    sub.add_argument("--objects-seed", type=int, default=HELD_OUT_SEED, help=text)
     sub.add_argument(
         "--scored", type=int, default=4, help="candidates an object that all metrics are taken of"
     )
