@@ -11,6 +11,7 @@ import pytest
 from modelzoo.registry import load_models
 from tests.untrained import untrained_checkpoint
 from training.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, run_arms
+from training.ablation.picture import draw_table
 from training.ablation.report import as_markdown, report, verdicts
 from training.ablation.scores import HeldOutSet, StageScores, read_scores
 from training.configs import STAGES
@@ -82,6 +83,12 @@ def test_the_table_for_people_has_a_line_for_every_stage(work: Path) -> None:
     text = as_markdown(json.loads(json.dumps(document)))
     assert text.count("control: as many steps") == 1 and "+ DPO (artists)" in text
     assert "F1@0.01 of two samplings of one shape" in text and document["provenance"]["commit"] in text
+
+
+def test_the_picture_has_as_many_points_as_stages(work: Path, tmp_path: Path) -> None:
+    draw_table(report(work, [0, 1]), tmp_path / "table.svg")
+    drawn = (tmp_path / "table.svg").read_text()
+    assert drawn.count("<svg") == 1 and drawn.count("LineCollection") == 3  # one set of bars a panel
 
 
 def test_a_seed_without_scores_is_named(work: Path) -> None:

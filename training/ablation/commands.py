@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from modelzoo.registry import load_models
@@ -78,6 +79,8 @@ def _report(options: argparse.Namespace) -> int:
     options.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")
     text = as_markdown(document)
     options.out.with_suffix(".md").write_text(text)
+    # matplotlib is an extra of its own (report): only this command may ask for it.
+    import_module("training.ablation.picture").draw_table(document, options.out.with_suffix(".png"))
     sys.stdout.write(text + "\n".join(document["verdicts"]) + "\n")
     return 0
 
