@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.clock import progress_until
 from training.configs import RunConfig
 from training.data.ring import ExampleRing, RingSource, fill_ring
 from training.data.samples import Mixture
+from training.data.streams import MixedStream, SceneStream, ShardStream, Stream
 from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.trainer import LoopResult, Progress, TrainingLoop
 
@@ -62,13 +64,29 @@ def load_autoencoder(workdir: Path, preset: ModelPreset) -> tuple[SparseStructur
     return model, mean, std
 
 
-def generate_forever(workdir: Path, preset: ModelPreset, *, stream: int, mixture: Mixture) -> None:
-    """Feed the ring until killed; goes on where an earlier process stopped. Waits for the stage's autoencoder."""
+def generate_forever(
+    workdir: Path,
+    preset: ModelPreset,
+    *,
+    stream: int,
+    mixture: Mixture,
+    shards: Sequence[Path] = (),
+    shard_share: float = 0.5,
+) -> None:
+    """Feed the ring until killed; goes on where an earlier process stopped. Waits for the stage's autoencoder.
+
+    With folders of ``shards`` that share of the examples is read from them (training/data/synthesis.py).
+    """
+    size, resolution = preset.geometry.image_size, preset.geometry.resolution
+    examples: Stream = SceneStream(stream=stream, mixture=mixture, size=size, resolution=resolution)
+    if shards:
+        read = ShardStream(shards, size=size, resolution=resolution, seed=stream)
+        examples = MixedStream(first=examples, second=read, second_share=shard_share, seed=stream)
     while not (workdir / AUTOENCODER_FILE).exists():
         time.sleep(0.5)
     vae, _, _ = load_autoencoder(workdir, preset)
     ring = ExampleRing(workdir / "ring", preset=preset.geometry, capacity=RING_CAPACITY)
-    for written in fill_ring(ring, vae, size=preset.geometry.image_size, stream=stream, mixture=mixture):
+    for written in fill_ring(ring, vae, examples):
         if written % 4096 == 0:
             logger.info("examples written", extra={"written": written})
 

@@ -25,6 +25,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub = _command(commands, "generate", _generate, "make examples for a running stage, until stopped")
     sub.add_argument("--stage", choices=FROM_NOTHING, required=True, help="whose worlds")
     sub.add_argument("--stream", type=int, default=7)
+    sub.add_argument("--shards", type=Path, nargs="+", default=(), help="folders made by synthesise")
+    sub.add_argument("--shard-share", type=float, default=0.5, help="of the examples that come from them")
     sub = _command(commands, "pretrain", _pretrain, "train a stage on generated examples; SIGTERM saves")
     sub.add_argument("--stage", choices=FROM_NOTHING, default="pretrain")
     sub.add_argument("--start", type=Path, default=None, help="working folder of the stage before this one")
@@ -70,6 +72,8 @@ def _generate(options: argparse.Namespace) -> int:
         preset_named(options.preset),
         stream=options.stream,
         mixture=STAGES[options.stage].mixture,
+        shards=options.shards,
+        shard_share=options.shard_share,
     )
     return 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +14,16 @@ from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data import ring as ring_module
 from training.data.ring import CHUNK, ExampleRing, RingSource, fill_ring
 from training.data.samples import Mixture
+from training.data.streams import SceneStream
 
 GEOMETRY = preset_named("nano").geometry
 CAPACITY, AHEAD, LEAST = 96, 32, 16
+SCENES = SceneStream(
+    stream=4,
+    mixture=Mixture(isolated=1.0, composited=0.0),
+    size=GEOMETRY.image_size,
+    resolution=GEOMETRY.resolution,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +44,7 @@ def _batches(folder: Path, vae: SparseStructureVAE, *, steps: int, late_s: float
     done = threading.Event()
 
     def write() -> None:
-        for _ in fill_ring(
-            ring,
-            vae,
-            size=GEOMETRY.image_size,
-            stream=4,
-            mixture=replace(Mixture(), isolated=1.0, composited=0.0),
-        ):
+        for _ in fill_ring(ring, vae, SCENES):
             time.sleep(late_s)
             if done.is_set():
                 return
@@ -75,7 +75,7 @@ def test_the_writer_stops_before_it_overwrites_what_a_step_may_draw(
 ) -> None:
     ring = ExampleRing(tmp_path, preset=GEOMETRY, capacity=CAPACITY)
     source = RingSource(ring, batch_size=8, least=LEAST, seed=3)
-    writer = fill_ring(ring, vae, size=GEOMETRY.image_size, stream=4, mixture=Mixture())
+    writer = fill_ring(ring, vae, SCENES)
     for step in (0, 10, 25):
         first, head = source.window(step)
         reader = threading.Thread(target=ring.reach, args=(head,), daemon=True)

@@ -1,4 +1,4 @@
-"""A stream of fresh procedural examples between two processes: one writes a ring of files, the other draws batches.
+"""A stream of examples between two processes: one writes a ring of files, the other draws batches.
 
 Each step draws from a window of examples that moves on with the steps alone; the reader waits for a slow writer, the
 writer never overwrites what a step may still draw. So a run is the same whatever the timing of the two.
@@ -18,7 +18,8 @@ from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.presets import GeometryPreset
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import DemonstrationBatch, demonstration_batch, mirrored_batch
-from training.data.samples import Example, Mixture, make_example
+from training.data.samples import Example
+from training.data.streams import Stream
 
 WRITTEN, HEAD = 0, 1
 CHUNK = 16  # examples that are made and encoded together
@@ -118,31 +119,15 @@ class RingSource:
 
 
 @torch.no_grad()
-def fill_ring(
-    ring: ExampleRing,
-    vae: SparseStructureVAE,
-    *,
-    size: int,
-    stream: int,
-    mixture: Mixture,
-) -> Iterator[int]:
-    """Write examples for ever, yielding after each chunk how many there are; sleeps while far enough ahead."""
+def fill_ring(ring: ExampleRing, vae: SparseStructureVAE, stream: Stream) -> Iterator[int]:
+    """Write a stream's examples for ever, yielding after each chunk how many there are; sleeps while far ahead."""
     while True:
         if ring.must_wait():
             time.sleep(0.25)
             yield ring.num_written
             continue
         start = ring.num_written
-        examples = [
-            make_example(
-                stream=stream,
-                index=start + i,
-                mixture=mixture,
-                size=size,
-                resolution=vae.preset.resolution,
-            )
-            for i in range(CHUNK)
-        ]
+        examples = [stream(start + i) for i in range(CHUNK)]
         grids = torch.from_numpy(np.stack([example.occupancy for example in examples]))
         latents = vae.encode(grids)[0].numpy()
         mirrored = vae.encode(grids.flip(1))[0].numpy()
