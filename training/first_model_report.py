@@ -91,6 +91,9 @@ def _by_world(scores: ObjectScores, examples: list[Example], seed: int) -> dict[
         rows[kind] = {
             "volume_iou_mean": bootstrap_mean(scores.mean_iou[chosen].numpy(), seed=seed).as_dict(),
             "volume_iou_best_of_8": bootstrap_mean(scores.best_iou[chosen].numpy(), seed=seed).as_dict(),
+            "pose": pose_errors(
+                scores.drawn.layouts[chosen], [example for example in examples if example.kind == kind]
+            ).as_dict(),
         }
     return rows
 
