@@ -16,13 +16,13 @@ from modelzoo.frames import wxyz_from_rotation
 from training.data.lighting import lit_by_lamp, random_light
 from training.data.mesh_folder import MeshFolder, PreparedMesh, prepare_folder
 from training.data.objects import make_object
+from training.data.procedural_meshes import object_mesh, write_object
 from training.data.samples import HELD_OUT_STREAM, Mixture, make_example
 from training.data.scenes import points_from_depth
 from training.data.surfaces import Placement, mesh_surface
 from training.data.synthesis import SynthesisPlaces, SynthesisSettings, ingredients_of, synthetic_example
 from training.data.synthesis_kinds import KINDS, SynthesisKind
 from training.data.views import facing
-from training.procedural_meshes import object_mesh, write_object
 
 EXAMPLES = 24
 NUM_MESHES = 8

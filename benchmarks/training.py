@@ -19,8 +19,8 @@ from modelzoo.registry import Models, build
 from training.configs import RunConfig, Stage, default_config
 from training.data.batches import BatchSource
 from training.data.sources import DemonstrationSet, MixedSource, PreferenceSource, procedural_set
-from training.devices import moved
-from training.distributed import Team
+from training.loop.devices import moved
+from training.loop.distributed import Team
 from training.objectives.flow_matching import FlowMatchingObjective
 from training.objectives.preference import PreferenceObjective
 from training.trainer import LossModule, Objective, TrainingLoop

@@ -46,9 +46,9 @@ from modelzoo.checkpoint import (
 )
 from modelzoo.serving import ModelSlot
 from training.configs import RunConfig, Stage, default_config
-from training.distributed import Team
 from training.evaluate import compare_to_parent
-from training.launch import run_on_processes
+from training.loop.distributed import Team
+from training.loop.launch import run_on_processes
 from training.runs import RunResult, RunStopped, run_training
 from training.trainer import Progress
 

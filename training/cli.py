@@ -9,28 +9,23 @@ import sys
 
 import torch
 
-from training import (
-    distillation_report,
-    pretraining_commands,
-    real_commands,
-    recipe,
-    report_commands,
-    reward_report,
-    run_commands,
-)
-from training.ablation import commands as ablation_commands
+from training import recipe, run_commands
+from training.components import commands as component_commands
 from training.data import synthesis_command
+from training.reports import commands as report_commands
+from training.reports import distillation, real_commands, reward
+from training.reports.ablation import commands as ablation_commands
 
 #: In the order in which a model comes about.
 COMMANDS = (
     recipe,
     synthesis_command,
-    pretraining_commands,
+    component_commands,
     run_commands,
-    distillation_report,
+    distillation,
     report_commands,
     real_commands,
-    reward_report,
+    reward,
     ablation_commands,
 )
 

@@ -16,7 +16,12 @@ from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch
 from training.data.samples import Example
 from training.data.sources import pick
-from training.held_out import (
+from training.metrics.intervals import bootstrap_mean
+from training.metrics.sampling import sampled_grid
+from training.metrics.shape import NO_SHAPE, ShapeMetrics, TrueShape
+from training.metrics.shape import SURFACE_POINTS as PROTOCOL_POINTS
+from training.metrics.surface import chamfer_distance, f_score, surface_points
+from training.reports.held_out import (
     Drawn,
     SamplerPlan,
     condition_batch,
@@ -26,11 +31,6 @@ from training.held_out import (
     pose_errors,
     truth_grids,
 )
-from training.metrics.intervals import bootstrap_mean
-from training.metrics.sampling import sampled_grid
-from training.metrics.shape import NO_SHAPE, ShapeMetrics, TrueShape
-from training.metrics.shape import SURFACE_POINTS as PROTOCOL_POINTS
-from training.metrics.surface import chamfer_distance, f_score, surface_points
 
 SURFACE_POINTS = 10_000
 F_THRESHOLD = 0.05

@@ -72,13 +72,18 @@ def steps(recipe: Recipe) -> tuple[Step, ...]:
     made_of = ("--slat-vae", str(latent_file), "--texture", str(texture_file), "--command", recipe.described)
     export = (CLI, "export", "--workdir", str(midtrain), "--checkpoint", str(whole), *made_of, *seed)
     distilling = (CLI, "train", "--stage", "distil", "--checkpoint", str(whole), "--workdir", str(distil))
-    colours = ("training.texture", "--work", str(texture), "--vae", str(latent_file))
+    colours = ("training.components.texture", "--work", str(texture), "--vae", str(latent_file))
     return (
         Step(command=autoencoder, finished=work / "autoencoder.finished"),
         shape_stage("pretrain", pretrain),
         shape_stage("midtrain", midtrain, "--start", str(pretrain)),
         Step(
-            command=("training.structured_latent", "--work", str(latent), *long(STAGES["latent"].steps)),
+            command=(
+                "training.components.structured_latent",
+                "--work",
+                str(latent),
+                *long(STAGES["latent"].steps),
+            ),
             finished=work / "latent.finished",
         ),
         Step(command=(*colours, *long(STAGES["texture"].steps)), finished=work / "texture.finished"),

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from training.configs import STAGES, RunConfig, config_from_document, default_config
-from training.distributed import Team, team_from
-from training.reporting import TensorBoardLog, both, shown_on
+from training.loop.distributed import Team, team_from
+from training.loop.reporting import TensorBoardLog, both, shown_on
 from training.runs import FAILURE_FILE, RunStopped, run_training
 from training.stages import FROM_NOTHING
 
@@ -103,6 +103,6 @@ def _curves(options: argparse.Namespace) -> int:
     if len(labels) != len(options.log) or len(set(labels)) != len(labels):
         raise ValueError("each log needs a label of its own")
     # matplotlib is an extra of its own (report): only this command may ask for it.
-    curves = import_module("training.curves")
+    curves = import_module("training.reports.curves")
     curves.draw_curves(dict(zip(labels, options.log, strict=True)), options.out)
     return 0

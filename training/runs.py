@@ -13,7 +13,7 @@ from modelzoo.registry import load_models
 from modelzoo.serving import golden_outputs
 from training.configs import RunConfig, default_config
 from training.data.manifests import read_dataset
-from training.distributed import Team
+from training.loop.distributed import Team
 from training.stages import stage_setup
 from training.trainer import Progress, TrainingLoop
 

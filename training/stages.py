@@ -31,7 +31,7 @@ from training.data.texture_manifests import (
     texture_pairs,
 )
 from training.data.trajectories import TeacherPlan, TrajectorySource, recorded_at, seen_by
-from training.distributed import Team
+from training.loop.distributed import Team
 from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.objectives.frozen import FrozenWeights
 from training.objectives.layout import LayoutObjective
@@ -174,7 +174,7 @@ def _geometry_source(config: RunConfig, models: Models, dataset: Dataset | None)
 def _texture_setup(config: RunConfig, models: Models, given: Dataset, *, device: torch.device) -> StageSetup:
     if config.data == "scenes" or config.frozen:
         raise ValueError(
-            "a texture flow is fine-tuned whole and on a dataset; python -m training.texture makes one"
+            "a texture flow is fine-tuned whole and on a dataset; python -m training.components.texture makes one"
         )
     policy: TextureFlow = copy.deepcopy(models.texture)
     for name, parameter in policy.named_parameters():

@@ -22,10 +22,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from training.configs import RunConfig
 from training.data.batches import BatchSource
-from training.devices import moved, working_on
-from training.distributed import Team, gradients_kept, whole
-from training.optimizers import learning_rate_share, make_optimizers, update_average
-from training.run_state import RunState, optimizer_tensors, read_state, restore_optimizers, write_state
+from training.loop.devices import moved, working_on
+from training.loop.distributed import Team, gradients_kept, whole
+from training.loop.optimizers import learning_rate_share, make_optimizers, update_average
+from training.loop.run_state import RunState, optimizer_tensors, read_state, restore_optimizers, write_state
 
 logger = logging.getLogger(__name__)
 

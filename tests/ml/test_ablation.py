@@ -10,13 +10,13 @@ import pytest
 
 from modelzoo.registry import load_models
 from tests.untrained import untrained_checkpoint
-from training.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, run_arms
-from training.ablation.picture import draw_table
-from training.ablation.report import as_markdown, report, verdicts
-from training.ablation.scores import HeldOutSet, StageScores, read_scores
 from training.configs import STAGES
 from training.provenance import provenance
-from training.scoring import ShapeScores
+from training.reports.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, run_arms
+from training.reports.ablation.picture import draw_table
+from training.reports.ablation.report import as_markdown, report, verdicts
+from training.reports.ablation.scores import HeldOutSet, StageScores, read_scores
+from training.reports.scoring import ShapeScores
 
 METRICS = [name for name in ShapeScores.__dataclass_fields__ if name != "f1_001_floor"]
 

@@ -12,7 +12,7 @@ import torch
 from modelzoo.checkpoint import Lineage, assemble
 from modelzoo.registry import Models, build, preset_config
 from training.data.trajectories import TeacherPlan
-from training.distillation_report import Walkers, add_commands, distillation_report, passed
+from training.reports.distillation import Walkers, add_commands, distillation_report, passed
 
 
 def _checkpoint(models: Models, folder: Path) -> Path:

@@ -18,8 +18,8 @@ from modelzoo.checkpoint import Lineage, assemble, load
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from training.configs import OptimizerConfig, RunConfig
-from training.distributed import Strategy
-from training.launch import RunFailed, run_on_processes
+from training.loop.distributed import Strategy
+from training.loop.launch import RunFailed, run_on_processes
 from training.runs import RunStopped, run_training
 from training.simulation.rounds import write_simulated_dataset
 

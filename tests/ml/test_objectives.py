@@ -38,7 +38,7 @@ from training.data.trajectories import (
     seen_by,
     teacher_trajectory,
 )
-from training.fingerprint import weights_sha256
+from training.loop.fingerprint import weights_sha256
 from training.losses.flow_matching import LayoutWeights
 from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.objectives.frozen import FrozenWeights, ReferenceChanged

@@ -12,8 +12,8 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from training import cli
-from training.curves import read_log, running_mean
-from training.reporting import PrintedLines, ProgressBar, TensorBoardLog, both, shown_on
+from training.loop.reporting import PrintedLines, ProgressBar, TensorBoardLog, both, shown_on
+from training.reports.curves import read_log, running_mean
 
 
 class Terminal(io.StringIO):

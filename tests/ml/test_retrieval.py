@@ -28,7 +28,7 @@ from modelzoo.retrieval.meshes import FILL, MeshRefused, read_mesh, refuse_unfit
 from modelzoo.retrieval.views import GREY, ViewRings, masked_crop, rendered_views
 from modelzoo.silhouette import mask_iou, rasterise
 from training.data.objects import make_object
-from training.procedural_meshes import object_mesh, write_object
+from training.data.procedural_meshes import object_mesh, write_object
 
 RINGS = ViewRings(azimuths=6, elevations_deg=(10.0, 35.0))
 SIDE = 48

@@ -23,6 +23,7 @@ from training.data.batches import ConditionBatch
 from training.data.manifests import read_dataset
 from training.losses.flow_matching import shape_error
 from training.objectives.reward import RewardBatch, RewardObjective, RewardPairSource
+from training.reports.reward import ReportPlan, judged_in_grids, proposed, report
 from training.reward.agreement import pair_agreement, true_pairs
 from training.reward.candidates import COARSE, CandidateSet, JudgedPairs, candidate_set, coarse, judged_pairs
 from training.reward.files import RewardRefused, load_reward, save_reward
@@ -42,7 +43,6 @@ from training.reward.measurements import (
 )
 from training.reward.model import RewardModel, RewardPreset, scores
 from training.reward.prefilter import best_by_reward, expected_best, recovered_yield
-from training.reward_report import ReportPlan, judged_in_grids, proposed, report
 from training.simulation.annotators import EQUAL, FIRST, SECOND, Annotator, Judgements, Picks, judge
 from training.simulation.datasets import Origin, write_dataset
 from training.simulation.proposals import condition_batch, propose

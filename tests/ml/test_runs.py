@@ -15,7 +15,7 @@ from modelzoo.serving import golden_outputs
 from training.configs import RunConfig, Stage, default_config
 from training.data.manifests import ManifestRefused, read_dataset
 from training.evaluate import compare_to_parent
-from training.first_model_report import first_model_report
+from training.reports.first_model import first_model_report
 from training.runs import run_training
 from training.simulation.rounds import write_simulated_dataset
 

@@ -13,15 +13,15 @@ import trimesh
 from modelzoo.contracts import Intrinsics, Pose
 from modelzoo.frames import pixel_grid, unproject
 from modelzoo.registry import Models, build
-from training import real_scoring, scoring
 from training.evaluate import LOWER_IS_BETTER, score
 from training.evaluation_sets.cases import EvaluationCase
-from training.held_out import Drawn, SamplerPlan, held_out_examples
 from training.metrics.layout import Layout
 from training.metrics.sampling import TriangleMesh, sampled_mesh
-from training.real_commands import real_report
-from training.real_scoring import score_real_cases
-from training.scoring import GeometryScorer, ShapeScores, score_geometry
+from training.reports import real_scoring, scoring
+from training.reports.held_out import Drawn, SamplerPlan, held_out_examples
+from training.reports.real_commands import real_report
+from training.reports.real_scoring import score_real_cases
+from training.reports.scoring import GeometryScorer, ShapeScores, score_geometry
 
 POINTS = 3_000  # on each surface: enough to tell right from wrong
 

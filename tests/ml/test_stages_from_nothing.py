@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from modelzoo.checkpoint import load
 from modelzoo.presets import preset_named
 from modelzoo.vae.structured_latent import StructuredLatentVAE
-from training import autoencoder, depth, pretraining, structured_latent
+from training.components import autoencoder, depth, pretraining, structured_latent
+from training.components.depth import DepthSource
 from training.configs import RunConfig, Stage, default_config
 from training.data.latent_batches import LatentSource, draw_object
-from training.depth import DepthSource
 from training.trainer import Progress
 
 NANO = preset_named("nano")

@@ -23,12 +23,12 @@ from modelzoo.vae.view_features import (
     gather_view_features,
     project,
 )
+from training.components.structured_latent import evaluate, standardise_from, view_embedder
 from training.data.cells import nearest_surface
 from training.data.latent_batches import LatentObject, collate, draw_object
 from training.data.views import feature_views, object_views, pixel_patches
 from training.losses.structured_latent import CellTargets, CubeTargets, cube_loss, gaussian_loss
 from training.objectives.structured_latent import losses, weighted
-from training.structured_latent import evaluate, standardise_from, view_embedder
 
 NANO = PRESETS["nano"].latent
 SWIN = replace(

@@ -24,6 +24,7 @@ from training.data.manifests import ManifestRefused
 from training.data.objects import make_object, object_field
 from training.data.photographs import PhotographsRefused
 from training.data.placeable import PlaceableSolid
+from training.data.procedural_meshes import object_mesh
 from training.data.samples import Example
 from training.data.scenes import points_from_depth
 from training.data.shards import MANIFEST, ShardSource
@@ -40,7 +41,6 @@ from training.data.synthesis import (
 )
 from training.data.synthesis_kinds import Ingredients, SynthesisKind, compose
 from training.data.vacated import vacated
-from training.procedural_meshes import object_mesh
 
 NOWHERE = SynthesisPlaces(out=Path("unused"))
 POOL = ThreadPoolExecutor(1)

@@ -31,12 +31,12 @@ from modelzoo.texture_conditioning import (
 )
 from modelzoo.vae.structured_latent import StructuredLatentVAE
 from tests.ml.few_cells import few_cells
+from training.components.texture import train
 from training.configs import default_config
 from training.data.texture_batches import TextureSource, WindowSize
 from training.data.textured import draw_textured_sample
 from training.objectives.flow_matching import TimeSampler
 from training.objectives.texture import TextureObjective
-from training.texture import train
 
 NANO = preset_named("nano")
 IMAGE = EmbedderPreset(kind="vit", reads="image", size=28, patch=14, width=16, depth=1, heads=2)

@@ -18,9 +18,9 @@ from training.configs import OptimizerConfig, RunConfig, default_config
 from training.data.batches import PreferenceBatch
 from training.data.samples import Mixture
 from training.data.sources import DemonstrationSet, MixedSource, PreferenceSource, procedural_set
+from training.loop.optimizers import learning_rate_share
 from training.objectives.flow_matching import FlowMatchingObjective
 from training.objectives.preference import PreferenceObjective
-from training.optimizers import learning_rate_share
 from training.trainer import NonFiniteLoss, TrainingLoop
 
 NANO = PRESETS["nano"].geometry

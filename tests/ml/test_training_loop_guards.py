@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from modelzoo.models.cells import CellBatch
 from training.configs import OptimizerConfig, RunConfig, config_from_document, default_config
-from training.devices import moved
-from training.distributed import Team
+from training.loop.devices import moved
+from training.loop.distributed import Team
 from training.trainer import LossModule, NonFiniteLoss, TrainingLoop
 
 CONFIG = RunConfig(

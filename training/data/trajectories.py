@@ -16,7 +16,7 @@ from torch import Tensor
 from modelzoo.models.geometry import LAYOUT_DIM, GeometryModel
 from modelzoo.samplers import FlowSettings
 from training.data.batches import BatchSource, ConditionBatch, DemonstrationBatch, without_points
-from training.fingerprint import weights_sha256
+from training.loop.fingerprint import weights_sha256
 
 
 class TrajectoriesRefused(ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from training.fingerprint import weights_sha256
+from training.loop.fingerprint import weights_sha256
 
 
 class ReferenceChanged(ValueError):

@@ -1,4 +1,6 @@
-"""Trains the texture flow on procedural photographs: ``python -m training.texture --work FOLDER --vae FILE``.
+"""Trains the texture flow on procedural photographs.
+
+``python -m training.components.texture --work FOLDER --vae FILE``.
 
 The same call goes on where a run was stopped (SIGTERM saves). Every ``EVALUATE_EVERY`` steps and at the end the moving
 average is written to ``texture.safetensors``, and its held-out numbers to ``held_out.jsonl``.
@@ -22,7 +24,6 @@ from modelzoo.models.texture_flow import TextureFlow, texture_velocity
 from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.samplers import FlowSettings, sample
 from modelzoo.vae.structured_latent import StructuredLatentVAE
-from training.clock import progress_until
 from training.configs import RunConfig, default_config
 from training.data.texture_batches import (
     PooledSample,
@@ -32,6 +33,7 @@ from training.data.texture_batches import (
     collate,
     held_out_samples,
 )
+from training.loop.clock import progress_until
 from training.losses.texture import NEAR_SURFACE
 from training.objectives.texture import TextureObjective
 from training.trainer import LoopResult, TrainingLoop

@@ -1,6 +1,7 @@
 """Writes procedural objects as coloured GLB files: the mesh library that needs nothing from elsewhere.
 
-``python -m training.procedural_meshes FOLDER --count 60``, then ``python -m modelzoo.retrieval folder LIBRARY FOLDER``.
+``python -m training.data.procedural_meshes FOLDER --count 60``, then
+``python -m modelzoo.retrieval folder LIBRARY FOLDER``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_FACES = 20_000
 
 def main(arguments: list[str] | None = None) -> int:
     """Write ``--count`` objects of ``--seed``; the same files for the same numbers."""
-    parser = argparse.ArgumentParser(prog="python -m training.procedural_meshes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.data.procedural_meshes", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)

@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from training.distributed import spread_like, whole
+from training.loop.distributed import spread_like, whole
 
 HEAD = "state.json"
 

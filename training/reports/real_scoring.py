@@ -21,7 +21,7 @@ from training.metrics.intervals import Estimate, bootstrap_mean
 from training.metrics.layout import NO_SURFACE, Layout, TrueLayout
 from training.metrics.sampling import SampledSurface, TriangleMesh, sampled_grid, sampled_mesh
 from training.metrics.shape import NO_SHAPE, SURFACE_POINTS, TrueShape
-from training.scoring import best_candidate
+from training.reports.scoring import best_candidate
 
 #: Metrics of a layout that do not ask how a scan's own axes lie.
 AXIS_FREE = ("iou3d", "icp_rot", "adds", "adds_01")

@@ -10,7 +10,7 @@ import numpy as np
 from modelzoo.presets import GeometryPreset
 from modelzoo.registry import load_models
 from training.data.samples import Example, Mixture
-from training.held_out import (
+from training.reports.held_out import (
     Drawn,
     SamplerPlan,
     condition_batch,
@@ -19,7 +19,7 @@ from training.held_out import (
     overlaps,
     truth_grids,
 )
-from training.scoring import GeometryScorer, ShapeScores
+from training.reports.scoring import GeometryScorer, ShapeScores
 
 SHIFTED = Mixture(isolated=0.0, composited=0.0, shifted=1.0, spoilt_points=0.0)
 HELD_OUT_SEED = 0  # of the set that the report is about; settings are tried on another

@@ -20,12 +20,12 @@ from modelzoo.presets import ModelPreset
 from modelzoo.registry import build, preset_config
 from modelzoo.serving import golden_outputs
 from modelzoo.vae.sparse_structure import SparseStructureVAE
-from training.autoencoder import autoencoder_iou, latent_statistics, train_autoencoder
-from training.clock import progress_until
+from training.components.autoencoder import autoencoder_iou, latent_statistics, train_autoencoder
 from training.configs import RunConfig
 from training.data.ring import ExampleRing, RingSource, fill_ring
 from training.data.samples import Mixture
 from training.data.streams import MixedStream, SceneStream, ShardStream, Stream
+from training.loop.clock import progress_until
 from training.objectives.flow_matching import FlowMatchingObjective, TimeSampler
 from training.trainer import LoopResult, Progress, TrainingLoop
 

@@ -1,4 +1,6 @@
-"""Trains the small depth net on procedural scenes: ``python -m training.depth --work FOLDER --output FOLDER``.
+"""Trains the small depth net on procedural scenes.
+
+``python -m training.components.depth --work FOLDER --output FOLDER``.
 
 The same call goes on where a run was stopped (SIGTERM saves).
 """
@@ -22,8 +24,8 @@ from modelzoo.depth import PRESET, depth_config_json
 from modelzoo.models.depth_net import DepthConfig, DepthNet
 from training.configs import RunConfig, default_config
 from training.data.scenes import SceneKind, make_scene, render_scene
+from training.loop.reporting import shown_on
 from training.losses.depth import depth_loss
-from training.reporting import shown_on
 from training.trainer import LoopResult, Progress, TrainingLoop
 
 STREAM, HELD_OUT_STREAM = 51, 900_051
@@ -157,7 +159,10 @@ def train(
             lineage=Lineage(
                 objective="depth",
                 dataset_hash=f"procedural:stream-{STREAM}",
-                command=f"python -m training.depth --work W --output C --steps {config.steps} --seed {config.seed}",
+                command=(
+                    "python -m training.components.depth --work W --output C"
+                    f" --steps {config.steps} --seed {config.seed}"
+                ),
                 seed=config.seed,
                 steps=result.steps,
             ),

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from modelzoo.presets import preset_named
+from training.components.pretraining import export, generate_forever, make_autoencoder, pretrain
 from training.configs import STAGES, default_config
-from training.pretraining import export, generate_forever, make_autoencoder, pretrain
-from training.reporting import shown_on
+from training.loop.reporting import shown_on
 
 FROM_NOTHING = ("pretrain", "midtrain")
 PRINT_EVERY = 50

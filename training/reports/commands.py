@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from training.evaluate import compare_to_parent
-from training.first_model_report import NUM_OBJECTS, first_model_report
 from training.provenance import provenance
+from training.reports.first_model import NUM_OBJECTS, first_model_report
 from training.simulation.rounds import write_simulated_dataset
 
 

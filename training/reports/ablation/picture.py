@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from training.ablation.arms import CONTROL, GIVEN, MADE
+from training.reports.ablation.arms import CONTROL, GIVEN, MADE
 
 PANELS = (("f1_001", "F1@0.01"), ("viou", "volume IoU"), ("chamfer", "Chamfer (less is better)"))
 SHORT = dict(

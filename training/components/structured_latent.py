@@ -1,4 +1,6 @@
-"""Trains the structured latent's VAE on procedural objects: ``python -m training.structured_latent --work FOLDER``.
+"""Trains the structured latent's VAE on procedural objects.
+
+``python -m training.components.structured_latent --work FOLDER``.
 
 The same call goes on where a run was stopped (SIGTERM saves).
 """
@@ -21,8 +23,8 @@ from modelzoo.vae.structured_latent import StructuredLatentVAE
 from training.configs import RunConfig, default_config
 from training.data.latent_batches import LatentBatch, LatentObject, LatentSource, collate, draw_object
 from training.data.views import ViewEmbedder
+from training.loop.reporting import shown_on
 from training.objectives.structured_latent import LatentObjective, decoded_terms
-from training.reporting import shown_on
 from training.trainer import LoopResult, Progress, TrainingLoop
 
 STREAM, HELD_OUT_STREAM = 31, 900_031

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.ablation.arms import CONTROL, GIVEN, MADE
-from training.ablation.scores import StageScores, read_scores
 from training.metrics.intervals import bootstrap_mean, paired_difference
-from training.scoring import LOWER_IS_BETTER
+from training.reports.ablation.arms import CONTROL, GIVEN, MADE
+from training.reports.ablation.scores import StageScores, read_scores
+from training.reports.scoring import LOWER_IS_BETTER
 
 Floats = NDArray[np.float64]
 COLUMNS = (

@@ -25,11 +25,11 @@ from training.data.batches import ConditionBatch
 from training.data.samples import Example, Mixture
 from training.data.sources import pick
 from training.data.trajectories import TeacherPlan
-from training.held_out import condition_batch, held_out_examples, truth_grids
 from training.metrics.intervals import bootstrap_mean, paired_difference
 from training.metrics.overlap import volume_iou
 from training.metrics.surface import nearest_distances, surface_points
 from training.provenance import provenance
+from training.reports.held_out import condition_batch, held_out_examples, truth_grids
 
 TEACHER_STEPS = 25
 FLOW_STEPS = SamplerSettings().geometry_steps  # that annotators' candidates are drawn with

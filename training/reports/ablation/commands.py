@@ -9,12 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 from modelzoo.registry import load_models
-from training.ablation.arms import GIVEN, MADE, AblationPlan, run_arms
-from training.ablation.report import as_markdown, report, verdicts
-from training.ablation.scores import HELD_OUT_SEED, HeldOutSet
 from training.configs import Stage
+from training.loop.reporting import shown_on
 from training.provenance import provenance
-from training.reporting import shown_on
+from training.reports.ablation.arms import GIVEN, MADE, AblationPlan, run_arms
+from training.reports.ablation.report import as_markdown, report, verdicts
+from training.reports.ablation.scores import HELD_OUT_SEED, HeldOutSet
 
 PRINT_EVERY = 25
 
@@ -80,7 +80,7 @@ def _report(options: argparse.Namespace) -> int:
     text = as_markdown(document)
     options.out.with_suffix(".md").write_text(text)
     # matplotlib is an extra of its own (report): only this command may ask for it.
-    import_module("training.ablation.picture").draw_table(document, options.out.with_suffix(".png"))
+    import_module("training.reports.ablation.picture").draw_table(document, options.out.with_suffix(".png"))
     sys.stdout.write(text + "\n".join(document["verdicts"]) + "\n")
     return 0
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from modelzoo.conditioning import Normaliser, decode_layout
 from modelzoo.registry import Models, load_models
 from training.data.samples import Example
-from training.held_out import Drawn, SamplerPlan, condition_batch, draw, overlaps, truth_grids
 from training.metrics.intervals import Estimate, bootstrap_mean
 from training.metrics.layout import NO_SURFACE, Layout, TrueLayout
 from training.metrics.pose import rotation_error_deg, scale_error, translation_error
 from training.metrics.sampling import SampledSurface, sampled_grid
 from training.metrics.shape import NO_SHAPE, SURFACE_POINTS, TrueShape
+from training.reports.held_out import Drawn, SamplerPlan, condition_batch, draw, overlaps, truth_grids
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from training.configs import RunConfig
-from training.distributed import Strategy
+from training.loop.distributed import Strategy
 from training.runs import FAILURE_FILE, SETTINGS_FILE, STATE_FOLDER, RunResult, RunStopped, run_training
 from training.trainer import LOG_FILE, Progress
 

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from modelzoo.models.geometry import GeometryModel
 from modelzoo.registry import load_models
-from training.autoencoder import object_grids
+from training.components.autoencoder import object_grids
 from training.data.samples import Example
 from training.evaluate import F_THRESHOLD, SURFACE_POINTS, ObjectScores, score
-from training.held_out import SamplerPlan, held_out_examples, pose_errors, truth_grids
 from training.metrics.intervals import bootstrap_mean
 from training.metrics.overlap import volume_iou
 from training.metrics.surface import f_score, surface_points
 from training.provenance import provenance
+from training.reports.held_out import SamplerPlan, held_out_examples, pose_errors, truth_grids
 
 NUM_OBJECTS = 64
 TRAINING_STREAM = 7

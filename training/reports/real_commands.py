@@ -13,7 +13,7 @@ from training.evaluation_sets.adt import adt_cases
 from training.evaluation_sets.cases import EvaluationCase
 from training.evaluation_sets.rgbd import rgbd_cases
 from training.provenance import provenance
-from training.real_scoring import score_real_cases
+from training.reports.real_scoring import score_real_cases
 
 READERS = {"rgbd": rgbd_cases, "adt": adt_cases}
 
