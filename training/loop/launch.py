@@ -14,7 +14,7 @@ from training.loop.distributed import Strategy
 from training.runs import FAILURE_FILE, SETTINGS_FILE, STATE_FOLDER, RunResult, RunStopped, run_training
 from training.trainer import LOG_FILE, Progress
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LOOK_EVERY_S = 0.5
 GRACE_S = 60.0  # for saving, after being asked to stop
 
