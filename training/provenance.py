@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def provenance(*, seed: int | None, now: datetime | None = None) -> dict[str, Any]:
     """What a reader needs to measure the same again. ``commit`` ends in +dirty when the tree was changed."""
     return {
-        "command": "python " + " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]) if sys.argv else "",
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
         "seed": seed,
         "commit": _commit(),
         "measured_at": (now or datetime.now(tz=UTC)).isoformat(timespec="seconds"),
