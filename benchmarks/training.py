@@ -80,7 +80,7 @@ def counted_flops(loss: Callable[[], Tensor]) -> int:
     """Matrix products, convolutions and attention of a loss and of its gradients, counted as they run."""
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU)
     with counter:
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
     return int(counter.get_total_flops())
 
 

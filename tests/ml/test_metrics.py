@@ -205,7 +205,7 @@ def test_the_best_fit_of_paired_points_is_the_motion_that_made_them(kind: str) -
     source = np.random.default_rng(7).normal(size=(30, 3))
     scale = 1.0 if kind == "rigid" else 2.5
     made = Alignment(rotation=_turn(130, (1, 2, 3)), translation=np.array([1.0, -2, 3]), scale=scale)
-    found = fit(source, made.apply(source), kind=kind)  # type: ignore[arg-type]
+    found = fit(source, made.apply(source), kind=kind)
     assert np.allclose(found.rotation, made.rotation)
     assert np.allclose(found.translation, made.translation)
     assert found.scale == pytest.approx(scale)

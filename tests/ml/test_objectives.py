@@ -318,7 +318,7 @@ def test_distilling_brings_two_steps_closer_to_the_teacher_than_its_own_two_step
     for step in range(30):
         loss, metrics = objective.loss(student, source.batch(step), _generator())
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         missed.append(metrics["missed"])
     assert sum(missed[-5:]) < 0.5 * sum(missed[:5])
@@ -335,7 +335,7 @@ def test_the_layout_stage_leaves_every_shape_as_it_was_and_learns_poses() -> Non
     for _ in range(8):
         loss, _ = objective.loss(model, batch, _generator())
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]

@@ -8,7 +8,6 @@ The same call goes on where a run was stopped (SIGTERM saves).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor
 from modelzoo.checkpoint import Lineage, assemble
 from modelzoo.depth import PRESET, depth_config_json
 from modelzoo.models.depth_net import DepthConfig, DepthNet
+from training.components.held_out_log import write_row
 from training.configs import RunConfig, default_config
 from training.data.scenes import SceneKind, make_scene, render_scene
 from training.loop.reporting import shown_on
@@ -131,7 +131,7 @@ def train(
         if on_progress is not None:
             on_progress(step, steps, metrics)
         if step % EVALUATE_EVERY == 0:
-            _write_row(work, {"step": step, **evaluate(loop.average, unseen)})
+            write_row(work, {"step": step, **evaluate(loop.average, unseen)})
 
     loop = TrainingLoop(
         config=config,
@@ -150,7 +150,7 @@ def train(
     result = loop.run()
     if result.reason == "finished":
         measured = evaluate(loop.average, unseen)
-        _write_row(work, {"step": result.steps, **measured})
+        write_row(work, {"step": result.steps, **measured})
         assemble(
             {"depth": loop.average.state_dict()},
             folder=output,
@@ -197,11 +197,6 @@ def _recoloured(values: np.ndarray, rng: Generator) -> np.ndarray:
     """Photographs differ in exposure, white balance and contrast."""
     gain = np.exp(rng.normal(0, 0.15, 3)) * np.exp(rng.normal(0, 0.2))
     return np.asarray(np.clip(values ** np.exp(rng.normal(0, 0.2)) * gain, 0, 1), dtype=np.float32)
-
-
-def _write_row(work: Path, row: dict[str, float]) -> None:
-    with (work / "held_out.jsonl").open("a") as log:
-        log.write(json.dumps(row) + "\n")
 
 
 def main() -> int:

@@ -8,7 +8,6 @@ The same call goes on where a run was stopped (SIGTERM saves).
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from modelzoo.encoders.dinov2 import VIEW_CHANNELS, DinoV2Embedder
 from modelzoo.presets import ModelPreset, StructuredLatentPreset, preset_named
 from modelzoo.vae.structured_latent import StructuredLatentVAE
+from training.components.held_out_log import write_row
 from training.configs import RunConfig, default_config
 from training.data.latent_batches import LatentBatch, LatentObject, LatentSource, collate, draw_object
 from training.data.views import ViewEmbedder
@@ -56,7 +56,7 @@ def train(
         if on_progress is not None:
             on_progress(step, steps, metrics)
         if step % EVALUATE_EVERY == 0:
-            _write_row(work, {"step": step, **evaluate(loop.average, unseen_batch)})
+            write_row(work, {"step": step, **evaluate(loop.average, unseen_batch)})
 
     loop = TrainingLoop(
         config=config,
@@ -69,7 +69,7 @@ def train(
     result = loop.run()
     if result.reason == "finished":
         standardise_from(loop.average, pool[:STANDARDISED_BY])
-        _write_row(work, {"step": result.steps, **evaluate(loop.average, unseen_batch)})
+        write_row(work, {"step": result.steps, **evaluate(loop.average, unseen_batch)})
         save_file(loop.average.state_dict(), work / WEIGHTS_FILE)
     return result
 
@@ -132,11 +132,6 @@ def view_embedder(preset: ModelPreset, weights: Path | None) -> ViewEmbedder | N
         return maps
 
     return embed
-
-
-def _write_row(work: Path, row: dict[str, float]) -> None:
-    with (work / "held_out.jsonl").open("a") as log:
-        log.write(json.dumps(row) + "\n")
 
 
 def main() -> int:

@@ -9,7 +9,6 @@ average is written to ``texture.safetensors``, and its held-out numbers to ``hel
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from datetime import datetime
@@ -24,6 +23,7 @@ from modelzoo.models.texture_flow import TextureFlow, texture_velocity
 from modelzoo.presets import ModelPreset, preset_named
 from modelzoo.samplers import FlowSettings, sample
 from modelzoo.vae.structured_latent import StructuredLatentVAE
+from training.components.held_out_log import write_row
 from training.configs import RunConfig, default_config
 from training.data.texture_batches import (
     PooledSample,
@@ -112,7 +112,7 @@ def train(
     def report(step: int, steps: int, metrics: dict[str, float]) -> None:
         if step % EVALUATE_EVERY == 0:
             _write_average(loop.average, work)
-            _write_row(work / "held_out.jsonl", {"step": step, **evaluate(loop.average, vae, unseen)})
+            write_row(work, {"step": step, **evaluate(loop.average, vae, unseen)})
 
     loop = TrainingLoop(
         config=config,
@@ -127,7 +127,7 @@ def train(
     )
     result = loop.run()
     _write_average(loop.average, work)
-    _write_row(work / "held_out.jsonl", {"step": result.steps, **evaluate(loop.average, vae, unseen)})
+    write_row(work, {"step": result.steps, **evaluate(loop.average, vae, unseen)})
     return result
 
 
@@ -135,11 +135,6 @@ def _write_average(average: TextureFlow, work: Path) -> None:
     draft = work / "texture.safetensors.part"
     save_file(average.state_dict(), draft)
     draft.replace(work / "texture.safetensors")
-
-
-def _write_row(file: Path, row: dict[str, float]) -> None:
-    with file.open("a") as log:
-        log.write(json.dumps(row) + "\n")
 
 
 def main() -> int:
