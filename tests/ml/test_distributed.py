@@ -14,9 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from modelzoo.checkpoint import Lineage, assemble, load
-from modelzoo.registry import build, preset_config
-from modelzoo.serving import golden_outputs
+from modelzoo.checkpoint import load
+from tests.ml.nano_parent import nano_parent
 from training.configs import OptimizerConfig, RunConfig
 from training.loop.distributed import Strategy
 from training.loop.launch import RunFailed, run_on_processes
@@ -42,22 +41,7 @@ CONFIG = RunConfig(
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    models = build("nano", seed=3)
-    torch.nn.init.constant_(
-        models.ss_vae.decoder.leave.bias, 0.05
-    )  # so that untrained weights give some solid
-    components = models.components()
-    folder = tmp_path_factory.mktemp("parent")
-    assemble(
-        components,
-        folder=folder,
-        preset="nano",
-        config=preset_config(models.preset),
-        lineage=Lineage(objective="pretrain", dataset_hash="none", command="none", seed=3, steps=0),
-        golden=golden_outputs(components, "nano"),
-    )
-    return folder
+    return nano_parent(tmp_path_factory.mktemp("parent"), stirred=False)
 
 
 @pytest.fixture(scope="module")

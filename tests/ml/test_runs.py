@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from modelzoo.checkpoint import Lineage, assemble, load, read_manifest
-from modelzoo.registry import build, preset_config
-from modelzoo.serving import golden_outputs
+from modelzoo.checkpoint import load, read_manifest
+from tests.ml.nano_parent import nano_parent
 from training.configs import RunConfig, Stage, default_config
 from training.data.manifests import ManifestRefused, read_dataset
 from training.evaluate import compare_to_parent
@@ -22,25 +21,7 @@ from training.simulation.rounds import write_simulated_dataset
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    models = build("nano", seed=3)
-    torch.nn.init.constant_(
-        models.ss_vae.decoder.leave.bias, 0.05
-    )  # so that untrained weights give some solid
-    for parameter in models.geometry.parameters():
-        if parameter.dim() == 2 and not parameter.any():  # so that one step reaches every part
-            torch.nn.init.normal_(parameter, std=0.05)
-    components = models.components()
-    folder = tmp_path_factory.mktemp("parent")
-    assemble(
-        components,
-        folder=folder,
-        preset="nano",
-        config=preset_config(models.preset),
-        lineage=Lineage(objective="pretrain", dataset_hash="none", command="none", seed=3, steps=0),
-        golden=golden_outputs(components, "nano"),
-    )
-    return folder
+    return nano_parent(tmp_path_factory.mktemp("parent"), stirred=True)
 
 
 @pytest.fixture(scope="module")
