@@ -17,6 +17,7 @@ from engine.models import (
     Job,
     Membership,
     Project,
+    Round,
     TargetObject,
     TrainingRun,
 )
@@ -124,6 +125,14 @@ def access_dataset_version(
         raise NotFound("There is no such dataset version, or you are not a member of its project.")
     require(user_id=user_id, project_id=version.project_id, any_of=any_of)
     return version
+
+
+def access_round(*, user_id: int, round_id: int, any_of: Iterable[Role]) -> Round:
+    found = Round.objects.select_related("deployment").filter(pk=round_id).first()
+    if found is None:
+        raise NotFound("There is no such round, or you are not a member of its project.")
+    require(user_id=user_id, project_id=found.project_id, any_of=any_of)
+    return found
 
 
 def access_run(*, user_id: int, run_id: int, any_of: Iterable[Role]) -> TrainingRun:

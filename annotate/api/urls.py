@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from annotate import converters
-from annotate.api import artists, assignments, images, jobs, lineage, projects, training
+from annotate.api import artists, assignments, images, jobs, lineage, projects, rounds, training
 
 converters.register()
 
@@ -28,6 +28,9 @@ urlpatterns = [
     path("artist-cases/<row:case_id>/release", artists.ReleaseCaseView.as_view()),
     path("artist-cases/<row:case_id>/upload", artists.UploadView.as_view()),
     path("targets/<row:target_id>/lineage", lineage.TargetLineageView.as_view()),
+    path("projects/<row:project_id>/rounds", rounds.RoundsView.as_view()),
+    path("rounds/<row:round_id>", rounds.RoundView.as_view()),
+    path("rounds/<row:round_id>/close", rounds.CloseRoundView.as_view()),
     path("projects/<row:project_id>/dataset-versions", training.DatasetVersionsView.as_view()),
     path("dataset-versions/<row:dataset_version_id>", training.DatasetVersionView.as_view()),
     path("projects/<row:project_id>/runs", training.RunsView.as_view()),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
-from engine.models import AnnotationTask, Assignment
-from engine.states import AssignmentStatus, Stage, TaskStatus
+from engine.models import AnnotationTask, ArtistCase, Assignment, Job
+from engine.states import ArtistCaseStatus, AssignmentStatus, JobStatus, Stage, TaskStatus
 
 EMPTY_RETRY_S = 15
 LEASED_RETRY_S = 5
@@ -19,6 +19,15 @@ class QueueDepth:
 
     open: int
     leased: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkLeft:
+    """What still has to happen in a project before everything handed in is judged: by people, and by workers."""
+
+    tasks: int  # slots that wait or are leased
+    cases: int  # of artists, not accepted yet
+    jobs: int  # of workers, training aside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +54,18 @@ def queue_depths(project_id: int) -> dict[str, QueueDepth]:
         stage.value: QueueDepth(open=waiting.get(stage.value, 0), leased=leased.get(stage.value, 0))
         for stage in Stage
     }
+
+
+def work_left(project_id: int) -> WorkLeft:
+    """Four queries, however much there is."""
+    depths = queue_depths(project_id)
+    cases = ArtistCase.objects.filter(project_id=project_id).exclude(status=ArtistCaseStatus.ACCEPTED)
+    under_way = Job.objects.filter(project_id=project_id, status__in=[JobStatus.PENDING, JobStatus.SENT])
+    return WorkLeft(
+        tasks=sum(depth.open + depth.leased for depth in depths.values()),
+        cases=cases.count(),
+        jobs=under_way.exclude(queue="train").count(),
+    )
 
 
 def why_nothing(*, user_id: int, project_id: int, stage: Stage) -> NothingToClaim:

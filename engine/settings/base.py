@@ -29,6 +29,7 @@ INSTALLED_APPS = [
     "csp",
     "annotate",
     "frontend",
+    "workers",
 ]
 
 MIDDLEWARE = [

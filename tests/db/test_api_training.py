@@ -128,3 +128,28 @@ def test_only_a_verified_checkpoint_may_serve(kitchen: Project, mel: Browser) ->
     assert (refused.status, refused.code) == (409, "not_verified")
     assert mel.post(f"/projects/{kitchen.pk}/deployments/rollback").code == "nothing_to_roll_back"
     assert not Deployment.objects.exists()
+
+
+def test_a_script_opens_and_closes_rounds_and_sees_what_is_left_to_do(
+    kitchen: Project, people: People, mel: Browser
+) -> None:
+    first = mel.get(f"/projects/{kitchen.pk}/rounds").body["results"][0]
+    wanted = {"alpha": 0.5, "num_candidates": 4}
+    refused = mel.post(f"/projects/{kitchen.pk}/rounds", wanted)
+    assert (refused.status, refused.code) == (400, "round_open")
+    batch = judged.batch(kitchen)
+    judged.pick(batch, by=people.ana, winner=0, ratings=(5, 5))
+    told = mel.get(f"/rounds/{first['id']}").body
+    assert told["round"]["status"] == "OPEN" and told["figures"]["picks"]["picks"] >= 0
+    assert set(told["work_left"]) == {"tasks", "cases", "jobs"}
+    assert mel.post(f"/rounds/{first['id']}/close").body["status"] == "CLOSED"
+    opened = mel.post(f"/projects/{kitchen.pk}/rounds", wanted)
+    assert (opened.status, opened.body["number"], opened.body["alpha"]) == (201, first["number"] + 1, 0.5)
+    assert Project.objects.get(pk=kitchen.pk).num_candidates == 4
+
+
+def test_only_who_trains_may_turn_rounds(kitchen: Project, people: People) -> None:
+    first = kitchen.rounds.get()
+    assert Browser(people.ana).post(f"/rounds/{first.pk}/close").status == 403
+    assert Browser(people.eve).get(f"/rounds/{first.pk}").status == 404
+    assert Browser(people.rev).get(f"/rounds/{first.pk}").status == 200

@@ -43,12 +43,13 @@ def fresh_targets(models: Models, *, count: int, seed: int, start: int = 0) -> t
         raise ValueError(f"seed {seed} does not belong to the streams of simulation")
     preset = models.geometry.preset
     return tuple(
-        _target(seed=seed, number=number, size=preset.image_size, resolution=preset.resolution)
+        simulated_target(seed=seed, number=number, size=preset.image_size, resolution=preset.resolution)
         for number in range(start, start + count)
     )
 
 
-def _target(*, seed: int, number: int, size: int, resolution: int) -> SimulatedTarget:
+def simulated_target(*, seed: int, number: int, size: int = 64, resolution: int = 64) -> SimulatedTarget:
+    """Target ``number`` of a seed's stream; ``size`` is of the condition's views, ``resolution`` of the truth."""
     for attempt in range(100):
         rng = np.random.default_rng([STREAM + 1 + seed, number, attempt])
         scene = make_scene(rng, "shifted")

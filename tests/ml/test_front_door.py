@@ -1,0 +1,63 @@
+"""Simulated people see what a candidate is worth, blurred by what kind of person they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from modelzoo.exports.glb import glb_from_mesh
+from training.data.objects import make_object
+from training.data.procedural_meshes import object_mesh
+from training.simulation.front_door.eyes import worth
+from training.simulation.front_door.flywheel import FlywheelPlan
+from training.simulation.front_door.hidden import HiddenTruth, hidden_truths, truth_behind
+from training.simulation.front_door.profiles import CAREFUL, Profile, crew, with_noise
+
+
+@pytest.fixture(scope="module")
+def truth() -> HiddenTruth:
+    return next(hidden_truths(seed=3, start=5, count=1))
+
+
+def test_the_true_model_is_worth_nearly_all_and_another_object_less(truth: HiddenTruth) -> None:
+    best = worth(truth.model(), truth)
+    other = make_object(np.random.default_rng(99), shifted=True)
+    worse = worth(glb_from_mesh(object_mesh(other)), truth)
+    assert best.shape > 0.97 and worse.shape < 0.8 * best.shape
+    assert 0.0 <= worse.texture <= 1.0 and best.texture > 0.5
+
+
+def test_what_the_photograph_shows_lies_on_the_true_surface(truth: HiddenTruth) -> None:
+    seen, colours = truth.seen
+    to_surface = np.linalg.norm(seen[:, None] - truth.surface[None], axis=2).min(axis=1)
+    assert len(seen) > 100 and np.quantile(to_surface, 0.95) < 0.04
+    assert colours.min() >= 0 and colours.max() <= 1
+
+
+def test_a_photograph_s_name_is_enough_to_find_its_truth_again(truth: HiddenTruth) -> None:
+    again = truth_behind(truth.name)
+    assert again.photograph() == truth.photograph() and again.mask() == truth.mask()
+    with pytest.raises(ValueError, match="no photograph of a simulation"):
+        truth_behind("holiday.png")
+
+
+def test_a_crew_of_six_has_one_spammer_and_mostly_careful_people() -> None:
+    kinds = [one.kind for one in crew(6)]
+    assert kinds.count("spammer") == 1 and kinds.count("careful") >= 3
+    assert all(one.kind != "spammer" for one in crew(4))
+    with pytest.raises(ValueError, match="at least one"):
+        crew(0)
+
+
+def test_blunter_eyes_keep_the_order_of_people() -> None:
+    lazy = crew(4)[3]
+    assert with_noise(lazy, 0.1).noise == pytest.approx(2 * with_noise(CAREFUL, 0.1).noise)
+    with pytest.raises(ValueError, match="noise"):
+        Profile(kind="careful", noise=-1.0)
+
+
+def test_the_bar_rises_with_the_rounds_and_stays_at_its_last() -> None:
+    plan = FlywheelPlan(alphas=(0.25, 0.5))
+    assert [plan.alpha(number) for number in (1, 2, 3, 9)] == [0.25, 0.5, 0.5, 0.5]
+    with pytest.raises(ValueError, match="two targets"):
+        FlywheelPlan(targets=1)

@@ -1,0 +1,122 @@
+"""The report of a simulated flywheel: rounds, held-out scores, simulated Elo; as JSON, Markdown and picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from training.metrics.intervals import bootstrap_mean
+from training.provenance import provenance
+from training.reports.ablation.scores import StageScores
+
+COLUMNS = ("viou", "f1_005", "f1_001", "chamfer", "rotation_deg")
+TITLES = {
+    "viou": "volume IoU",
+    "f1_005": "F1@0.05",
+    "f1_001": "F1@0.01",
+    "chamfer": "Chamfer",
+    "rotation_deg": "rotation (deg)",
+    "best_of_many": "best of 8 (IoU)",
+    "gap_of_many": "gap best - mean",
+}
+CONTROL = "control"
+
+
+def score_row(scores: StageScores) -> dict[str, dict[str, float]]:
+    """Means over held-out objects with 95 % intervals; the gap is of best and mean of the many draws."""
+    row = {name: bootstrap_mean(scores.shape.columns()[name].mean(axis=1)).as_dict() for name in COLUMNS}
+    many = scores.many_overlaps
+    row["best_of_many"] = bootstrap_mean(many.max(axis=1)).as_dict()
+    row["gap_of_many"] = bootstrap_mean(many.max(axis=1) - many.mean(axis=1)).as_dict()
+    return row
+
+
+def write_report(document: Mapping[str, Any], out: Path) -> None:
+    """``out`` with .json, .md and .png."""
+    whole = {**document, "provenance": provenance(seed=document["plan"]["seed"])}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(whole, indent=1) + "\n")
+    out.with_suffix(".md").write_text(as_markdown(whole))
+    # matplotlib is an extra of its own (report): only this command may ask for it.
+    import_module("training.reports.flywheel_picture").draw(whole, out.with_suffix(".png"))
+
+
+def as_markdown(document: Mapping[str, Any]) -> str:
+    """The report for people."""
+    plan, origin = document["plan"], document["provenance"]
+    head = (
+        f"# The flywheel, {plan['rounds']} simulated rounds\n\n"
+        f"{document['simulated'].capitalize()}. {plan['targets']} photographs a round, seed {plan['seed']}.\n"
+    )
+    fit = document["elo_fit"]
+    line = (
+        f"\nSimulated Elo grows by {fit['slope']:.1f} a round on a straight line (R2 {fit['r2']:.3f}), from "
+        f"{document['arena']['matches']} simulated matches. The control trained as many steps without anybody's "
+        "judgement.\n"
+    )
+    measured = (
+        f"\nMeasured by `{origin['command']}` at commit {origin['commit']}, on {origin['machine']['processor']}, "
+        f"{origin['machine']['cores']} cores.\n"
+    )
+    return "\n".join([head, *_rounds(document), "", *_scores(document), line, *_people(document), measured])
+
+
+def _rounds(document: Mapping[str, Any]) -> list[str]:
+    lines = [
+        _line(
+            [
+                *("round", "alpha", "picks", "none good", "accepted", "alignments", "modelled by artists"),
+                *("D+ so far", "pairs so far", "collecting", "training"),
+            ]
+        ),
+        _line(["---"] * 11),
+    ]
+    for record in document["rounds"]:
+        got, version, spent = record["collected"], record["version"], record["seconds"]
+        share = got["picks"]["share"]
+        lines.append(
+            _line(
+                [
+                    *(record["round"], record["alpha"], got["picks"]["picks"], got["picks"]["escalated"]),
+                    *("-" if share is None else f"{share:.0%}", got["alignments"], got["modelled"]),
+                    *(version["num_demonstrations"], version["num_preference_pairs"]),
+                    *(f"{spent['collecting']:.0f} s", f"{spent['training']:.0f} s"),
+                ]
+            )
+        )
+    return lines
+
+
+def _scores(document: Mapping[str, Any]) -> list[str]:
+    names = [*COLUMNS, "best_of_many", "gap_of_many"]
+    lines = [_line(["checkpoint", *(TITLES[name] for name in names), "simulated Elo"]), _line(["---"] * 9)]
+    for name, row in document["scores"].items():
+        elo = document["arena"]["elo"][name]
+        cells = [_cell(row[column]) for column in names]
+        lines.append(_line([name, *cells, f"{elo['elo']:+.0f} [{elo['low']:+.0f}, {elo['high']:+.0f}]"]))
+    return lines
+
+
+def _people(document: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "",
+        _line(["annotator", "picks", "none good", "mean rating", "mean seconds"]),
+        _line(["---"] * 5),
+    ]
+    last = document["rounds"][-1]["collected"]["annotators"]
+    for one in last:
+        rating = "-" if one["mean_rating"] is None else f"{one['mean_rating']:.2f}"
+        seconds = "-" if one["mean_seconds"] is None else f"{one['mean_seconds']:.0f}"
+        lines.append(_line([one["username"], one["picks"], one["escalated"], rating, seconds]))
+    return ["\nThe people of the last round:", *lines]
+
+
+def _cell(estimate: Mapping[str, float]) -> str:
+    return f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def _line(cells: list[Any]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

@@ -1,0 +1,160 @@
+"""K rounds of the loop through the front door, from collecting to promoting. Goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.simulation.front_door.engineer import Engineer
+from training.simulation.front_door.hidden import hidden_truths
+from training.simulation.front_door.people import STAGES, Annotator, Artist, Gallery
+from training.simulation.front_door.visitor import Visitor
+
+WAIT_S = 1.0
+AT_A_TIME = 4  # tasks that a person does before the next person's turn
+PATIENCE_S = 3600.0  # without anything happening
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlywheelPlan:
+    """What every round does. ``alphas`` is the bar of each round; the last one stays."""
+
+    rounds: int = 5
+    targets: int = 300
+    seed: int = 0
+    num_candidates: int = 8
+    alphas: tuple[float, ...] = (0.25, 0.375, 0.5)
+    artists_most: int = 40  # cases that the artist models in a round
+    sft: dict[str, Any] = field(default_factory=dict)  # settings other than the console's own
+    dpo: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.targets < 2:
+            raise ValueError("a flywheel needs at least one round and two targets")
+
+    def alpha(self, number: int) -> float:
+        """Of round ``number``, counted from 1."""
+        return self.alphas[min(number, len(self.alphas)) - 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Everybody at the site: who hands photographs in, who judges, who models, who trains."""
+
+    uploader: Visitor
+    annotators: Sequence[Annotator]
+    artist: Artist
+    engineer: Engineer
+    gallery: Gallery
+    project_id: int
+
+
+class Flywheel:
+    """Turns the rounds of a plan and keeps a record of each as ``round-N.json`` in its folder."""
+
+    def __init__(self, crew: Crew, plan: FlywheelPlan, folder: Path, *, say: Callable[[str], None]) -> None:
+        self._crew, self._plan, self._folder, self._say = crew, plan, folder, say
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def turn_all(self) -> list[dict[str, Any]]:
+        """The records of all rounds, those of an earlier call included."""
+        base = self._kept(0) or self._keep(0, {"checkpoint": self._crew.engineer.serving()["checkpoint"]})
+        records, sft_base = [], base["checkpoint"]
+        for number in range(1, self._plan.rounds + 1):
+            record = self._kept(number) or self._keep(number, self._turn(number, sft_base=sft_base))
+            # SFT goes on from SFT: from DPO's result it would undo what DPO did.
+            sft_base = record["sft"]["output_checkpoint"]
+            records.append(record)
+        return records
+
+    def _turn(self, number: int, *, sft_base: int) -> dict[str, Any]:
+        crew, plan = self._crew, self._plan
+        started = time.monotonic()
+        opened = crew.engineer.round_number(
+            number, alpha=plan.alpha(number), num_candidates=plan.num_candidates
+        )
+        self._say(f"round {number}: {plan.targets} photographs, alpha {opened['alpha']}")
+        self._hand_in(number)
+        collected = self._collect(opened["id"])
+        at_work = time.monotonic()
+        version = crew.engineer.freezes()
+        self._say(
+            f"round {number}: {version['num_demonstrations']} demonstrations, {version['num_preference_pairs']} pairs"
+        )
+        seed = plan.seed * 1000 + number
+        sft = crew.engineer.trains("sft", version=version["id"], base=sft_base, seed=seed, settings=plan.sft)
+        dpo = crew.engineer.trains(
+            "dpo", version=version["id"], base=sft["output_checkpoint"], seed=seed, settings=plan.dpo
+        )
+        trained = time.monotonic()
+        promoted = crew.engineer.promotes(dpo["output_checkpoint"])
+        return {
+            "round": opened["number"],
+            "alpha": opened["alpha"],
+            "collected": collected,
+            "version": {
+                name: version[name] for name in ("id", "num_demonstrations", "num_preference_pairs", "counts")
+            },
+            "sft": sft,
+            "dpo": dpo,
+            "evaluation": crew.engineer.checkpoint(dpo["output_checkpoint"])["evaluation"],
+            "checkpoint": dpo["output_checkpoint"],
+            "generation": promoted["generation"],
+            "seconds": {"collecting": round(at_work - started, 1), "training": round(trained - at_work, 1)},
+        }
+
+    def _hand_in(self, number: int) -> None:
+        """The round's photographs with their point maps; those that are there already are known by the site."""
+        crew, plan = self._crew, self._plan
+        start = (number - 1) * plan.targets
+        for truth in hidden_truths(seed=plan.seed, start=start, count=plan.targets):
+            crew.gallery.show(truth)
+            crew.uploader.upload(
+                f"/projects/{crew.project_id}/images",
+                file=(truth.name, truth.photograph(), "image/png"),
+                point_map=("points.npz", truth.point_map(), "application/octet-stream"),
+                metric="true",
+            )
+
+    def _collect(self, round_id: int) -> dict[str, Any]:
+        """Everybody works in turn until all is judged, placed and, where it was hard, modelled; the round's figures."""
+        crew, modelled, answers = self._crew, 0, 0
+        last = time.monotonic()
+        while True:
+            now = sum(
+                len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in STAGES
+            )
+            modelled += crew.artist.models_all(most=self._plan.artists_most - modelled)
+            answers += now
+            told: dict[str, Any] = crew.engineer.visitor.get(f"/rounds/{round_id}")
+            left = told["work_left"]
+            if now:
+                last = time.monotonic()
+                self._say(
+                    f"{answers} answers; left: {left['tasks']} tasks, {left['jobs']} jobs, {left['cases']} cases"
+                )
+                continue
+            is_modelled = left["cases"] == 0 or modelled >= self._plan.artists_most
+            if left["tasks"] == left["jobs"] == 0 and is_modelled:
+                return {**told["figures"], "modelled": modelled}
+            if time.monotonic() - last > PATIENCE_S:
+                raise TimeoutError(f"nothing happened for {PATIENCE_S:.0f} s; left: {left}")
+            time.sleep(WAIT_S)
+
+    def _kept(self, number: int) -> dict[str, Any] | None:
+        path = self._path(number)
+        kept: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+        return kept
+
+    def _keep(self, number: int, record: dict[str, Any]) -> dict[str, Any]:
+        draft = self._path(number).with_suffix(".new")
+        draft.write_text(json.dumps(record, indent=1) + "\n")
+        draft.replace(self._path(number))
+        return record
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"round-{number}.json"
