@@ -10,7 +10,7 @@ NO_SERVICES := SECRET_KEY=none DATABASE_URL=postgresql:///none REDIS_URL=redis:/
   S3_ENDPOINT_URL=http://none S3_ACCESS_KEY_ID=none S3_SECRET_ACCESS_KEY=none DJANGO_SETTINGS_MODULE=engine.settings.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help up stop install test check fmt generate lock bench model clean
+.PHONY: help up stop install test check fmt generate lock bench model flywheel clean
 
 help: ## show these lines
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -53,6 +53,9 @@ bench: install ## measure the budgets of docs and print them
 
 model: install ## make the shipped model from nothing (hours; goes on where it was stopped; WORK=.candid8/model)
 	@$(RUN) -m training.cli model --work $(or $(WORK),.candid8/model) --checkpoint $(or $(WORK),.candid8/model)/tiny
+
+flywheel: install ## simulated people turn five rounds at a stack of their own; writes docs/reports/flywheel.* (about an hour)
+	@$(RUN) -m workers.flywheel $(ARGS)
 
 clean: ## remove what is built or installed; data in .candid8 stays
 	rm -rf .venv .venv.new frontend/node_modules frontend/static/candid8 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,42 @@
+"""``make flywheel``: a stack of its own, simulated people, some rounds, a report. Stopped, the same command goes on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from workers.stack.beside import PROJECT, stack_beside
+
+HOME = PROJECT / ".candid8" / "flywheel"
+REPORT = PROJECT / "docs" / "reports" / "flywheel"
+
+
+def main() -> int:
+    """The exit status of ``manage.py simulate``."""
+    parser = argparse.ArgumentParser(prog="python -m workers.flywheel", description=__doc__)
+    parser.add_argument(
+        "--home", type=Path, default=HOME, help="Where its data lie; delete it to begin anew."
+    )
+    parser.add_argument("--out", type=Path, default=REPORT, help="Report without its ending.")
+    options, rest = parser.parse_known_args()
+    with stack_beside(options.home, extra={}) as stack:
+        command = [
+            sys.executable,
+            "manage.py",
+            "simulate",
+            "--url",
+            stack.url,
+            "--out",
+            str(options.out),
+            *rest,
+        ]
+        return subprocess.run(
+            command, cwd=PROJECT, env={**os.environ, **stack.environment()}, check=False
+        ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
