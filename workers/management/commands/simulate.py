@@ -44,6 +44,8 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=plan.seed)
         parser.add_argument("--sft-steps", type=int, help="Other than the console's own.")
         parser.add_argument("--dpo-steps", type=int, help="Other than the console's own.")
+        text = "Held-out ones that a run's result is compared on with its base; other than the console's own."
+        parser.add_argument("--evaluation-objects", type=int, help=text)
         parser.add_argument(
             "--objects", type=int, default=MeasurePlan.objects, help="Held-out, of the report."
         )
