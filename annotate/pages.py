@@ -18,6 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from annotate.api.shapes.person import present_settings
 from annotate.people import display_name
 from engine.access import (
     ALWAYS,
@@ -30,11 +31,15 @@ from engine.access import (
 )
 from engine.errors import NoAccess, NotFound
 from engine.models import Project
+from engine.selectors.person import settings_of
 from engine.selectors.projects import projects_of
 from engine.states import Role, Stage
 
 #: Who sees the way to /admin/.
 MAY_CONSOLE = MAY_TRAIN | MAY_REVIEW | ALWAYS
+
+#: What the pages speak; the first is spoken to everybody else.
+LANGUAGES = ("en", "de")
 
 P = ParamSpec("P")
 Page = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -114,6 +119,8 @@ def _shell(
     request: HttpRequest, project: Project, roles: frozenset[Role], *, entry: str, page: str, **more: Any
 ) -> HttpResponse:
     user = request.user
+    wanted = settings_of(user_id=_user_id(request))
+    language = wanted.language or _browser_language(request)
     config = {
         "apiBase": "/api/v1",
         "wsBase": "/ws",
@@ -121,6 +128,8 @@ def _shell(
         "project": {"id": project.pk, "slug": project.slug, "name": project.name, "roles": sorted(roles)},
         "user": {"id": user.pk, "username": user.get_username(), "name": display_name(user)},
         "page": page,
+        "settings": present_settings(wanted),
+        "language": language,
         "testHandle": settings.BROWSER_TEST_HANDLE,
         "limits": {
             "imageBytes": settings.MAX_IMAGE_BYTES,
@@ -129,7 +138,15 @@ def _shell(
         },
         **more,
     }
-    return render(request, "annotate/shell.html", {"config": config, "entry": entry, "title": project.name})
+    shown = {"config": config, "entry": entry, "title": project.name}
+    return render(request, "annotate/shell.html", {**shown, "language": language, "theme": wanted.theme})
+
+
+def _browser_language(request: HttpRequest) -> str:
+    """The first language of the browser that the pages speak."""
+    asked = request.headers.get("Accept-Language", "").lower().split(",")
+    spoken = (entry.partition(";")[0].strip()[:2] for entry in asked)
+    return next((language for language in spoken if language in LANGUAGES), LANGUAGES[0])
 
 
 def _user_id(request: HttpRequest) -> int:

@@ -51,6 +51,12 @@ class LeaseLost(EngineError):
     code = "lease_lost"
 
 
+class CannotUndo(EngineError):
+    """The answer must stand; the code and the message say why."""
+
+    code = "undo_built_on"
+
+
 class DraftConflict(EngineError):
     """Another tab saved a newer draft."""
 

@@ -43,6 +43,7 @@ class BatchStatus(TextChoices):
     GENERATING = "GENERATING"
     READY = "READY"
     FAILED = "FAILED"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class TaskStatus(TextChoices):
@@ -59,6 +60,7 @@ class AssignmentStatus(TextChoices):
     ESCALATED = "ESCALATED"
     RELEASED = "RELEASED"
     EXPIRED = "EXPIRED"
+    RETRACTED = "RETRACTED"
 
 
 class ArtistCaseStatus(TextChoices):
@@ -67,6 +69,7 @@ class ArtistCaseStatus(TextChoices):
     UPLOADED = "UPLOADED"
     ACCEPTED = "ACCEPTED"
     REWORK = "REWORK"
+    WITHDRAWN = "WITHDRAWN"
 
 
 class RoundStatus(TextChoices):
@@ -121,15 +124,25 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         TargetStatus.PROPOSED: frozenset({TargetStatus.CONFIRMED, TargetStatus.DISCARDED}),
         # Somebody found the mask wrong: it is a proposal again, which stage 1 redraws or confirms as it stands.
         TargetStatus.CONFIRMED: frozenset({TargetStatus.PROPOSED}),
+        # Who had redrawn it took that back.
+        TargetStatus.DISCARDED: frozenset({TargetStatus.PROPOSED}),
     },
     BatchStatus: {
-        BatchStatus.REQUESTED: frozenset({BatchStatus.GENERATING, BatchStatus.FAILED}),
+        # WITHDRAWN: who marked the target took that back before anybody had picked.
+        BatchStatus.REQUESTED: frozenset({BatchStatus.GENERATING, BatchStatus.FAILED, BatchStatus.WITHDRAWN}),
         # A batch whose worker died is taken up again by the next one.
-        BatchStatus.GENERATING: frozenset({BatchStatus.READY, BatchStatus.FAILED, BatchStatus.REQUESTED}),
-        BatchStatus.FAILED: frozenset({BatchStatus.REQUESTED}),
+        BatchStatus.GENERATING: frozenset(
+            {BatchStatus.READY, BatchStatus.FAILED, BatchStatus.REQUESTED, BatchStatus.WITHDRAWN}
+        ),
+        BatchStatus.READY: frozenset({BatchStatus.WITHDRAWN}),
+        BatchStatus.FAILED: frozenset({BatchStatus.REQUESTED, BatchStatus.WITHDRAWN}),
     },
     TaskStatus: {
         TaskStatus.OPEN: frozenset({TaskStatus.DONE, TaskStatus.ESCALATED, TaskStatus.CANCELLED}),
+        # The judgement that ended it, or the report that cancelled it, was taken back.
+        TaskStatus.DONE: frozenset({TaskStatus.OPEN}),
+        TaskStatus.ESCALATED: frozenset({TaskStatus.OPEN}),
+        TaskStatus.CANCELLED: frozenset({TaskStatus.OPEN}),
     },
     AssignmentStatus: {
         AssignmentStatus.LEASED: frozenset(
@@ -144,9 +157,13 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         # The same person may take up again what they let go: their draft waits in this row.
         AssignmentStatus.RELEASED: frozenset({AssignmentStatus.LEASED}),
         AssignmentStatus.EXPIRED: frozenset({AssignmentStatus.LEASED}),
+        # Taken back: its judgement counts no more, and a new assignment of the same person takes its place.
+        AssignmentStatus.SUBMITTED: frozenset({AssignmentStatus.RETRACTED}),
+        AssignmentStatus.SKIPPED: frozenset({AssignmentStatus.RETRACTED}),
+        AssignmentStatus.ESCALATED: frozenset({AssignmentStatus.RETRACTED}),
     },
     ArtistCaseStatus: {
-        ArtistCaseStatus.OPEN: frozenset({ArtistCaseStatus.CLAIMED}),
+        ArtistCaseStatus.OPEN: frozenset({ArtistCaseStatus.CLAIMED, ArtistCaseStatus.WITHDRAWN}),
         ArtistCaseStatus.CLAIMED: frozenset({ArtistCaseStatus.UPLOADED, ArtistCaseStatus.OPEN}),
         ArtistCaseStatus.UPLOADED: frozenset({ArtistCaseStatus.ACCEPTED, ArtistCaseStatus.REWORK}),
         ArtistCaseStatus.REWORK: frozenset({ArtistCaseStatus.UPLOADED, ArtistCaseStatus.OPEN}),
@@ -174,6 +191,15 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         JobStatus.SENT: frozenset({JobStatus.DONE, JobStatus.FAILED, JobStatus.PENDING}),
     },
 }
+
+#: Answers that their person may take back.
+CAN_BE_UNDONE = (AssignmentStatus.SUBMITTED, AssignmentStatus.SKIPPED, AssignmentStatus.ESCALATED)
+
+#: Assignments that take no draft any more.
+IS_ANSWERED = (AssignmentStatus.SUBMITTED, AssignmentStatus.RETRACTED)
+
+#: Cases that wait for no artist any more.
+CASE_IS_OVER = (ArtistCaseStatus.ACCEPTED, ArtistCaseStatus.WITHDRAWN)
 
 
 def is_allowed(old: TextChoices | str, new: TextChoices, *, machine: type[TextChoices]) -> bool:

@@ -30,7 +30,7 @@ from annotate.api.view import ApiView, operation, present, read
 from engine.errors import BadInput
 from engine.models import Assignment
 from engine.selectors.tasks import ObjectTask, PickTask, PoseTask, task_payload
-from engine.services import leases, stage1, stage2, stage3
+from engine.services import escalations, leases, stage1, stage2, stage3, undo
 from engine.states import Stage
 
 VERSION = re.compile(r'"([0-9]{1,9})"')
@@ -70,13 +70,13 @@ class ClaimsView(ApiView):
             project_id=project_id,
             stage=Stage(body["stage"]),
             prefetch=body["prefetch"],
+            again=body["again"],
             now=timezone.now(),
         )
         if isinstance(claimed, leases.NothingToClaim):
             headers = {"Retry-After": str(claimed.retry_after_s), "X-Candid8-Reason": claimed.reason}
             return Response(status=204, headers=headers)
-        held = Held(held=claimed, lease_seconds=claimed.project.lease_seconds, task=task_payload(claimed))
-        return present(Claim, held)
+        return _present_claim(claimed)
 
 
 class SubmitView(ApiView):
@@ -120,10 +120,22 @@ class SkipView(ApiView):
 class EscalateView(ApiView):
     @operation("assignments.escalate", body=EscalateRequest, answer=AssignmentState)
     def post(self, request: Request, assignment: UUID) -> Response:
-        """Says that no candidate is good enough; the target goes to the artists."""
+        """Says that it cannot be done as it is; the target goes to the artists, or for a wrong mask to stage 1."""
         body = read(request, EscalateRequest)
-        ended = stage2.escalate_pick(user_id=self.user_id, assignment=assignment, **body, now=timezone.now())
+        ended = escalations.escalate(user_id=self.user_id, assignment=assignment, **body, now=timezone.now())
         return present(AssignmentState, ended)
+
+
+class UndoView(ApiView):
+    @operation("assignments.undo", answer=Claim)
+    def post(self, request: Request, assignment: UUID) -> Response:
+        """Takes one's last word on a task back: the task again, with a draft made of the answer.
+
+        409 with a code when it must stand: undo_too_late, undo_built_on (somebody works on what came of it),
+        undo_frozen (a dataset version may rest on it), undo_nothing. The task in hand becomes the next one.
+        """
+        again = undo.undo(user_id=self.user_id, assignment=assignment, now=timezone.now())
+        return _present_claim(again)
 
 
 class ReleaseView(ApiView):
@@ -156,6 +168,11 @@ class DraftView(ApiView):
             user_id=self.user_id, assignment=assignment, **body, version=version, now=timezone.now()
         )
         return present(DraftSaved, {"draft_version": saved})
+
+
+def _present_claim(held: Assignment) -> Response:
+    given = Held(held=held, lease_seconds=held.project.lease_seconds, task=task_payload(held))
+    return present(Claim, given)
 
 
 def _idempotency_key(request: Request) -> str:

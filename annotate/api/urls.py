@@ -5,18 +5,21 @@ from __future__ import annotations
 from django.urls import path
 
 from annotate import converters
-from annotate.api import artists, assignments, images, jobs, lineage, projects, rounds, training
+from annotate.api import artists, assignments, images, jobs, lineage, person, projects, rounds, training
 
 converters.register()
 
 urlpatterns = [
     path("me", projects.MeView.as_view()),
+    path("me/settings", person.SettingsView.as_view()),
     path("projects/<row:project_id>", projects.ProjectView.as_view()),
     path("projects/<row:project_id>/images", images.ImagesView.as_view()),
+    path("projects/<row:project_id>/my-work", person.MyWorkView.as_view()),
     path("projects/<row:project_id>/claims", assignments.ClaimsView.as_view()),
     path("assignments/<uuid:assignment>/submit", assignments.SubmitView.as_view()),
     path("assignments/<uuid:assignment>/skip", assignments.SkipView.as_view()),
     path("assignments/<uuid:assignment>/escalate", assignments.EscalateView.as_view()),
+    path("assignments/<uuid:assignment>/undo", assignments.UndoView.as_view()),
     path("assignments/<uuid:assignment>/release", assignments.ReleaseView.as_view()),
     path("assignments/<uuid:assignment>/heartbeat", assignments.HeartbeatView.as_view()),
     path("assignments/<uuid:assignment>/draft", assignments.DraftView.as_view()),

@@ -7,6 +7,7 @@ from engine.models.dataset import DatasetVersion
 from engine.models.image import Image, PointMap, TargetObject
 from engine.models.journal import Job, StateChange
 from engine.models.judgement import Alignment, Comparison, MaskEdit, Selection
+from engine.models.person import PersonalSettings
 from engine.models.project import Membership, Project, TaxonomyEntry
 from engine.models.round import Round
 from engine.models.run import RunMetric, TrainingRun
@@ -28,6 +29,7 @@ __all__ = [
     "LayoutProposal",
     "MaskEdit",
     "Membership",
+    "PersonalSettings",
     "PointMap",
     "Project",
     "Round",

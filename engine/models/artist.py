@@ -10,7 +10,7 @@ from engine.models.candidate import Candidate
 from engine.models.image import TargetObject
 from engine.models.project import Project
 from engine.models.task import Assignment
-from engine.states import ArtistCaseStatus
+from engine.states import CASE_IS_OVER, ArtistCaseStatus
 
 
 class ArtistCase(models.Model):
@@ -36,7 +36,7 @@ class ArtistCase(models.Model):
         constraints = [
             UniqueConstraint(
                 fields=["target"],
-                condition=~Q(status=ArtistCaseStatus.ACCEPTED),
+                condition=~Q(status__in=CASE_IS_OVER),
                 name="artist_case_one_open_per_target",
             ),
             CheckConstraint(

@@ -1,6 +1,11 @@
-"""What people judged: append-only, each naming its assignment. A database trigger refuses any update."""
+"""What people judged: append-only, each naming its assignment. A database trigger refuses any update.
+
+Read ``standing``, not ``objects``, for what counts: a judgement whose assignment was RETRACTED stays, and says nothing.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -11,8 +16,16 @@ from engine.models.image import TargetObject
 from engine.models.project import Project
 from engine.models.round import Round
 from engine.models.task import Assignment
+from engine.states import AssignmentStatus
 
 FIVE = [MinValueValidator(1), MaxValueValidator(5)]
+
+
+class Standing(models.Manager[Any]):
+    """The judgements that count: those that nobody took back."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().exclude(assignment__status=AssignmentStatus.RETRACTED)
 
 
 class MaskEdit(models.Model):
@@ -23,6 +36,9 @@ class MaskEdit(models.Model):
     target = models.ForeignKey(TargetObject, models.PROTECT, null=True, blank=True, related_name="mask_edits")
     discarded_because = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = models.Manager()
+    standing = Standing()
 
     class Meta:
         constraints = [
@@ -48,6 +64,9 @@ class Comparison(models.Model):
     outcome = models.CharField(max_length=8, choices=Outcome.choices)
     milliseconds = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = models.Manager()
+    standing = Standing()
 
     class Meta:
         constraints = [
@@ -80,6 +99,9 @@ class Selection(models.Model):
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = models.Manager()
+    standing = Standing()
+
     class Meta:
         constraints = [
             CheckConstraint(
@@ -111,6 +133,9 @@ class Alignment(models.Model):
     depth_residual = models.FloatField(null=True, blank=True)
     actions = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = models.Manager()
+    standing = Standing()
 
     class Meta:
         constraints = [

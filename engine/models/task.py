@@ -79,12 +79,19 @@ class Assignment(models.Model):
     )
     prefetched = models.BooleanField(default=False)
     lease_token = models.UUIDField(default=uuid4)
+    order_seed = models.UUIDField(
+        default=uuid4,
+        editable=False,
+        help_text="Fixes the random order in which this person sees candidates.",
+    )
     expires_at = models.DateTimeField()
     draft = models.JSONField(null=True, blank=True)
     draft_version = models.PositiveIntegerField(default=0)
     submit_key = models.CharField(max_length=80, blank=True, help_text="Idempotency-Key of the submit.")
     answer = models.JSONField(
-        null=True, blank=True, help_text="The body returned to the submit, for repeats."
+        null=True,
+        blank=True,
+        help_text="The body returned to the submit, for repeats; what an escalation made.",
     )
     reason = models.CharField(max_length=200, blank=True)
     seconds = models.FloatField(null=True, blank=True, help_text="Time the person worked on it.")
@@ -99,9 +106,15 @@ class Assignment(models.Model):
                 condition=Q(status=AssignmentStatus.LEASED),
                 name="assignment_live_expiry",
             ),
+            # Read by selectors.my_work: what a person did last.
+            Index(fields=["annotator", "project", "-ended_at"], name="assignment_history"),
         ]
         constraints = [
-            UniqueConstraint(fields=["task", "annotator"], name="assignment_once_per_person"),
+            UniqueConstraint(
+                fields=["task", "annotator"],
+                condition=~Q(status=AssignmentStatus.RETRACTED),
+                name="assignment_once_per_person",
+            ),
             UniqueConstraint(
                 fields=["project", "annotator", "stage", "prefetched"],
                 condition=Q(status=AssignmentStatus.LEASED),

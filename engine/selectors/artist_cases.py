@@ -47,12 +47,14 @@ class ArtistCaseView(ArtistCaseRow):
 
 
 def case_rows(*, project_id: int, status: str | None = None) -> list[ArtistCaseRow]:
-    """The project's cases, newest first, of one status or of all. One query."""
+    """The project's cases, newest first, of one status or of all but the withdrawn. One query."""
     cases = _with_all().filter(project_id=project_id).order_by("-id")
     if status:
         if status not in ArtistCaseStatus.values:
             raise BadInput(f"The status must be one of {', '.join(ArtistCaseStatus.values)}, not {status!r}.")
         cases = cases.filter(status=status)
+    else:
+        cases = cases.exclude(status=ArtistCaseStatus.WITHDRAWN)
     return [ArtistCaseRow(**_brief(case)) for case in cases]
 
 

@@ -23,7 +23,7 @@ from engine.models import (
     TrainingRun,
 )
 from engine.selectors.datasets import manifest_lines
-from engine.states import DatasetStatus
+from engine.states import AssignmentStatus, DatasetStatus
 
 #: How many of a project's newest frozen versions are looked through for a target.
 VERSIONS_SEARCHED = 20
@@ -147,7 +147,7 @@ def target_lineage(target_id: int) -> TargetLineage:
     target = (
         TargetObject.objects.select_related("image__point_map")
         .prefetch_related(
-            Prefetch("mask_edits", MaskEdit.objects.select_related("assignment__annotator").order_by("pk"))
+            Prefetch("mask_edits", MaskEdit.standing.select_related("assignment__annotator").order_by("pk"))
         )
         .filter(pk=target_id)
         .first()
@@ -203,7 +203,9 @@ def offspring(checkpoint_id: int) -> Offspring:
     """How many candidates the checkpoint made, and how many of them somebody picked. One query."""
     made = Candidate.objects.filter(checkpoint_id=checkpoint_id).aggregate(
         num_candidates=Count("pk", distinct=True),
-        num_picked=Count("pk", distinct=True, filter=Q(selections__isnull=False)),
+        num_picked=Count(
+            "pk", distinct=True, filter=Q(selections__assignment__status=AssignmentStatus.SUBMITTED)
+        ),
     )
     return Offspring(**made)
 
@@ -231,7 +233,7 @@ def _candidates(target_id: int) -> tuple[CandidateTrace, ...]:
 
 
 def _picks(target_id: int) -> tuple[PickTrace, ...]:
-    rows = Selection.objects.filter(batch__target_id=target_id)
+    rows = Selection.standing.filter(batch__target_id=target_id)
     return tuple(
         PickTrace(
             id=row.pk,
@@ -253,7 +255,7 @@ def _picks(target_id: int) -> tuple[PickTrace, ...]:
 
 
 def _poses(target_id: int) -> tuple[PoseTrace, ...]:
-    rows = Alignment.objects.filter(candidate__target_id=target_id)
+    rows = Alignment.standing.filter(candidate__target_id=target_id)
     return tuple(
         PoseTrace(
             id=row.pk,

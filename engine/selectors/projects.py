@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.models import ArtistCase, Image, Membership, Project, Round, TaxonomyEntry
 from engine.selectors.queues import QueueDepth, queue_depths
-from engine.states import ArtistCaseStatus, Role, RoundStatus
+from engine.states import CASE_IS_OVER, Role, RoundStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def projects_of(*, user_id: int) -> list[ProjectMembership]:
 def overview(*, project: Project, roles: frozenset[Role]) -> ProjectOverview:
     """The project with its queues; alpha is the open round's when there is one, for that is the bar that counts."""
     open_round = Round.objects.filter(project=project, status=RoundStatus.OPEN).first()
-    unsolved = ArtistCase.objects.filter(project=project).exclude(status=ArtistCaseStatus.ACCEPTED)
+    unsolved = ArtistCase.objects.filter(project=project).exclude(status__in=CASE_IS_OVER)
     return ProjectOverview(
         id=project.pk,
         slug=project.slug,

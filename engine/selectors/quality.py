@@ -64,7 +64,7 @@ NO_PICKS = Yield(picks=0, escalated=0, passing=0)
 def yields(*project_ids: int) -> dict[int, Yield]:
     """By round, for all rounds of the projects. One query."""
     rows = (
-        Selection.objects.filter(project_id__in=project_ids, round__isnull=False)
+        Selection.standing.filter(project_id__in=project_ids, round__isnull=False)
         .values("round_id")
         .annotate(
             picks=Count("pk"),
@@ -80,15 +80,15 @@ def yields(*project_ids: int) -> dict[int, Yield]:
 
 def round_figures(of: Round) -> RoundFigures:
     """Six queries, however much was judged."""
-    objects = _while_open(MaskEdit.objects.all(), of).aggregate(
+    objects = _while_open(MaskEdit.standing.all(), of).aggregate(
         objects=Count("pk", filter=Q(target__isnull=False)),
         discarded=Count("pk", filter=Q(target__isnull=True)),
     )
     return RoundFigures(
         objects=objects["objects"],
         discarded=objects["discarded"],
-        comparisons=_while_open(Comparison.objects.all(), of).count(),
-        alignments=_while_open(Alignment.objects.all(), of).count(),
+        comparisons=_while_open(Comparison.standing.all(), of).count(),
+        alignments=_while_open(Alignment.standing.all(), of).count(),
         picks=yields(of.project_id).get(of.pk, NO_PICKS),
         ratings=_ratings(of),
         annotators=_annotators(of),
@@ -103,7 +103,7 @@ def _while_open(rows: QuerySet[Any], of: Round) -> QuerySet[Any]:
 def _ratings(of: Round) -> tuple[RatingBar, ...]:
     """Every rating that can be given, in order, with how often it was."""
     rows = (
-        Selection.objects.filter(round=of, rating__isnull=False)
+        Selection.standing.filter(round=of, rating__isnull=False)
         .values_list("rating")
         .annotate(number=Count("pk"))
     )
@@ -123,7 +123,7 @@ def _ratings(of: Round) -> tuple[RatingBar, ...]:
 
 def _annotators(of: Round) -> tuple[AnnotatorFigures, ...]:
     rows = (
-        Selection.objects.filter(round=of)
+        Selection.standing.filter(round=of)
         .values(username=F("assignment__annotator__username"))
         .annotate(
             picks=Count("pk"),

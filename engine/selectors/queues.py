@@ -71,7 +71,12 @@ def work_left(project_id: int) -> WorkLeft:
 def why_nothing(*, user_id: int, project_id: int, stage: Stage) -> NothingToClaim:
     """Whether others hold all that is left for this person ("all_leased") or nothing is left ("empty"). One query."""
     judged = Assignment.objects.filter(task=OuterRef("pk"), annotator_id=user_id).exclude(
-        status__in=[AssignmentStatus.RELEASED, AssignmentStatus.EXPIRED, AssignmentStatus.LEASED]
+        status__in=[
+            AssignmentStatus.RELEASED,
+            AssignmentStatus.EXPIRED,
+            AssignmentStatus.LEASED,
+            AssignmentStatus.RETRACTED,
+        ]
     )
     left = AnnotationTask.objects.filter(
         ~Exists(judged), Q(project_id=project_id, stage=stage, status=TaskStatus.OPEN)

@@ -153,9 +153,12 @@ def task_payload(assignment: Assignment) -> ObjectTask | PickTask | PoseTask:
     return _pose_task(task)
 
 
-def shown_order(assignment: UUID, candidates: Iterable[int]) -> list[int]:
-    """The random order in which this person sees the candidates: the same after every reload, on every machine."""
-    return sorted(candidates, key=lambda one: hashlib.sha256(f"{assignment}:{one}".encode()).digest())
+def shown_order(seed: UUID, candidates: Iterable[int]) -> list[int]:
+    """The random order in which this person sees the candidates: the same after every reload, on every machine.
+
+    ``seed`` is the assignment's order_seed, which an answer that was taken back leaves to its successor.
+    """
+    return sorted(candidates, key=lambda one: hashlib.sha256(f"{seed}:{one}".encode()).digest())
 
 
 def photo_ref(image: Image) -> PhotoRef:
@@ -208,7 +211,7 @@ def _pick_task(task: AnnotationTask, held: Assignment) -> PickTask:
         target=target_ref(task.target),
         intrinsics=_intrinsics(_point_map(task.image)),
         mode=held.project.stage2_mode,
-        candidates=[_candidate_ref(candidates[pk]) for pk in shown_order(held.uuid, candidates)],
+        candidates=[_candidate_ref(candidates[pk]) for pk in shown_order(held.order_seed, candidates)],
     )
 
 

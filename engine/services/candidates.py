@@ -102,7 +102,7 @@ def add_batches(
 
 
 def begin_batch(*, batch_id: int) -> CandidateBatch:
-    """Moves the batch to GENERATING. READY, FAILED and already GENERATING ones come back as they are."""
+    """Moves the batch to GENERATING if it is REQUESTED; others come back as they are."""
     with transaction.atomic():
         batch = _locked(batch_id)
         if batch.status == BatchStatus.REQUESTED:
@@ -113,12 +113,14 @@ def begin_batch(*, batch_id: int) -> CandidateBatch:
 def complete_batch(*, batch_id: int, candidates: Sequence[NewCandidate], seconds: float) -> CandidateBatch:
     """Writes the candidates, moves the batch to READY and opens its pick task. A second run changes nothing.
 
+    Nor does a run for a batch that was withdrawn.
+
     Raises BadInput unless there are exactly as many candidates as asked for, indexed from 0; StaleTransition when
     the batch is FAILED.
     """
     with transaction.atomic():
         batch = _locked(batch_id)
-        if batch.status == BatchStatus.READY:
+        if batch.status in (BatchStatus.READY, BatchStatus.WITHDRAWN):
             return batch
         if batch.status == BatchStatus.FAILED:
             raise StaleTransition("This batch has failed; it must be asked for again first.")

@@ -41,7 +41,7 @@ def read_evidence(project_id: int) -> Evidence:
     """Everything judged in the project: six queries, however much there is."""
     # Selections first: a pick that arrives meanwhile is then missing as a whole, never in half.
     selections = list(
-        Selection.objects.filter(project_id=project_id)
+        Selection.standing.filter(project_id=project_id)
         .select_related("assignment__annotator", "round", "batch")
         .order_by("pk")
     )
@@ -51,7 +51,7 @@ def read_evidence(project_id: int) -> Evidence:
         .select_related("claimed_by")
         .order_by("pk")
     )
-    judged = Selection.objects.filter(project_id=project_id).values("batch_id")
+    judged = Selection.standing.filter(project_id=project_id).values("batch_id")
     candidates = {
         candidate.pk: candidate
         for candidate in Candidate.objects.filter(
@@ -59,7 +59,7 @@ def read_evidence(project_id: int) -> Evidence:
         ).select_related("target__image", "target__taxonomy_entry", "checkpoint")
     }
     maps = PointMap.objects.filter(project_id=project_id, status=PointMapStatus.READY)
-    aligned = Alignment.objects.filter(project_id=project_id).order_by("pk")
+    aligned = Alignment.standing.filter(project_id=project_id).order_by("pk")
     people = [selection.assignment.annotator for selection in selections]
     people += [case.claimed_by for case in cases if case.claimed_by is not None]
     return Evidence(
@@ -97,7 +97,7 @@ def read_evidence(project_id: int) -> Evidence:
 def _comparisons(project_id: int) -> dict[int, Sequence[ShownPair]]:
     """By assignment."""
     found: dict[int, list[ShownPair]] = {}
-    rows = Comparison.objects.filter(project_id=project_id).order_by("assignment_id", "order")
+    rows = Comparison.standing.filter(project_id=project_id).order_by("assignment_id", "order")
     for pk, assignment, left, right, outcome in rows.values_list(
         "pk", "assignment_id", "left_id", "right_id", "outcome"
     ):

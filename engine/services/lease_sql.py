@@ -18,12 +18,14 @@ from engine.transitions import Actor
 _TAKE = """
 WITH next AS MATERIALIZED (
     SELECT t.id, t.project_id, t.stage,
-           (SELECT a.status FROM engine_assignment a WHERE a.task_id = t.id AND a.annotator_id = %(user)s) AS old
+           (SELECT a.status FROM engine_assignment a WHERE a.task_id = t.id AND a.annotator_id = %(user)s
+              AND a.status <> 'RETRACTED') AS old
     FROM engine_annotationtask t
     WHERE t.project_id = %(project)s AND t.stage = %(stage)s AND t.status = 'OPEN' AND t.open_slots > 0
+      {which}
       AND NOT EXISTS (
           SELECT 1 FROM engine_assignment a
-          WHERE a.task_id = t.id AND a.annotator_id = %(user)s AND a.status NOT IN ('RELEASED', 'EXPIRED'))
+          WHERE a.task_id = t.id AND a.annotator_id = %(user)s AND a.status NOT IN ('RELEASED', 'EXPIRED', 'RETRACTED'))
     ORDER BY t.priority DESC, t.id
     LIMIT 1
     FOR UPDATE OF t SKIP LOCKED
@@ -32,12 +34,12 @@ WITH next AS MATERIALIZED (
     RETURNING t.id
 ), held AS (
     INSERT INTO engine_assignment AS mine (
-        uuid, project_id, task_id, annotator_id, stage, status, prefetched, lease_token, expires_at,
+        uuid, order_seed, project_id, task_id, annotator_id, stage, status, prefetched, lease_token, expires_at,
         draft_version, submit_key, reason, created_at)
-    SELECT %(uuid)s, next.project_id, next.id, %(user)s, next.stage, 'LEASED', %(prefetch)s, %(token)s, %(expires)s,
-           0, '', '', %(now)s
+    SELECT %(uuid)s, %(uuid)s, next.project_id, next.id, %(user)s, next.stage, 'LEASED', %(prefetch)s, %(token)s,
+           %(expires)s, 0, '', '', %(now)s
     FROM next JOIN slot ON slot.id = next.id
-    ON CONFLICT (task_id, annotator_id) DO UPDATE
+    ON CONFLICT (task_id, annotator_id) WHERE NOT (status = 'RETRACTED') DO UPDATE
         SET status = 'LEASED', prefetched = EXCLUDED.prefetched, lease_token = EXCLUDED.lease_token,
             expires_at = EXCLUDED.expires_at, reason = '', ended_at = NULL
         WHERE mine.status IN ('RELEASED', 'EXPIRED')
@@ -49,6 +51,13 @@ WITH next AS MATERIALIZED (
 )
 SELECT held.* FROM held
 """
+
+#: Of the whole queue, or the one task that the person had before.
+_WHICH = {
+    False: "",
+    True: "AND t.id = (SELECT a.task_id FROM engine_assignment a "
+    "WHERE a.uuid = %(again)s AND a.annotator_id = %(user)s)",
+}
 
 _EXPIRE = """
 WITH gone AS MATERIALIZED (
@@ -94,14 +103,17 @@ def take(
     now: datetime,
     expires_at: datetime,
     by: Actor,
+    again: UUID | None = None,
 ) -> Assignment | None:
     """Leases the next open task of the stage to the person: slot, assignment and journal in one statement.
 
+    ``again`` asks for the task of that assignment of theirs and no other.
     Raises IntegrityError when the person got another live lease of the stage in the meantime.
     """
     rows = Assignment.objects.raw(
-        _TAKE,
+        _TAKE.format(which=_WHICH[again is not None]),
         {
+            "again": again,
             "user": user_id,
             "project": project_id,
             "stage": stage.value,

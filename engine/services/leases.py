@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from engine.selectors import queues
 from engine.selectors.queues import NothingToClaim
 from engine.services import lease_sql
 from engine.services.tasks import announce_queue
-from engine.states import AssignmentStatus, Role, Stage
+from engine.states import IS_ANSWERED, AssignmentStatus, Role, Stage
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
@@ -28,16 +29,32 @@ SWEEP_BATCH = 200
 MAX_DRAFT_CHARS = 8_000_000
 BEAT = Actor(name="beat")
 
-__all__ = ["NothingToClaim", "claim", "expire_leases", "heartbeat", "release", "save_draft", "skip"]
+__all__ = [
+    "NothingToClaim",
+    "announce_expired",
+    "claim",
+    "expire_leases",
+    "heartbeat",
+    "release",
+    "save_draft",
+    "skip",
+]
 
 
 def claim(
-    *, user_id: int, project_id: int, stage: Stage, prefetch: bool = False, now: datetime
+    *,
+    user_id: int,
+    project_id: int,
+    stage: Stage,
+    prefetch: bool = False,
+    again: UUID | None = None,
+    now: datetime,
 ) -> Assignment | NothingToClaim:
     """The person's live lease of the stage, or the next open task leased to them, or why there is none.
 
-    With ``prefetch`` a second lease is taken beside the live one; a later claim without it makes that one the live
-    one. Taking a task is one statement, so two people never get one slot. Raises NotFound for strangers.
+    ``again`` names an assignment that they let go or lost: its task comes first if it can still be had. With
+    ``prefetch`` a second lease is taken beside the live one; a later claim without it makes that one the live one.
+    Taking a task is one statement, so two people never get one slot. Raises NotFound for strangers.
     """
     for _ in range(ATTEMPTS):
         desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
@@ -47,7 +64,9 @@ def claim(
             return NothingToClaim(reason="paused", retry_after_s=30)
         try:
             with transaction.atomic():
-                held = _claim_once(desk, user_id=user_id, stage=stage, prefetch=prefetch, now=now)
+                held = _claim_once(
+                    desk, user_id=user_id, stage=stage, prefetch=prefetch, again=again, now=now
+                )
         except (IntegrityError, _Overtaken):
             continue  # another request of the same person was faster: its lease is now theirs
         return held or queues.why_nothing(user_id=user_id, project_id=project_id, stage=stage)
@@ -93,8 +112,8 @@ def save_draft(
         raise DraftConflict(
             f"Another window saved a newer draft than version {version}: load the newest before going on."
         )
-    unsubmitted = Assignment.objects.filter(pk=held.pk, draft_version=version)
-    unsubmitted.exclude(status=AssignmentStatus.SUBMITTED).update(**changes)
+    unfinished = Assignment.objects.filter(pk=held.pk, draft_version=version)
+    unfinished.exclude(status__in=IS_ANSWERED).update(**changes)
     raise _lost()
 
 
@@ -104,10 +123,23 @@ def expire_leases(*, now: datetime) -> int:
     while True:
         with transaction.atomic():
             ended = lease_sql.expire(now=now, limit=SWEEP_BATCH, by=BEAT)
-            _announce_expired(ended)
+            announce_expired(ended)
         total += len(ended)
         if len(ended) < SWEEP_BATCH:
             return total
+
+
+def announce_expired(ended: list[lease_sql.Expired]) -> None:
+    """Tells the watchers which leases ran out and which queues grew."""
+    for gone in ended:
+        events.publish(
+            project_id=gone.project_id,
+            kind="assignment.changed",
+            id=str(gone.uuid),
+            status=AssignmentStatus.EXPIRED.value,
+        )
+    for project_id, stage in {(gone.project_id, gone.stage) for gone in ended}:
+        announce_queue(project_id=project_id, stage=stage)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +175,7 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
 
 
 def _claim_once(
-    desk: _Desk, *, user_id: int, stage: Stage, prefetch: bool, now: datetime
+    desk: _Desk, *, user_id: int, stage: Stage, prefetch: bool, again: UUID | None, now: datetime
 ) -> Assignment | None:
     project = desk.project
     expires_at = now + timedelta(seconds=project.lease_seconds)
@@ -153,10 +185,9 @@ def _claim_once(
             Assignment.objects.filter(pk=live[prefetch], status=AssignmentStatus.LEASED).first(), project
         )
     if len(live) < len(desk.leases):
-        _announce_expired(lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id))
-    if not prefetch and True in live:
-        return _of_project(_promote(live[True], expires_at=expires_at, now=now), project)
-    taken = lease_sql.take(
+        announce_expired(lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id))
+    take = partial(
+        lease_sql.take,
         user_id=user_id,
         project_id=project.pk,
         stage=stage,
@@ -165,6 +196,10 @@ def _claim_once(
         expires_at=expires_at,
         by=Actor(user_id=user_id),
     )
+    taken = take(again=again) if again is not None else None
+    if taken is None and not prefetch and True in live:
+        return _of_project(_promote(live[True], expires_at=expires_at, now=now), project)
+    taken = taken or take()
     if taken is not None:
         events.publish_change(taken)
         announce_queue(project_id=project.pk, stage=stage)
@@ -248,15 +283,3 @@ def _live(held: Assignment, *, lease_token: UUID, now: datetime) -> Any:
 
 def _lost() -> LeaseLost:
     return LeaseLost("Your lease on this task has ended. Your draft is kept: claim again to go on with it.")
-
-
-def _announce_expired(ended: list[lease_sql.Expired]) -> None:
-    for gone in ended:
-        events.publish(
-            project_id=gone.project_id,
-            kind="assignment.changed",
-            id=str(gone.uuid),
-            status=AssignmentStatus.EXPIRED.value,
-        )
-    for project_id, stage in {(gone.project_id, gone.stage) for gone in ended}:
-        announce_queue(project_id=project_id, stage=stage)

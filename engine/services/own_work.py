@@ -23,7 +23,7 @@ from engine.models import (
     TargetObject,
     TaxonomyEntry,
 )
-from engine.states import RoundStatus, Stage
+from engine.states import AssignmentStatus, RoundStatus, Stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,7 @@ class OwnWork:
     targets: Sequence[KnownTarget]  # of the image; stages 1 and 2
     candidates: Sequence[int]  # of the batch, by index; stage 2
     newest_proposal: int | None  # of the candidate; stage 3
+    was_taken_back: bool = False  # an answer to this task was; stage 2
 
     @property
     def project(self) -> Project:
@@ -94,6 +95,7 @@ def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
         targets=tuple(KnownTarget(**target) for target in around.get("image_targets", ())),
         candidates=tuple(around.get("batch_candidates", ())),
         newest_proposal=around.get("newest_proposal"),
+        was_taken_back=around.get("was_taken_back", False),
     )
 
 
@@ -126,6 +128,10 @@ def _batch_candidates() -> ArraySubquery:
     return ArraySubquery(candidates.values("id"))
 
 
+def _was_taken_back() -> Exists:
+    return Exists(Assignment.objects.filter(task_id=OuterRef("task_id"), status=AssignmentStatus.RETRACTED))
+
+
 def _newest_proposal() -> Subquery:
     proposals = LayoutProposal.objects.filter(candidate_id=OuterRef("task__candidate_id")).order_by("-id")
     return Subquery(proposals.values("id")[:1])
@@ -142,6 +148,7 @@ _SURROUNDINGS: Mapping[Stage, Mapping[str, Any]] = {
         "open_round": _open_round(),
         "image_targets": _image_targets(),
         "batch_candidates": _batch_candidates(),
+        "was_taken_back": _was_taken_back(),
     },
     Stage.POSE: {"newest_proposal": _newest_proposal()},
 }

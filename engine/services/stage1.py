@@ -137,10 +137,8 @@ def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
             moves.append(Move(row=row, to=TargetStatus.CONFIRMED, changes=fields))
         rows.append(row)
     redrawn = {one.choice.proposal_id for one in stored} - {None} - {row.pk for row in rows}
-    moves += [
-        Move(row=_proposal(held, pk), to=TargetStatus.DISCARDED, reason="redrawn")
-        for pk in sorted(filter(None, redrawn))
-    ]
+    set_aside = sorted(filter(None, redrawn))
+    moves += [Move(row=_proposal(held, pk), to=TargetStatus.DISCARDED, reason="redrawn") for pk in set_aside]
     new = [row for row in rows if row.pk is None]
     TargetObject.objects.bulk_create(new)
     MaskEdit.objects.bulk_create(
@@ -152,7 +150,11 @@ def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
         num_candidates=work.round.num_candidates if work.round else work.project.num_candidates,
     )
     record_creations([*new, *batches], by=by)
-    answer = {"targets": [row.pk for row in rows], "batches": [batch.pk for batch in batches]}
+    answer = {
+        "targets": [row.pk for row in rows],
+        "batches": [batch.pk for batch in batches],
+        **({"redrawn": set_aside} if set_aside else {}),
+    }
     return Judged(answer=answer, moves=moves)
 
 

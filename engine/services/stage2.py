@@ -9,23 +9,18 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
-
 from engine import jobs
-from engine.errors import BadInput, StaleTransition
-from engine.models import AnnotationTask, ArtistCase, Assignment, Comparison, Selection, TargetObject
+from engine.errors import BadInput
+from engine.models import Assignment, Comparison, Selection
 from engine.selectors.tasks import shown_order
 from engine.services import submissions
-from engine.services.own_work import OwnWork, read_own_work
+from engine.services.hard_cases import MASK_WRONG, Report, hand_over
+from engine.services.own_work import OwnWork
 from engine.services.submissions import Judged, Submission
-from engine.services.tasks import REOPENED_PRIORITY, open_object_task
-from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TargetStatus, TaskStatus
-from engine.transitions import Actor, Move, record_creation, transition_together
+from engine.states import Stage
 
-#: Why none is good enough. A wrong mask goes back to stage 1; the others go to the artists.
-MASK_WRONG = "mask_wrong"
+#: Why none is good enough.
 NONE_BECAUSE = ("none_good", MASK_WRONG, "ambiguous")
-MAX_NOTE = 2000
 #: A day in milliseconds, beyond which a duration is a mistake.
 MAX_MILLISECONDS = 86_400_000
 
@@ -86,31 +81,17 @@ def submit_pick(
 def escalate_pick(
     *, user_id: int, assignment: UUID, lease_token: UUID, reason: str, note: str, now: datetime
 ) -> Assignment:
-    """Records that none is good enough and why; twice is once.
+    """Records that none is good enough and why; twice is once. Goes on, and raises, as ``hard_cases.hand_over``."""
+    report = Report(
+        user_id=user_id, assignment=assignment, lease_token=lease_token, reason=reason, note=note, now=now
+    )
 
-    The task leaves the queue. The target becomes an artist's case, but for a wrong mask it is a proposal again: its
-    other open tasks are cancelled and its photograph comes back to stage 1 before new ones. Raises LeaseLost without
-    a live lease, BadInput for an unknown reason.
-    """
-    if reason not in NONE_BECAUSE:
-        raise BadInput(f"The reason must be one of {', '.join(NONE_BECAUSE)}, not {reason!r}.")
-    if len(note) > MAX_NOTE:
-        raise BadInput(f"The note must be at most {MAX_NOTE} characters, not {len(note)}.")
-    for attempt in range(submissions.ATTEMPTS):
-        work = read_own_work(user_id=user_id, assignment=assignment, stage=Stage.PICK)
-        held = work.row
-        if held.status == AssignmentStatus.ESCALATED and held.lease_token == lease_token:
-            return held
-        unsent = {"escalate": {"reason": reason, "note": note}}
-        submissions.require_live(held, lease_token=lease_token, now=now, unsent=unsent)
-        try:
-            with transaction.atomic():
-                _record_escalation(work, reason=reason, note=note, now=now)
-            return held
-        except (StaleTransition, IntegrityError):
-            if attempt == submissions.ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable")
+    def judge(work: OwnWork) -> None:
+        Selection.objects.create(
+            **_common(work), mode=work.project.stage2_mode, none_because=reason, note=note
+        )
+
+    return hand_over(report, stage=Stage.PICK, reasons=NONE_BECAUSE, judge=judge)
 
 
 def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
@@ -168,67 +149,16 @@ def _record_pick(work: OwnWork, result: PickResult) -> Judged:
     if wanted:
         jobs.enqueue(
             kind="propose_layout",
-            key=f"layout-{result.winner}",
+            key=_layout_key(work, winner=result.winner),
             payload={"candidate_id": result.winner},
             project_id=held.project_id,
         )
     return Judged(answer={"winner": result.winner, "rating": rating, "layout_requested": wanted})
 
 
-def _record_escalation(work: OwnWork, *, reason: str, note: str, now: datetime) -> None:
-    held = work.row
-    by = Actor(user_id=held.annotator_id)
-    Selection.objects.create(**_common(work), mode=work.project.stage2_mode, none_because=reason, note=note)
-    own = Move(
-        row=held,
-        to=AssignmentStatus.ESCALATED,
-        changes={"ended_at": now, "reason": reason},
-        guard=submissions.guard_of(lease_token=held.lease_token, now=now),
-        reason=reason,
-    )
-    to = TaskStatus.ESCALATED if held.task.status == TaskStatus.OPEN else None
-    withdrawn = _withdrawal(work) if reason == MASK_WRONG else []
-    transition_together([own, *submissions.end_task(held, to=to), *withdrawn], by=by)
-    if reason != MASK_WRONG:
-        _open_case(held, reason=reason, note=note, by=by)
-    elif withdrawn:
-        open_object_task(
-            image=held.task.image,
-            by=by,
-            priority=held.task.priority + REOPENED_PRIORITY,
-            reason=f"mask wrong: {note}",
-        )
-
-
-def _withdrawal(work: OwnWork) -> list[Move]:
-    """The target back among the proposals and its other open tasks cancelled; nothing when somebody did it before."""
-    held = work.row
-    status = next(target.status for target in work.targets if target.id == held.task.target_id)
-    if status != TargetStatus.CONFIRMED:
-        return []
-    target = TargetObject(
-        pk=held.task.target_id, project_id=held.project_id, image_id=held.task.image_id, status=status
-    )
-    others = AnnotationTask.objects.filter(target_id=held.task.target_id, status=TaskStatus.OPEN)
-    return [
-        Move(row=target, to=TargetStatus.PROPOSED, reason=MASK_WRONG),
-        *(
-            Move(row=task, to=TaskStatus.CANCELLED, reason=MASK_WRONG)
-            for task in others.exclude(pk=held.task_id).order_by("id")
-        ),
-    ]
-
-
-def _open_case(held: Assignment, *, reason: str, note: str, by: Actor) -> None:
-    """A case for the target, unless one is open already."""
-    target_id = held.task.target_id
-    assert target_id is not None, "the database refuses a pick task without a target"
-    if ArtistCase.objects.filter(target_id=target_id).exclude(status=ArtistCaseStatus.ACCEPTED).exists():
-        return
-    case = ArtistCase.objects.create(
-        project_id=held.project_id, target_id=target_id, assignment=held, reason=reason, note=note
-    )
-    record_creation(case, by=by, reason=reason)
+def _layout_key(work: OwnWork, *, winner: int) -> str:
+    """One layout per winner; a task whose answer was taken back asks anew, for the pose task went with that answer."""
+    return f"layout-{winner}-{work.row.pk}" if work.was_taken_back else f"layout-{winner}"
 
 
 def _common(work: OwnWork) -> dict[str, Any]:
@@ -237,7 +167,7 @@ def _common(work: OwnWork) -> dict[str, Any]:
         "assignment": work.row,
         "batch_id": work.row.task.batch_id,
         "round_id": work.round_id,
-        "shown_order": shown_order(work.row.uuid, work.candidates),
+        "shown_order": shown_order(work.row.order_seed, work.candidates),
     }
 
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from engine.errors import BadInput, NotFound
 from engine.models import Alignment, Assignment, Candidate, LayoutProposal, PointMap
 from engine.services import submissions
+from engine.services.hard_cases import MASK_WRONG, Report, hand_over
 from engine.services.own_work import OwnWork
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import open_pose_task
@@ -24,6 +25,8 @@ from modelzoo.contracts import Pose
 
 WORKER = Actor(name="worker")
 MAX_ACTIONS = 100
+#: Why a shape cannot be placed.
+CANNOT_BE_PLACED = ("shape_wrong", MASK_WRONG, "ambiguous")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +107,19 @@ def submit_pose(
         )
 
     return submissions.settle(submission, stage=Stage.POSE, unsent=_as_sent(result), prepare=prepare)
+
+
+def report_pose(
+    *, user_id: int, assignment: UUID, lease_token: UUID, reason: str, note: str, now: datetime
+) -> Assignment:
+    """Records that the shape cannot be placed and why; twice is once. Goes on as ``hard_cases.hand_over``.
+
+    The pick before it stands: that was somebody else's judgement.
+    """
+    report = Report(
+        user_id=user_id, assignment=assignment, lease_token=lease_token, reason=reason, note=note, now=now
+    )
+    return hand_over(report, stage=Stage.POSE, reasons=CANNOT_BE_PLACED, judge=lambda work: None)
 
 
 def pose_json(pose: Pose) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from engine.errors import BadInput, IdempotencyConflict, LeaseLost, StaleTransit
 from engine.models import AnnotationTask, Assignment
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import announce_queue
-from engine.states import AssignmentStatus, Stage, TaskStatus
+from engine.states import IS_ANSWERED, AssignmentStatus, Stage, TaskStatus
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
@@ -82,7 +82,7 @@ def require_live(
     if held.status == AssignmentStatus.LEASED and held.lease_token == lease_token and held.expires_at > now:
         return
     if unsent is not None:
-        Assignment.objects.filter(pk=held.pk).exclude(status=AssignmentStatus.SUBMITTED).update(
+        Assignment.objects.filter(pk=held.pk).exclude(status__in=IS_ANSWERED).update(
             draft={**(held.draft or {}), "unsent_result": unsent}, draft_version=F("draft_version") + 1
         )
     raise LeaseLost(

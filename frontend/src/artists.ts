@@ -14,9 +14,9 @@ import { TopBar } from "./ui/topbar";
 import { uploadBox } from "./ui/upload";
 import type { GridViewer } from "./viewer/grid_viewer";
 
-const STATUS_LOOK: Record<ArtistCase["status"], string> = { OPEN: "accent", CLAIMED: "warning", UPLOADED: "warning", ACCEPTED: "success", REWORK: "danger" };
-const STATUS_TEXT: Record<ArtistCase["status"], string> = { OPEN: "open", CLAIMED: "in work", UPLOADED: "being checked", ACCEPTED: "accepted", REWORK: "needs rework" };
-const REASONS: Record<string, string> = { none_good: "No candidate has the right shape", mask_wrong: "The mask was called wrong", ambiguous: "The photo leaves the shape open" };
+const STATUS_LOOK: Record<ArtistCase["status"], string> = { OPEN: "accent", CLAIMED: "warning", UPLOADED: "warning", ACCEPTED: "success", REWORK: "danger", WITHDRAWN: "" };
+const STATUS_TEXT: Record<ArtistCase["status"], string> = { OPEN: "open", CLAIMED: "in work", UPLOADED: "being checked", ACCEPTED: "accepted", REWORK: "needs rework", WITHDRAWN: "taken back" };
+const REASONS: Record<string, string> = { none_good: "No candidate has the right shape", shape_wrong: "The picked shape is wrong", mask_wrong: "The mask was called wrong", ambiguous: "The photo leaves the shape open" };
 const BRIEF_PX = 900;
 
 const statusBadge = (status: ArtistCase["status"]): HTMLElement => h("span", { class: `badge ${STATUS_LOOK[status]}`, text: STATUS_TEXT[status] });

@@ -73,6 +73,39 @@ describe("commands", () => {
     expect(log).not.toContain("never");
   });
 
+  it("gives a command the person's own key, for its buttons too, and the usual one again", () => {
+    const commands = new Commands();
+    commands.add([command("brush", "D", "object"), command("box", "B", "object")]);
+    commands.enter("object");
+    commands.useKeys({ brush: ["Shift+D"], unknown: ["Q"] });
+    expect(commands.find("Shift+D")?.id).toBe("brush");
+    expect(commands.find("D")).toBeUndefined();
+    expect(commands.get("brush")?.keys).toEqual(["Shift+D"]);
+    commands.add([{ ...command("late", "L", "object") }]);
+    commands.useKeys({});
+    expect(commands.find("D")?.id).toBe("brush");
+  });
+
+  it("gives a key of one's own also to a command that comes later", () => {
+    const commands = new Commands();
+    commands.useKeys({ late: ["Ctrl+L"] });
+    commands.add([command("late", "L", "x")]);
+    commands.enter("x");
+    expect(commands.find("Ctrl+L")?.id).toBe("late");
+  });
+
+  it("says whose key it is before it gives it away, also across scopes that can be entered together", () => {
+    const commands = new Commands({ grid: "pick", rating: "pick" });
+    commands.add([command("submit", "Enter", "shell"), command("mesh", "M", "pick"), command("pick-1", "1", "grid"), command("rate-1", "1", "rating"), command("move", "W", "pose")]);
+    expect(commands.inTheWay("pick-1", "M")?.id).toBe("mesh");
+    expect(commands.inTheWay("mesh", "1")?.id).toBe("pick-1");
+    expect(commands.inTheWay("rate-1", "Enter")?.id).toBe("submit");
+    expect(commands.inTheWay("submit", "W")?.id).toBe("move");
+    expect(commands.inTheWay("mesh", "M")).toBeUndefined();
+    expect(commands.inTheWay("pick-1", "W")).toBeUndefined();
+    expect(commands.inTheWay("mesh", "W")).toBeUndefined();
+  });
+
   it("switches single-character keys off on request and keeps the others", () => {
     const commands = new Commands();
     commands.add([command("single", "B", "x"), command("chord", "Ctrl+Z", "x")]);

@@ -199,7 +199,86 @@ describe("a session", () => {
     expect(line.verbs).toEqual(["submit", "release"]);
     line.last("release").answer(200, {});
     await passes();
-    expect(line.last("claims").body).toEqual({ stage: "pick" });
+    expect(line.last("claims").body).toEqual({ stage: "pick", again: "a" });
+  });
+
+  it("takes the last answer back, in order after the draft of the task in hand, and works on what comes", async () => {
+    await begins(claimOf("a"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, {});
+    await passes();
+    expect(session.state.get().lastAnswer).toMatchObject({ assignment: "a", verb: "submit" });
+    line.last("claims").answer(200, claimOf("b"));
+    await passes();
+    line.last("claims").answer(204);
+    await passes();
+    line.sent.length = 0;
+    session.changed(async () => ({ step: 7 }));
+    void session.undo();
+    await passes();
+    expect(line.verbs).toEqual(["draft"]);
+    line.last("draft").answer(200, { draft_version: 1 });
+    await passes();
+    expect(line.last("undo").path).toBe("/assignments/a/undo");
+    line.last("undo").answer(200, claimOf("a2", { draft: { taken_back: PICK } }));
+    await passes();
+    expect(session.claim?.assignment).toBe("a2");
+    expect(session.state.get()).toMatchObject({ phase: "working", lastAnswer: null });
+    expect(line.verbs).toEqual(["draft", "undo", "claims"]);
+  });
+
+  it("goes on with the task in hand when an answer must stand", async () => {
+    await begins(claimOf("b"));
+    void session.undo("a");
+    await passes();
+    line.last("undo").answer(409, { code: "undo_built_on", detail: "Somebody has begun to place the shape." });
+    await passes();
+    expect(refused).toHaveLength(1);
+    expect(session.claim?.assignment).toBe("b");
+    expect(session.state.get().phase).toBe("working");
+    session.changed(async () => ({ step: 1 }));
+    await passes(2000);
+    expect(line.verbs).toEqual(["undo", "claims", "draft"]);
+  });
+
+  it("lets go of both tasks for a break, sends nothing during it, and asks for the same task afterwards", async () => {
+    await begins(claimOf("a"), claimOf("b"));
+    void session.pause();
+    await passes();
+    line.last("release").answer(200, {});
+    await passes();
+    line.last("release").answer(200, {});
+    await passes();
+    expect(line.sent.map(({ path }) => path)).toEqual(["/assignments/b/release", "/assignments/a/release"]);
+    expect(session.state.get().phase).toBe("paused");
+    await passes(3_600_000);
+    expect(line.verbs).toEqual(["release", "release"]);
+    void session.resume();
+    await passes();
+    expect(line.last("claims").body).toEqual({ stage: "pick", again: "a" });
+  });
+
+  it("saves and stops when another tab goes on, and leaves the lease to that tab", async () => {
+    await begins(claimOf("a"));
+    session.changed(async () => ({ step: 3 }));
+    void session.yield();
+    await passes();
+    expect(line.last("draft").body).toMatchObject({ draft: { step: 3 } });
+    line.last("draft").answer(200, { draft_version: 1 });
+    await passes(60_000);
+    expect(line.verbs).toEqual(["draft"]);
+    expect(session.state.get().phase).toBe("elsewhere");
+  });
+
+  it.each([401, 403])("stops with everything kept when the server does not know the person any more (%s)", async (status) => {
+    await begins(claimOf("a"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(status, { code: status === 401 ? "not_authenticated" : "csrf_failed" });
+    await passes(60_000);
+    expect(session.state.get().phase).toBe("loggedout");
+    expect(line.verbs).toEqual(["submit"]);
   });
 
   it("shows the next task from the files that were fetched ahead, whatever their new signatures", async () => {

@@ -11,6 +11,7 @@ from annotate.api.reading import Body, JsonObject
 from annotate.api.shapes.fields import Literal
 from annotate.api.shapes.scene import Intrinsics, PhotoRef, PointCloudRef, PoseJson, TargetRef
 from engine.models import Project
+from engine.services.escalations import REASONS
 from engine.states import AssignmentStatus, Stage
 
 
@@ -20,6 +21,11 @@ class ClaimRequest(Body):
     stage = serializers.ChoiceField(choices=Stage.choices)
     prefetch = serializers.BooleanField(
         default=False, help_text="A second task, for the time after the present one."
+    )
+    again = serializers.UUIDField(
+        default=None,
+        allow_null=True,
+        help_text="An assignment of one's own that was let go or lost: its task comes first if it can be had.",
     )
 
 
@@ -129,9 +135,9 @@ class SkipRequest(LeaseRequest):
 
 
 class EscalateRequest(LeaseRequest):
-    """Why none is good enough, in a word and in a sentence."""
+    """Why none is good enough (stage pick) or it cannot be placed (pose), in a word and in a sentence."""
 
-    reason = serializers.ChoiceField(choices=("none_good", "mask_wrong", "ambiguous"))
+    reason = serializers.ChoiceField(choices=REASONS)
     note = serializers.CharField(max_length=2000, allow_blank=True, default="")
 
 

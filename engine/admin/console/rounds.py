@@ -16,7 +16,7 @@ from engine.selectors.datasets import versions_of
 from engine.selectors.quality import NO_PICKS, round_figures, yields
 from engine.selectors.runs import runs_of
 from engine.services import datasets, rounds
-from engine.states import ArtistCaseStatus, RoundStatus
+from engine.states import CASE_IS_OVER, RoundStatus
 
 
 def project_url(*, project_id: int) -> str:
@@ -73,7 +73,7 @@ def round_page(request: HttpRequest, *, round_id: int) -> dict[str, Any]:
         "figures": round_figures(shown),
         "is_open": shown.status == RoundStatus.OPEN,
         "num_cases": ArtistCase.objects.filter(project=shown.project)
-        .exclude(status=ArtistCaseStatus.ACCEPTED)
+        .exclude(status__in=CASE_IS_OVER)
         .count(),
         "versions": versions_of(shown.project_id).filter(round=shown),
         "form": FreezeForm(initial={"alpha": shown.alpha}),

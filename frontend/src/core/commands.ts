@@ -19,24 +19,37 @@ export interface Command {
   repeats?: boolean;
 }
 
+/** Whether commands of both scopes can be reached at the same time: one lies within the other. Unknown ones lie in the shell. */
+export type Within = Readonly<Record<string, string>>;
+
+const OUTERMOST = "shell";
+
 export class Commands {
   private readonly byId = new Map<string, Command>();
+  /** The keys that a command came with, of those that a person gave others. */
+  private readonly usual = new Map<string, readonly string[]>();
+  private own: Readonly<Record<string, readonly string[]>> = {};
   private scopes: string[] = [];
   private held: { command: Command; code: string }[] = [];
   private readonly listeners = new Set<() => void>();
   /** WCAG 2.1.4: people who speak to their computer can switch single-character keys off. */
   singleKeys = true;
 
+  /** ``within`` says of each inner scope which scope it lies in. */
+  constructor(private readonly within: Within = {}) {}
+
   /** Adds commands; the returned function takes them away again. Raises on an id or key that is taken in its scope. */
   add(commands: readonly Command[]): () => void {
     for (const command of commands) {
       if (this.byId.has(command.id)) throw new Error(`The command ${command.id} exists already.`);
       for (const other of this.byId.values()) {
-        const shared = other.scope === command.scope && command.keys.find((key) => other.keys.includes(key));
+        const shared = other.scope === command.scope && command.keys.find((key) => this.usualKeys(other.id).includes(key));
         if (shared) throw new Error(`The key ${shared} means ${other.id} and ${command.id} in ${command.scope}.`);
       }
-      this.byId.set(command.id, command);
+      this.byId.set(command.id, { ...command });
+      this.usual.set(command.id, command.keys);
     }
+    this.wearKeys();
     this.changed();
     return () => {
       for (const command of commands) this.byId.delete(command.id);
@@ -63,6 +76,29 @@ export class Commands {
   isEnabled(id: string): boolean {
     const command = this.byId.get(id);
     return command !== undefined && (command.enabled?.() ?? true);
+  }
+
+  /** Gives commands the person's own keys instead of their usual ones; those not named have the usual ones. */
+  useKeys(own: Readonly<Record<string, readonly string[]>>): void {
+    this.own = own;
+    this.wearKeys();
+    this.changed();
+  }
+
+  usualKeys(id: string): readonly string[] {
+    return this.usual.get(id) ?? [];
+  }
+
+  /** Which other command that can be reached together with ``id`` has the key already. */
+  inTheWay(id: string, key: string): Command | undefined {
+    const scope = this.byId.get(id)?.scope;
+    if (scope === undefined) return undefined;
+    return [...this.byId.values()].find((other) => other.id !== id && other.keys.includes(key) && this.meet(other.scope, scope));
+  }
+
+  /** Every command of the page, also those of scopes that are not entered. */
+  all(): Command[] {
+    return [...this.byId.values()];
   }
 
   /** Runs a command as its button does. Returns whether it could. */
@@ -108,6 +144,23 @@ export class Commands {
     const held = this.held;
     this.held = [];
     for (const { command } of held) command.release?.();
+  }
+
+  private wearKeys(): void {
+    for (const command of this.byId.values()) {
+      const usual = this.usual.get(command.id) ?? command.keys;
+      command.keys = this.own[command.id] ?? usual;
+    }
+  }
+
+  private meet(one: string, other: string): boolean {
+    return this.around(one).includes(other) || this.around(other).includes(one);
+  }
+
+  /** The scope and those it lies in, from the inside out. */
+  private around(scope: string): string[] {
+    const outer = scope === OUTERMOST ? undefined : (this.within[scope] ?? OUTERMOST);
+    return outer === undefined ? [scope] : [scope, ...this.around(outer)];
   }
 
   onChange(listener: () => void): () => void {

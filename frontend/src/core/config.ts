@@ -10,6 +10,9 @@ export interface Config {
   stage?: "object" | "pick" | "pose";
   caseId?: number;
   testHandle: boolean;
+  /** How the person wants their pages, and the language that follows from it. */
+  settings?: { keys?: Record<string, string[]>; single_keys: boolean; language: string; theme: string; motion: string };
+  language?: string;
   /** The largest uploads that the server takes. */
   limits?: { imageBytes: number; pointMapBytes: number; meshBytes: number };
 }

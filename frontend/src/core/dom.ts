@@ -30,7 +30,11 @@ export function replace(parent: Element, ...children: Child[]): void {
   parent.replaceChildren(...children.filter((c): c is Node | string | number => c !== null && c !== undefined && c !== false).map((c) => (typeof c === "number" ? String(c) : c)));
 }
 
-export const prefersReducedMotion = (): boolean => matchMedia("(prefers-reduced-motion: reduce)").matches;
+/** What the person chose for themselves, else what their system says. */
+export function prefersReducedMotion(): boolean {
+  const chosen = document.documentElement.dataset.motion;
+  return chosen ? chosen === "reduced" : matchMedia("(prefers-reduced-motion: reduce)").matches;
+}
 
 /** "3:12" of a number of milliseconds, never negative. */
 export function clock(milliseconds: number): string {

@@ -43,5 +43,16 @@ export function ariaKeys(names: readonly string[]): string {
   return names.map((name) => name.replace("Ctrl+", "Control+")).join(" ");
 }
 
+/** Keys that browsers and assistive technology keep for themselves, so that no page may have them. */
+const KEPT_BY_THE_BROWSER = new Set([
+  "Tab", "Shift+Tab", "Escape", "F5", "F11", "F12", "Ctrl+W", "Ctrl+T", "Ctrl+N", "Ctrl+Shift+N", "Ctrl+Shift+T", "Ctrl+Shift+W", "Ctrl+Q", "Ctrl+L", "Ctrl+R", "Ctrl+Tab",
+  "Ctrl+C", "Ctrl+V", "Ctrl+X", "Ctrl+A", "Ctrl+F", "Ctrl+P", "Alt+F4", "Alt+ArrowLeft", "Alt+ArrowRight",
+]);
+
+export const isKeptByTheBrowser = (name: string): boolean => KEPT_BY_THE_BROWSER.has(name);
+
+/** Only held along with others. */
+export const isModifier = (key: string): boolean => ["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead"].includes(key);
+
 /** Can be struck by accident while speaking or typing: one printable character and no Ctrl or Alt. */
 export const isSingleCharacter = (name: string): boolean => !/^(Ctrl|Alt)\+/.test(name) && name.replace("Shift+", "").length === 1;

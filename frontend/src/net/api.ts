@@ -11,7 +11,11 @@ export class Unreachable extends Error {}
 
 export interface Reply<T> { status: number; headers: Headers; body: T }
 
-export interface SendOptions { headers?: Record<string, string>; signal?: AbortSignal }
+/** ``outliving``: the request goes on when the page is closed; browsers take little of these (see OUTLIVING_CHARS). */
+export interface SendOptions { headers?: Record<string, string>; signal?: AbortSignal; outliving?: boolean }
+
+/** Browsers refuse requests that outlive their page above 64 KiB in all. */
+export const OUTLIVING_CHARS = 50_000;
 
 export class Api {
   private clockSkew_ms = 0;
@@ -24,25 +28,27 @@ export class Api {
     (await this.send<T>("POST", path, body, options)).body;
 
   /** Raises Problem for an answer of 400 or more, Unreachable when there is none or ``signal`` gave it up. */
-  async send<T>(method: string, path: string, body?: object, { headers, signal }: SendOptions = {}): Promise<Reply<T>> {
+  async send<T>(method: string, path: string, body?: object, { headers, signal, outliving = false }: SendOptions = {}): Promise<Reply<T>> {
     let response: Response;
+    const text = body ? JSON.stringify(body) : undefined;
     try {
       response = await fetch(this.base + path, {
         method,
         credentials: "same-origin",
         headers: { Accept: "application/json", ...(body ? { "Content-Type": "application/json" } : {}), ...this.csrf(method), ...headers },
-        body: body ? JSON.stringify(body) : undefined,
+        body: text,
+        keepalive: outliving && (text?.length ?? 0) < OUTLIVING_CHARS,
         signal: signal ?? null,
       });
     } catch (error) {
       throw new Unreachable(error instanceof Error ? error.message : String(error));
     }
     this.readClock(response.headers.get("Date"));
-    const text = await response.text().catch((error: unknown) => { throw new Unreachable(String(error)); });
+    const answer = await response.text().catch((error: unknown) => { throw new Unreachable(String(error)); });
     // A gateway that answers for a dead server is as good as no answer.
     if (response.status >= 502 && response.status <= 504) throw new Unreachable(`HTTP ${response.status}`);
-    if (!response.ok) throw problemFrom(response.status, text);
-    return { status: response.status, headers: response.headers, body: (text ? JSON.parse(text) : null) as T };
+    if (!response.ok) throw problemFrom(response.status, answer);
+    return { status: response.status, headers: response.headers, body: (answer ? JSON.parse(answer) : null) as T };
   }
 
   /** Sends a form with progress from 0 to 1. fetch() cannot tell how far an upload is, so this is the older way. */
@@ -76,6 +82,9 @@ export class Api {
     if (Number.isFinite(server)) this.clockSkew_ms = server - Date.now();
   }
 }
+
+/** The session is over: the person must log in again, and what they did must wait for that. */
+export const isLoggedOut = (error: unknown): boolean => error instanceof Problem && (error.status === 401 || error.code === "csrf_failed");
 
 function problemFrom(status: number, text: string): Problem {
   try {

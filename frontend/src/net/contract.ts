@@ -30,6 +30,10 @@ export type JobStarted = Schemas["JobStarted"];
 export type ArtistCase = Schemas["ArtistCase"];
 export type ArtistCaseRow = Schemas["ArtistCaseRow"];
 export type ArtistCaseList = Schemas["ArtistCaseList"];
+export type Settings = Schemas["Settings"];
+export type MyWork = Schemas["MyWork"];
+export type PastTask = Schemas["PastTask"];
+export type Pace = Schemas["Pace"];
 export type ProblemBody = Schemas["Problem"];
 
 export type Stage = Claim["stage"];

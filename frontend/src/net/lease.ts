@@ -1,5 +1,5 @@
 /** The clock of a lease: beats while the page is seen and the person works, and says when the lease has gone. */
-import { Problem, Unreachable } from "./api";
+import { Problem, Unreachable, isLoggedOut } from "./api";
 import type { Api } from "./api";
 import type { Claim } from "./contract";
 import type { Writes } from "./writes";
@@ -15,7 +15,7 @@ export class Lease {
     private readonly api: Api,
     private readonly writes: Writes,
     private readonly claim: Claim,
-    private readonly listener: { left: (milliseconds: number) => void; lost: () => void },
+    private readonly listener: { left: (milliseconds: number) => void; lost: () => void; loggedOut?: () => void },
   ) {
     this.expiresAt = Date.parse(claim.expires_at);
     const every_ms = Math.max(5_000, Math.min(60_000, (claim.lease_seconds * 1000) / 3));
@@ -43,7 +43,8 @@ export class Lease {
       this.expiresAt = Date.parse(beaten.expires_at);
       this.tick();
     } catch (error) {
-      if (error instanceof Problem && (error.code === "lease_lost" || error.status === 404)) this.listener.lost();
+      if (isLoggedOut(error)) this.listener.loggedOut?.();
+      else if (error instanceof Problem && (error.code === "lease_lost" || error.status === 404)) this.listener.lost();
       else if (!(error instanceof Unreachable) && !(error instanceof Problem)) throw error;
     }
   }

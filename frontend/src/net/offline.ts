@@ -2,7 +2,8 @@
 
 const STORE = "drafts";
 
-export interface LocalDraft { assignment: string; draft: object; savedAt: number }
+/** ``version`` is that of the server's draft which this one goes on from. */
+export interface LocalDraft { assignment: string; draft: object; version: number; savedAt: number }
 
 export const keepLocally = (draft: LocalDraft): Promise<void> => withStore("readwrite", (store) => store.put(draft)).then(() => undefined);
 

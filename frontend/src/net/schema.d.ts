@@ -98,7 +98,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Says that no candidate is good enough; the target goes to the artists. */
+        /** @description Says that it cannot be done as it is; the target goes to the artists, or for a wrong mask to stage 1. */
         post: operations["assignments_escalate"];
         delete?: never;
         options?: never;
@@ -191,6 +191,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assignments/{assignment}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Takes one's last word on a task back: the task again, with a draft made of the answer.
+         *
+         *     409 with a code when it must stand: undo_too_late, undo_built_on (somebody works on what came of it),
+         *     undo_frozen (a dataset version may rest on it), undo_nothing. The task in hand becomes the next one.
+         */
+        post: operations["assignments_undo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/checkpoints": {
         parameters: {
             query?: never;
@@ -257,6 +279,24 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How the person wants their pages. */
+        get: operations["people_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Changes what is named and leaves the rest. */
+        patch: operations["people_change_settings"];
         trace?: never;
     };
     "/api/v1/projects/{project_id}": {
@@ -381,6 +421,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/my-work": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The person's last 50 answers in the project, and their pace in each stage. */
+        get: operations["people_my_work"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/runs": {
         parameters: {
             query?: never;
@@ -475,7 +532,7 @@ export interface components {
         ArtistCase: {
             id: number;
             /** @enum {string} */
-            status: "OPEN" | "CLAIMED" | "UPLOADED" | "ACCEPTED" | "REWORK";
+            status: "OPEN" | "CLAIMED" | "UPLOADED" | "ACCEPTED" | "REWORK" | "WITHDRAWN";
             label: string;
             note: string;
             reason: string;
@@ -500,7 +557,7 @@ export interface components {
         ArtistCaseRow: {
             id: number;
             /** @enum {string} */
-            status: "OPEN" | "CLAIMED" | "UPLOADED" | "ACCEPTED" | "REWORK";
+            status: "OPEN" | "CLAIMED" | "UPLOADED" | "ACCEPTED" | "REWORK" | "WITHDRAWN";
             label: string;
             note: string;
             reason: string;
@@ -516,7 +573,7 @@ export interface components {
             /** Format: uuid */
             assignment: string;
             /** @enum {string} */
-            status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+            status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
         };
         /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
         CandidateTrace: {
@@ -589,6 +646,11 @@ export interface components {
              * @default false
              */
             prefetch: boolean;
+            /**
+             * Format: uuid
+             * @description An assignment of one's own that was let go or lost: its task comes first if it can be had.
+             */
+            again?: string | null;
         };
         /** @description One metric over the steps of a run. */
         Curve: {
@@ -672,12 +734,12 @@ export interface components {
         DraftSaved: {
             draft_version: number;
         };
-        /** @description Why none is good enough, in a word and in a sentence. */
+        /** @description Why none is good enough (stage pick) or it cannot be placed (pose), in a word and in a sentence. */
         EscalateRequest: {
             /** Format: uuid */
             lease_token: string;
             /** @enum {string} */
-            reason: "none_good" | "mask_wrong" | "ambiguous";
+            reason: "none_good" | "mask_wrong" | "ambiguous" | "shape_wrong";
             /** @default  */
             note: string;
         };
@@ -772,6 +834,11 @@ export interface components {
             /** @description A binary glTF 2.0 file (.glb), Y-up. */
             file: string;
         };
+        /** @description The person's last answers, newest first, and their pace. Nobody else's. */
+        MyWork: {
+            past: components["schemas"]["PastTask"][];
+            pace: components["schemas"]["PaceByStage"];
+        };
         /** @description Stage 1: the targets, or why there are none. */
         ObjectResult: {
             targets?: components["schemas"]["ObjectTarget"][];
@@ -797,6 +864,19 @@ export interface components {
             proposals: components["schemas"]["MaskProposal"][];
             taken: components["schemas"]["TargetRef"][];
         };
+        /** @description One stage: answers since midnight, the usual seconds, and those of the last tasks, newest first. */
+        Pace: {
+            today: number;
+            /** Format: double */
+            median_seconds: number | null;
+            last_seconds: number[];
+        };
+        /** @description The person's own pace in each stage. */
+        PaceByStage: {
+            object: components["schemas"]["Pace"];
+            pick: components["schemas"]["Pace"];
+            pose: components["schemas"]["Pace"];
+        };
         /** @description One pair that was shown side by side, and which one was better. */
         PairOutcome: {
             /** Format: int64 */
@@ -806,6 +886,46 @@ export interface components {
             /** @enum {string} */
             outcome: "left" | "right" | "equal";
             milliseconds: number;
+        };
+        /** @description One answer of the person's. */
+        PastTask: {
+            /** Format: uuid */
+            assignment: string;
+            /** @enum {string} */
+            stage: "object" | "pick" | "pose";
+            /** @enum {string} */
+            status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
+            photo_name: string;
+            thumbnail_url: string;
+            labels: string[];
+            shape_rating: number | null;
+            texture_rating: number | null;
+            /** Format: double */
+            mask_iou: number | null;
+            reason: string;
+            /** Format: double */
+            seconds: number | null;
+            /** Format: date-time */
+            ended_at: string;
+            /**
+             * Format: date-time
+             * @description Null when it stands.
+             */
+            undo_until: string | null;
+        };
+        /** @description What shall change; what is left out stays. */
+        PatchedSettingsChange: {
+            /** @description Command > its keys, where they are not the usual ones; replaces all keys of one's own. */
+            keys?: {
+                [key: string]: string[];
+            };
+            single_keys?: boolean;
+            /** @enum {string} */
+            language?: "" | "en" | "de";
+            /** @enum {string} */
+            theme?: "" | "dark" | "light";
+            /** @enum {string} */
+            motion?: "" | "reduced" | "full";
         };
         /** @description Somebody with an account. */
         Person: {
@@ -1110,6 +1230,21 @@ export interface components {
             checkpoint_id: number | null;
             checkpoint_name: string;
         };
+        /** @description How the person wants their pages; an empty text is "as the browser has it". */
+        Settings: {
+            /** @description Command > its keys, where they are not the usual ones; replaces all keys of one's own. */
+            keys?: {
+                [key: string]: string[];
+            };
+            /** @description Keys of one character do something. */
+            single_keys: boolean;
+            /** @description "en", "de" or empty. */
+            language: string;
+            /** @description "dark", "light" or empty. */
+            theme: string;
+            /** @description "reduced", "full" or empty. */
+            motion: string;
+        };
         /** @description Why this person does not do this task. */
         SkipRequest: {
             /** Format: uuid */
@@ -1132,7 +1267,7 @@ export interface components {
             /** Format: uuid */
             assignment: string;
             /** @enum {string} */
-            status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+            status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
         };
         /** @description Everything known of one target: where each example came from, and where it went. */
         TargetLineage: {
@@ -1589,6 +1724,35 @@ export interface operations {
             };
         };
     };
+    assignments_undo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assignment: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Claim"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     checkpoints_list: {
         parameters: {
             query?: never;
@@ -1701,6 +1865,64 @@ export interface operations {
             };
         };
     };
+    people_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    people_change_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedSettingsChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     projects_get: {
         parameters: {
             query?: never;
@@ -1734,7 +1956,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only cases of this status. */
-                status?: "ACCEPTED" | "CLAIMED" | "OPEN" | "REWORK" | "UPLOADED";
+                status?: "ACCEPTED" | "CLAIMED" | "OPEN" | "REWORK" | "UPLOADED" | "WITHDRAWN";
             };
             header?: never;
             path: {
@@ -2016,6 +2238,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Image"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    people_my_work: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MyWork"];
                 };
             };
             default: {

@@ -16,16 +16,25 @@ export interface ButtonLook {
 export function commandButton(commands: Commands, id: string, look: ButtonLook = {}): HTMLButtonElement {
   const command = commands.get(id);
   if (!command) throw new Error(`There is no command ${id}.`);
-  const key = command.keys[0];
+  const key = h("kbd", { "aria-hidden": "true" });
   const button = h(
-    "button",
-    {
-      type: "button", class: look.class, title: key ? `${command.label} (${keyLabel(key)})` : command.label,
-      "aria-keyshortcuts": ariaKeys(command.keys) || undefined, data: { command: id }, on: { click: () => commands.run(id) },
-    },
-    look.icon && icon(look.icon), h("span", { text: look.label ?? command.label }), key && h("kbd", { text: keyLabel(key), "aria-hidden": "true" }),
+    "button", { type: "button", class: look.class, data: { command: id }, on: { click: () => commands.run(id) } },
+    look.icon && icon(look.icon), h("span", { text: look.label ?? command.label }), key,
   );
+  let shownKeys: readonly string[] | null = null;
+  const showKeys = (): void => {
+    const keys = commands.get(id)?.keys ?? [];
+    if (keys === shownKeys) return;
+    shownKeys = keys;
+    const first = keys[0];
+    key.textContent = first ? keyLabel(first) : "";
+    key.hidden = !first;
+    button.title = first ? `${command.label} (${keyLabel(first)})` : command.label;
+    if (first) button.setAttribute("aria-keyshortcuts", ariaKeys(keys));
+    else button.removeAttribute("aria-keyshortcuts");
+  };
   const refresh = (): void => {
+    showKeys();
     button.disabled = !commands.isEnabled(id);
     if (look.pressed) button.setAttribute("aria-pressed", String(look.pressed()));
   };

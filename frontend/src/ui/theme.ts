@@ -2,16 +2,24 @@
 
 const KEY = "candid8.theme";
 
+/** The person's choice came with the page (see base.html); before they chose, the browser may remember one. */
 export function restoreTheme(): void {
   const theme = localStorage.getItem(KEY);
-  if (theme) document.documentElement.dataset.theme = theme;
+  if (theme && !document.documentElement.dataset.theme) document.documentElement.dataset.theme = theme;
 }
 
-export function toggleTheme(): void {
-  const isLight = document.documentElement.dataset.theme === "light";
-  document.documentElement.dataset.theme = isLight ? "dark" : "light";
-  localStorage.setItem(KEY, isLight ? "dark" : "light");
+export function showTheme(theme: string): void {
+  if (document.documentElement.dataset.theme === theme) return;
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem(KEY, theme);
   dispatchEvent(new Event("candid8:theme"));
+}
+
+/** The other one; returns which it is now. */
+export function toggleTheme(): "dark" | "light" {
+  const theme = document.documentElement.dataset.theme === "light" ? "dark" : "light";
+  showTheme(theme);
+  return theme;
 }
 
 /** The value of a custom property, such as token("--accent"). */

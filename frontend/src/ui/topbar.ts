@@ -2,6 +2,8 @@
 import type { Config } from "../core/config";
 import { pageUrl } from "../core/config";
 import { h } from "../core/dom";
+import { t } from "../core/language";
+import { Api } from "../net/api";
 import type { Project, Stage } from "../net/contract";
 import { icon } from "./icons";
 import { toggleTheme } from "./theme";
@@ -16,6 +18,7 @@ export class TopBar {
   readonly element: HTMLElement;
   /** Room for the page's own things, at the right. */
   readonly slot = h("div", { class: "row" });
+  private readonly round = h("span", { class: "badge round-badge", hidden: true });
   private readonly depths = new Map<Stage, HTMLElement>();
 
   constructor(config: Config) {
@@ -31,14 +34,17 @@ export class TopBar {
       h("a", { class: "project", href: pageUrl.home(slug), title: "All photos of this project", text: name }),
       h("nav", { class: "tabs", "aria-label": "Stages" }, ...tabs),
       config.page === "work" ? null : h("nav", { class: "tabs", "aria-label": "More" }, ...this.more(config)),
+      this.round,
       h("span", { class: "grow" }),
       this.slot,
-      h("button", { class: "quiet", type: "button", title: "Dark or light", "aria-label": "Dark or light", on: { click: toggleTheme } }, icon("theme")),
+      h("button", { class: "quiet", type: "button", title: t("Dark or light"), "aria-label": t("Dark or light"), on: { click: () => keepTheme(config, toggleTheme()) } }, icon("theme")),
       this.logOut(config),
     );
   }
 
   showQueues(project: Project): void {
+    this.round.hidden = project.round_number === null;
+    this.round.textContent = t("round {number}", { number: project.round_number ?? "" });
     for (const [stage, depth] of this.depths) {
       const open = project.queues[stage].open;
       depth.textContent = String(open);
@@ -64,4 +70,9 @@ export class TopBar {
       h("button", { class: "quiet", title: `${config.user.name}: log out`, "aria-label": "Log out" }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
     );
   }
+}
+
+/** So that the next page, on any device, looks the same; where that fails this browser remembers it. */
+function keepTheme(config: Config, theme: string): void {
+  void new Api(config.apiBase, config.csrfToken).send("PATCH", "/me/settings", { theme }).catch(() => undefined);
 }
