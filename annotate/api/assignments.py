@@ -29,6 +29,7 @@ from annotate.api.shapes.results import Discarded, ObjectChoices, SubmitRequest,
 from annotate.api.view import ApiView, operation, present, read
 from engine.errors import BadInput
 from engine.models import Assignment
+from engine.selectors.quizzes import QuestionRef, answer_of, question_of
 from engine.selectors.tasks import ObjectTask, PickTask, PoseTask, task_payload
 from engine.services import leases, stage1, stage2, stage3
 from engine.states import Stage
@@ -47,7 +48,7 @@ IF_MATCH = OpenApiParameter(
 )
 NOTHING = OpenApiResponse(
     description="There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: "
-    "empty, all_leased, not_qualified or paused."
+    "empty, all_leased, not_qualified, paused, guidelines_changed (read them first) or quiz_needed (pass it first)."
 )
 
 
@@ -58,6 +59,7 @@ class Held:
     held: Assignment
     lease_seconds: int
     task: ObjectTask | PickTask | PoseTask
+    question: QuestionRef | None
 
 
 class ClaimsView(ApiView):
@@ -70,12 +72,18 @@ class ClaimsView(ApiView):
             project_id=project_id,
             stage=Stage(body["stage"]),
             prefetch=body["prefetch"],
+            quiz=body["quiz"],
             now=timezone.now(),
         )
         if isinstance(claimed, leases.NothingToClaim):
             headers = {"Retry-After": str(claimed.retry_after_s), "X-Candid8-Reason": claimed.reason}
             return Response(status=204, headers=headers)
-        held = Held(held=claimed, lease_seconds=claimed.project.lease_seconds, task=task_payload(claimed))
+        held = Held(
+            held=claimed,
+            lease_seconds=claimed.project.lease_seconds,
+            task=task_payload(claimed),
+            question=question_of(claimed),
+        )
         return present(Claim, held)
 
 
@@ -105,7 +113,7 @@ class SubmitView(ApiView):
             case _:
                 answer = stage3.submit_pose(**given, result=result)
         # As it is: a repeat must give the very same body.
-        return Response(answer)
+        return Response(answer_of(answer))
 
 
 class SkipView(ApiView):

@@ -23,7 +23,7 @@ class QueueDepth:
 
 @dataclass(frozen=True, kw_only=True)
 class NothingToClaim:
-    """Why there is no work now: "empty", "all_leased", "not_qualified" or "paused"."""
+    """Why there is no work now: empty, all_leased, not_qualified, paused, guidelines_changed or quiz_needed."""
 
     reason: str
     retry_after_s: int
@@ -37,7 +37,9 @@ def queue_depths(project_id: int) -> dict[str, QueueDepth]:
         .annotate(Sum("open_slots"))
     )
     leased = dict(
-        Assignment.objects.filter(project_id=project_id, status=AssignmentStatus.LEASED)
+        Assignment.objects.filter(
+            project_id=project_id, status=AssignmentStatus.LEASED, question__isnull=True
+        )
         .values_list("stage")
         .annotate(Count("id"))
     )
@@ -49,9 +51,9 @@ def queue_depths(project_id: int) -> dict[str, QueueDepth]:
 
 def why_nothing(*, user_id: int, project_id: int, stage: Stage) -> NothingToClaim:
     """Whether others hold all that is left for this person ("all_leased") or nothing is left ("empty"). One query."""
-    judged = Assignment.objects.filter(task=OuterRef("pk"), annotator_id=user_id).exclude(
-        status__in=[AssignmentStatus.RELEASED, AssignmentStatus.EXPIRED, AssignmentStatus.LEASED]
-    )
+    judged = Assignment.objects.filter(
+        task=OuterRef("pk"), annotator_id=user_id, question__isnull=True
+    ).exclude(status__in=[AssignmentStatus.RELEASED, AssignmentStatus.EXPIRED, AssignmentStatus.LEASED])
     left = AnnotationTask.objects.filter(
         ~Exists(judged), Q(project_id=project_id, stage=stage, status=TaskStatus.OPEN)
     )

@@ -15,7 +15,7 @@ from engine import jobs
 from engine.errors import BadInput, StaleTransition
 from engine.models import AnnotationTask, ArtistCase, Assignment, Comparison, Selection, TargetObject
 from engine.selectors.tasks import shown_order
-from engine.services import submissions
+from engine.services import quizzes, submissions
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
@@ -105,7 +105,10 @@ def escalate_pick(
         submissions.require_live(held, lease_token=lease_token, now=now, unsent=unsent)
         try:
             with transaction.atomic():
-                _record_escalation(work, reason=reason, note=note, now=now)
+                if held.question_id is None:
+                    _record_escalation(work, reason=reason, note=note, now=now)
+                else:
+                    _mark_escalation(work, reason=reason, now=now)
             return held
         except (StaleTransition, IntegrityError):
             if attempt == submissions.ATTEMPTS - 1:
@@ -198,6 +201,20 @@ def _record_escalation(work: OwnWork, *, reason: str, note: str, now: datetime) 
             priority=held.task.priority + REOPENED_PRIORITY,
             reason=f"mask wrong: {note}",
         )
+
+
+def _mark_escalation(work: OwnWork, *, reason: str, now: datetime) -> None:
+    """In a quiz: marked as an answer without a winner; nobody else hears of it."""
+    held = work.row
+    marked = quizzes.mark(work, {"winner": None}, now=now)
+    own = Move(
+        row=held,
+        to=AssignmentStatus.ESCALATED,
+        changes={"ended_at": now, "reason": reason, "answer": marked.answer},
+        guard=submissions.guard_of(lease_token=held.lease_token, now=now),
+        reason=reason,
+    )
+    transition_together([own, *marked.moves], by=Actor(user_id=held.annotator_id))
 
 
 def _withdrawal(work: OwnWork) -> list[Move]:
