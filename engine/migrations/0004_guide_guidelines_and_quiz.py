@@ -253,7 +253,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='guidelineexample',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('aspect', ''), ('value__isnull', True)), models.Q(('stage', 'pick'), ('value__gte', 1), ('value__lte', 5), models.Q(('aspect', ''), _negated=True)), _connector='OR'), name='guideline_anchor_is_of_the_rating'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('aspect', ''), ('value__isnull', True)), models.Q(('stage', 'pick'), ('value__gte', 1), ('value__isnull', False), ('value__lte', 5), models.Q(('aspect', ''), _negated=True)), _connector='OR'), name='guideline_anchor_is_of_the_rating'),
         ),
         migrations.AddConstraint(
             model_name='guidelineexample',

@@ -96,7 +96,7 @@ class GuidelineExample(models.Model):
             ),
             CheckConstraint(
                 condition=Q(aspect="", value__isnull=True)
-                | (Q(stage=Stage.PICK, value__gte=1, value__lte=5) & ~Q(aspect="")),
+                | (Q(stage=Stage.PICK, value__isnull=False, value__gte=1, value__lte=5) & ~Q(aspect="")),
                 name="guideline_anchor_is_of_the_rating",
             ),
             CheckConstraint(condition=~Q(caption=""), name="guideline_example_says_why"),

@@ -85,7 +85,7 @@ def must_read(*, user_id: int, stage: Stage) -> Exists:
     """For a query of projects: whether the stage's newest published version is not acknowledged by the person yet."""
     read = GuidelineAcknowledgement.objects.filter(version_id=OuterRef("pk"), person_id=user_id)
     published = GuidelineVersion.objects.filter(
-        project_id=OuterRef("pk"), stage=stage, status=GuidelineStatus.PUBLISHED
+        project_id=OuterRef(OuterRef("pk")), stage=stage, status=GuidelineStatus.PUBLISHED
     )
     newest = published.order_by("-number").values("pk")[:1]
     return Exists(GuidelineVersion.objects.filter(~Exists(read), pk=Subquery(newest)))

@@ -225,6 +225,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/guideline-versions/{version_id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Says that this person has read a published version; twice is once. */
+        post: operations["guidelines_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job}": {
         parameters: {
             query?: never;
@@ -363,6 +380,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/guidelines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Each stage's newest guidelines as safe HTML, with examples, anchors of the rating, and the entry quiz. */
+        get: operations["guidelines_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/images": {
         parameters: {
             query?: never;
@@ -471,6 +505,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Which version was read, and when. */
+        Acknowledged: {
+            version: number;
+            /** Format: date-time */
+            at: string;
+        };
         /** @description The brief: photograph, mask, what failed and why, and what became of the upload. */
         ArtistCase: {
             id: number;
@@ -517,6 +557,8 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+            /** @description The mark, when it was a question of the quiz. */
+            quiz?: components["schemas"]["QuizMark"];
         };
         /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
         CandidateTrace: {
@@ -579,6 +621,8 @@ export interface components {
             } | null;
             draft_version: number;
             task: components["schemas"]["Task"];
+            /** @description Null for work. */
+            question: components["schemas"]["QuizQuestion"] | null;
         };
         /** @description Which stage one wants work of. */
         ClaimRequest: {
@@ -589,6 +633,11 @@ export interface components {
              * @default false
              */
             prefetch: boolean;
+            /**
+             * @description Until the entry quiz is passed: its next question instead of quiz_needed.
+             * @default false
+             */
+            quiz: boolean;
         };
         /** @description One metric over the steps of a run. */
         Curve: {
@@ -693,6 +742,44 @@ export interface components {
              * @description Default: the newest round's bar.
              */
             alpha?: number | null;
+        };
+        /** @description What is different from the version one read last; new passages have the class is-new in the HTML. */
+        GuidelineChanges: {
+            /** @description The number of the version read last. */
+            since: number;
+            /** @description What it said and this one does not. */
+            removed: string[];
+        };
+        /** @description A shape to look at; one with an aspect and a value shows what that rating means. */
+        GuidelineExampleRef: {
+            id: number;
+            /** @enum {string} */
+            verdict: "good" | "bad";
+            caption: string;
+            mesh_url: string;
+            preview_url: string;
+            /** @enum {string} */
+            aspect: "" | "shape" | "texture";
+            value: number | null;
+        };
+        /** @description A line of the table of contents; ``id`` is the heading's in the HTML. */
+        GuidelineHeading: {
+            id: string;
+            text: string;
+            level: number;
+        };
+        /** @description A published version. */
+        GuidelineVersion: {
+            id: number;
+            number: number;
+            /** @description What changed, in a sentence. */
+            summary: string;
+            /** Format: date-time */
+            published_at: string;
+        };
+        /** @description All stages' guidelines. */
+        Guidelines: {
+            stages: components["schemas"]["StageGuide"][];
         };
         /** @description When the lease ends now. */
         Heartbeat: {
@@ -1031,6 +1118,51 @@ export interface components {
             pick: components["schemas"]["QueueDepth"];
             pose: components["schemas"]["QueueDepth"];
         };
+        /** @description Whether the answer was right, why, and how the quiz stands. */
+        QuizMark: {
+            is_right: boolean;
+            why: string;
+            figures: {
+                [key: string]: number | string;
+            };
+            reference: components["schemas"]["QuizReference"];
+            number: number;
+            num_questions: number;
+            num_needed: number;
+            num_right: number;
+            is_over: boolean;
+            is_passed: boolean;
+        };
+        /** @description A claim that is a question of the entry quiz: where one is in it, and what is asked. */
+        QuizQuestion: {
+            number: number;
+            num_questions: number;
+            num_needed: number;
+            num_right: number;
+            prompt: string;
+        };
+        /** @description The known answer, as far as the stage can show it. */
+        QuizReference: {
+            mask_url?: string;
+            /** @description Places on this person's screen, from 1. */
+            best?: number[];
+            avoid?: number[];
+        };
+        /** @description The entry quiz of the stage as one stands to it. */
+        QuizState: {
+            num_questions: number;
+            num_needed: number;
+            is_passed: boolean;
+            /** @description One has begun and not finished it. */
+            is_open: boolean;
+            num_attempts: number;
+            last_num_right: number | null;
+            /**
+             * Format: date-time
+             * @description The end of the pause after a failure.
+             */
+            may_begin_at: string | null;
+        };
         /** @description Hints for the assisted mask; a box, or a mask or strokes at any size with the photograph's aspect. */
         RefineRequest: {
             /** Format: uuid */
@@ -1116,6 +1248,20 @@ export interface components {
             lease_token: string;
             reason: string;
         };
+        /** @description One stage's guidelines. */
+        StageGuide: {
+            /** @enum {string} */
+            stage: "object" | "pick" | "pose";
+            version: components["schemas"]["GuidelineVersion"] | null;
+            /** @description Sanitised; empty without a version. */
+            html: string;
+            contents: components["schemas"]["GuidelineHeading"][];
+            is_acknowledged: boolean;
+            changes: components["schemas"]["GuidelineChanges"] | null;
+            examples: components["schemas"]["GuidelineExampleRef"][];
+            anchors: components["schemas"]["GuidelineExampleRef"][];
+            quiz: components["schemas"]["QuizState"] | null;
+        };
         /** @description The result of a live lease. */
         SubmitRequest: {
             /** Format: uuid */
@@ -1133,6 +1279,8 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED";
+            /** @description The mark, when it was a question of the entry quiz. */
+            quiz?: components["schemas"]["QuizMark"];
         };
         /** @description Everything known of one target: where each example came from, and where it went. */
         TargetLineage: {
@@ -1645,6 +1793,35 @@ export interface operations {
             };
         };
     };
+    guidelines_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                version_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Acknowledged"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     jobs_get: {
         parameters: {
             query?: never;
@@ -1785,7 +1962,7 @@ export interface operations {
                     "application/json": components["schemas"]["Claim"];
                 };
             };
-            /** @description There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: empty, all_leased, not_qualified or paused. */
+            /** @description There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: empty, all_leased, not_qualified, paused, guidelines_changed (read them first) or quiz_needed (pass it first). */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1943,6 +2120,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    guidelines_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guidelines"];
                 };
             };
             default: {
