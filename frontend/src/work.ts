@@ -10,13 +10,14 @@ import { ProjectSocket, socketUrl } from "./net/socket";
 import { isEscalation, keeping, unsentOf } from "./net/unsent";
 import type { Unsent } from "./net/unsent";
 import type { StageHost, StageView } from "./stages/stage";
+import { Guidance } from "./guidance";
 import { ask, restoreSingleKeys, showHelp, toast } from "./ui/dialogs";
 import { Shell } from "./ui/shell";
 import { restoreTheme } from "./ui/theme";
 
 const SCOPE_NAMES: Record<string, string> = {
   shell: "Everywhere", object: "Marking an object", polygon: "Drawing a polygon", pick: "Picking", grid: "Grid", king: "Comparing two", inspect: "Looking at one",
-  rating: "Rating", pose: "Placing",
+  rating: "Rating", pose: "Placing", gate: "Before the work",
 };
 
 const createStage: Record<Stage, (host: StageHost) => Promise<StageView>> = {
@@ -36,6 +37,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
 
   const session = new Session(api, config.project.id, stage, {
     task: async (claim, draft) => {
+      guidance.begins(claim);
       unsent = unsentOf(claim);
       shell.withdrawOffer();
       try {
@@ -47,16 +49,19 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
       root.dataset.task = claim.assignment;
       if (unsent) offerUnsent(unsent);
     },
-    over: () => {
+    over: async (answer) => {
       unsent = null;
       shell.withdrawOffer();
       view?.clear();
       history.clear();
       root.dataset.ready = "0";
       delete root.dataset.task;
+      await guidance.ends(answer);
     },
     refused: (error) => toast(root, failureText(error), "error"),
   });
+  const guidance = new Guidance(config, stage, api, commands, shell, session);
+  shell.screenFor = (reason) => guidance.screenFor(reason);
   const isWorking = () => session.state.get().phase === "working";
   const skip = async () => {
     const answer = await ask(root, {
@@ -75,7 +80,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
 
   commands.add([
     { id: "submit", label: "Submit", keys: ["Enter"], scope: "shell", enabled: isWorking, run: () => submit() },
-    { id: "skip", label: "Skip", keys: ["S"], scope: "shell", enabled: isWorking, run: () => void skip() },
+    { id: "skip", label: "Skip", keys: ["S"], scope: "shell", enabled: () => isWorking() && !session.claim?.question, run: () => void skip() },
     { id: "undo", label: "Undo", keys: ["Ctrl+Z"], scope: "shell", repeats: true, enabled: () => history.undoLabel !== undefined, run: () => void history.undo() },
     { id: "redo", label: "Redo", keys: ["Ctrl+Shift+Z", "Ctrl+Y"], scope: "shell", repeats: true, enabled: () => history.redoLabel !== undefined, run: () => void history.redo() },
     { id: "save", label: "Save the draft now", keys: ["Ctrl+S"], scope: "shell", run: () => void session.saveNow() },

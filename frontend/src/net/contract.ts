@@ -30,6 +30,13 @@ export type JobStarted = Schemas["JobStarted"];
 export type ArtistCase = Schemas["ArtistCase"];
 export type ArtistCaseRow = Schemas["ArtistCaseRow"];
 export type ArtistCaseList = Schemas["ArtistCaseList"];
+export type Guidelines = Schemas["Guidelines"];
+export type StageGuide = Schemas["StageGuide"];
+export type GuidelineExample = Schemas["GuidelineExampleRef"];
+export type QuizQuestion = Schemas["QuizQuestion"];
+export type QuizMark = Schemas["QuizMark"];
+/** The answer to a submit or an escalation. */
+export type Ended = Schemas["Submitted"] | Schemas["AssignmentState"];
 export type ProblemBody = Schemas["Problem"];
 
 export type Stage = Claim["stage"];
@@ -39,4 +46,4 @@ export type Vec3 = PoseJson["translation"];
 
 export type ServerEvent = ServerMessage;
 /** The header X-Candid8-Reason of an answer without work. */
-export type NoWorkReason = "empty" | "all_leased" | "not_qualified" | "paused";
+export type NoWorkReason = "empty" | "all_leased" | "not_qualified" | "paused" | "guidelines_changed" | "quiz_needed";

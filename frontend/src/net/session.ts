@@ -3,7 +3,7 @@ import { Store } from "../core/store";
 import { Queue } from "../core/queue";
 import { Problem, Unreachable } from "./api";
 import type { Api } from "./api";
-import type { Claim, NoWorkReason, Result, Stage } from "./contract";
+import type { Claim, Ended, NoWorkReason, Result, Stage } from "./contract";
 import { DraftKeeper } from "./drafts";
 import type { SaveState } from "./drafts";
 import { Ahead } from "./ahead";
@@ -26,13 +26,15 @@ export interface SessionState {
 export interface SessionListener {
   /** A task is there to be shown. */
   task: (claim: Claim, draft: object | null) => Promise<void>;
-  /** The task on the screen is over. */
-  over: () => void;
+  /** The task on the screen is over; the next one is taken when this resolves. ``answer`` is what the server said. */
+  over: (answer: Ended | null) => Promise<void>;
   /** Something was refused that the person can mend; the task stays on the screen. */
   refused: (error: unknown) => void;
 }
 
 const RETRY_SEND_MS = 3000;
+/** Why there is no work until the person has done something: looking again by oneself changes nothing. */
+const FOR_THE_PERSON: ReadonlySet<NoWorkReason> = new Set(["guidelines_changed", "quiz_needed"]);
 const DEFAULT_RETRY_AFTER_S = 15;
 
 export class Session {
@@ -46,6 +48,7 @@ export class Session {
   private ahead: Ahead;
   private idempotencyKey = "";
   private startedAt = 0;
+  private isInQuiz = false;
   private retryTimer = 0;
   private readonly queue = new Queue();
 
@@ -58,7 +61,13 @@ export class Session {
 
   /** Looks again now if we were waiting for work; called when a queue has changed. */
   wake(): void {
-    if (this.state.get().phase === "empty") void this.next();
+    const { phase, emptyReason } = this.state.get();
+    if (phase === "empty" && !FOR_THE_PERSON.has(emptyReason)) void this.next();
+  }
+
+  /** Whether the next tasks may be questions of the entry quiz. */
+  takeQuestions(isOn: boolean): void {
+    this.isInQuiz = isOn;
   }
 
   changed(produce: () => Promise<object>): void {
@@ -91,7 +100,7 @@ export class Session {
     clearTimeout(this.retryTimer);
     this.state.set({ phase: "loading", failure: null });
     try {
-      const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage });
+      const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage, ...(this.isInQuiz && { quiz: true }) });
       this.setOnline(true);
       if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
       else await this.begin({ ...reply.body, task: this.ahead.withFetchedFiles(reply.body.task) });
@@ -106,7 +115,7 @@ export class Session {
     const seconds = Number(headers.get("Retry-After")) || DEFAULT_RETRY_AFTER_S;
     const emptyReason = (headers.get("X-Candid8-Reason") ?? "empty") as NoWorkReason;
     this.state.set({ phase: "empty", emptyReason, retryAt: Date.now() + seconds * 1000 });
-    this.retryTimer = window.setTimeout(() => void this.next(), seconds * 1000);
+    if (!FOR_THE_PERSON.has(emptyReason)) this.retryTimer = window.setTimeout(() => void this.next(), seconds * 1000);
   }
 
   private async begin(claim: Claim): Promise<void> {
@@ -140,9 +149,10 @@ export class Session {
     return this.queue.add(async () => {
       if (!claim || this.claim !== claim || this.state.get().phase !== "working") return;
       this.state.set({ phase: "sending" });
+      let answer: Ended | null;
       try {
         await writes.close();
-        await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...(await body()) });
+        answer = await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...(await body()) });
       } catch (error) {
         if (error instanceof Problem && (error.code === "lease_lost" || error.code === "stale_transition")) this.loseLease(claim);
         else {
@@ -154,18 +164,18 @@ export class Session {
         return;
       }
       this.end(true);
-      this.listener.over();
+      await this.listener.over(answer);
       await this.take();
     });
   }
 
   /** Repeats while the server is out of reach; the idempotency key makes the repeats harmless. */
-  private async sendUntilHeard(path: string, body: object): Promise<void> {
+  private async sendUntilHeard(path: string, body: object): Promise<Ended | null> {
     for (;;) {
       try {
-        await this.api.post(path, body, { headers: { "Idempotency-Key": this.idempotencyKey } });
+        const answer = await this.api.post<Ended | null>(path, body, { headers: { "Idempotency-Key": this.idempotencyKey } });
         this.setOnline(true);
-        return;
+        return answer;
       } catch (error) {
         if (!(error instanceof Unreachable)) {
           // A refused body is not the body that comes after it has been mended.

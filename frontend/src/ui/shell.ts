@@ -12,7 +12,7 @@ import { TopBar } from "./topbar";
 
 const AMBER_BELOW_MS = 60_000;
 
-const WHY_EMPTY: Record<NoWorkReason, Record<Stage, string> | string> = {
+const WHY_EMPTY: Partial<Record<NoWorkReason, Record<Stage, string> | string>> = {
   empty: {
     object: "Every photo has been worked on. New photos can be uploaded on the project's page.",
     pick: "No candidates are waiting. They appear a few seconds after an object has been marked in stage 1.",
@@ -39,6 +39,8 @@ export class Shell {
   private readonly offered = h("div", { class: "notice warning offer", role: "status" });
   private readonly bottom = h("footer", { class: "bottombar" });
   private announceTimer = 0;
+  /** The screen of somebody else for a reason why there is no work; it stays as it is while the reason stays. */
+  screenFor: (reason: NoWorkReason) => HTMLElement | null = () => null;
 
   constructor(readonly root: HTMLElement, private readonly config: Config, private readonly stage: Stage, private readonly commands: Commands) {
     this.photo = new PhotoCard(root);
@@ -49,7 +51,7 @@ export class Shell {
 
   /** Puts everything on the page. The shell's commands must exist. */
   build(commandIds: readonly string[]): void {
-    this.topbar.slot.append(this.lease, this.saved, commandButton(this.commands, "help", { class: "quiet", icon: "help" }));
+    this.topbar.slot.append(this.lease, this.saved, commandButton(this.commands, "guidelines", { class: "quiet", icon: "guide" }), commandButton(this.commands, "help", { class: "quiet", icon: "help" }));
     this.bottom.append(
       this.hint,
       ...commandIds.map((id) => commandButton(this.commands, id)),
@@ -83,9 +85,17 @@ export class Shell {
   showSession(state: SessionState, takeAgain: () => void): void {
     this.showLease(state);
     this.saved.textContent = state.phase === "working" ? SAVE_TEXT[state.save] : "";
+    this.root.dataset.phase = state.phase;
+    const own = state.phase === "empty" ? this.screenFor(state.emptyReason) : null;
+    if (own?.isConnected) return;
     this.skeleton.remove();
     this.veil.remove();
-    this.root.dataset.phase = state.phase;
+    if (own) {
+      replace(this.veil, own);
+      this.work.append(this.veil);
+      this.setHint("");
+      return;
+    }
     if (state.phase === "working") return;
     if (state.phase === "loading") {
       this.work.append(this.skeleton);
@@ -115,7 +125,7 @@ export class Shell {
         h("p", { text: "The task went back to the queue. Your draft is kept and comes back if you take the task again." }), again("Take it again"));
     }
     if (state.phase === "empty") {
-      const why = WHY_EMPTY[state.emptyReason] ?? WHY_EMPTY.empty;
+      const why = WHY_EMPTY[state.emptyReason] ?? "";
       const wait = clock(state.retryAt - Date.now());
       return h("div", { class: "message", data: { reason: state.emptyReason } }, h("h2", { text: "Nothing to do here right now" }), h("p", { text: typeof why === "string" ? why : why[this.stage] }),
         h("p", { class: "caption", text: `Looks again by itself in ${wait}, and at once when something comes.` }),
