@@ -98,6 +98,12 @@ def work(request: HttpRequest, *, slug: str, stage: Stage) -> HttpResponse:
 
 
 @_page
+def guidelines(request: HttpRequest, *, slug: str) -> HttpResponse:
+    project, roles = access_project_by_slug(user_id=_user_id(request), slug=slug, any_of=MAY_LOOK)
+    return _shell(request, project, roles, entry="guide", page="guidelines")
+
+
+@_page
 def artists(request: HttpRequest, *, slug: str) -> HttpResponse:
     project, roles = access_project_by_slug(
         user_id=_user_id(request), slug=slug, any_of=MAY_MODEL | MAY_REVIEW

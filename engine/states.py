@@ -103,6 +103,17 @@ class DeploymentStatus(TextChoices):
     RETIRED = "RETIRED"
 
 
+class GuidelineStatus(TextChoices):
+    DRAFT = "DRAFT"
+    PUBLISHED = "PUBLISHED"
+
+
+class QuizAttemptStatus(TextChoices):
+    OPEN = "OPEN"
+    PASSED = "PASSED"
+    FAILED = "FAILED"
+
+
 class JobStatus(TextChoices):
     PENDING = "PENDING"
     SENT = "SENT"
@@ -184,6 +195,10 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         ),
         DeploymentStatus.CANARY: frozenset({DeploymentStatus.SERVING, DeploymentStatus.RETIRED}),
         DeploymentStatus.SERVING: frozenset({DeploymentStatus.RETIRED}),
+    },
+    GuidelineStatus: {GuidelineStatus.DRAFT: frozenset({GuidelineStatus.PUBLISHED})},
+    QuizAttemptStatus: {
+        QuizAttemptStatus.OPEN: frozenset({QuizAttemptStatus.PASSED, QuizAttemptStatus.FAILED}),
     },
     JobStatus: {
         # PENDING again: the sweep found it lost by the broker, or its worker dead.

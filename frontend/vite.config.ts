@@ -18,6 +18,7 @@ export default defineConfig({
         work: "src/work.ts",
         home: "src/home.ts",
         artists: "src/artists.ts",
+        guide: "src/guide.ts",
         console: "src/console.ts",
         app: "src/ui/app.css",
       },

@@ -29,6 +29,7 @@ from annotate.api.shapes.results import Discarded, ObjectChoices, SubmitRequest,
 from annotate.api.view import ApiView, operation, present, read
 from engine.errors import BadInput
 from engine.models import Assignment
+from engine.selectors.quizzes import QuestionRef, answer_of, question_of
 from engine.selectors.tasks import ObjectTask, PickTask, PoseTask, task_payload
 from engine.services import escalations, leases, stage1, stage2, stage3, undo
 from engine.states import Stage
@@ -47,7 +48,7 @@ IF_MATCH = OpenApiParameter(
 )
 NOTHING = OpenApiResponse(
     description="There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: "
-    "empty, all_leased, not_qualified or paused."
+    "empty, all_leased, not_qualified, paused, guidelines_changed (read them first) or quiz_needed (pass it first)."
 )
 
 
@@ -58,6 +59,7 @@ class Held:
     held: Assignment
     lease_seconds: int
     task: ObjectTask | PickTask | PoseTask
+    question: QuestionRef | None
 
 
 class ClaimsView(ApiView):
@@ -71,6 +73,7 @@ class ClaimsView(ApiView):
             stage=Stage(body["stage"]),
             prefetch=body["prefetch"],
             again=body["again"],
+            quiz=body["quiz"],
             now=timezone.now(),
         )
         if isinstance(claimed, leases.NothingToClaim):
@@ -105,7 +108,7 @@ class SubmitView(ApiView):
             case _:
                 answer = stage3.submit_pose(**given, result=result)
         # As it is: a repeat must give the very same body.
-        return Response(answer)
+        return Response(answer_of(answer))
 
 
 class SkipView(ApiView):
@@ -171,7 +174,12 @@ class DraftView(ApiView):
 
 
 def _present_claim(held: Assignment) -> Response:
-    given = Held(held=held, lease_seconds=held.project.lease_seconds, task=task_payload(held))
+    given = Held(
+        held=held,
+        lease_seconds=held.project.lease_seconds,
+        task=task_payload(held),
+        question=question_of(held),
+    )
     return present(Claim, given)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from annotate import converters
-from annotate.api import artists, assignments, images, jobs, lineage, person, projects, rounds, training
+from annotate.api import artists, assignments, guidelines, images, jobs, lineage, person, projects, rounds, training
 
 converters.register()
 
@@ -15,6 +15,8 @@ urlpatterns = [
     path("projects/<row:project_id>", projects.ProjectView.as_view()),
     path("projects/<row:project_id>/images", images.ImagesView.as_view()),
     path("projects/<row:project_id>/my-work", person.MyWorkView.as_view()),
+    path("projects/<row:project_id>/guidelines", guidelines.GuidelinesView.as_view()),
+    path("guideline-versions/<row:version_id>/acknowledge", guidelines.AcknowledgeView.as_view()),
     path("projects/<row:project_id>/claims", assignments.ClaimsView.as_view()),
     path("assignments/<uuid:assignment>/submit", assignments.SubmitView.as_view()),
     path("assignments/<uuid:assignment>/skip", assignments.SkipView.as_view()),

@@ -18,6 +18,8 @@ RowKind = Literal[
     "run.changed",
     "checkpoint.changed",
     "job.changed",
+    "guideline.changed",
+    "quiz_attempt.changed",
 ]
 
 

@@ -4,11 +4,13 @@ from engine.models.artist import ArtistCase
 from engine.models.candidate import Candidate, CandidateBatch, LayoutProposal
 from engine.models.checkpoint import Checkpoint, Deployment
 from engine.models.dataset import DatasetVersion
+from engine.models.guideline import GuidelineAcknowledgement, GuidelineExample, GuidelineVersion
 from engine.models.image import Image, PointMap, TargetObject
 from engine.models.journal import Job, StateChange
 from engine.models.judgement import Alignment, Comparison, MaskEdit, Selection
 from engine.models.person import PersonalSettings
 from engine.models.project import Membership, Project, TaxonomyEntry
+from engine.models.quiz import GoldAnswer, GoldItem, Quiz, QuizAttempt, QuizQuestion
 from engine.models.round import Round
 from engine.models.run import RunMetric, TrainingRun
 from engine.models.task import AnnotationTask, Assignment
@@ -24,6 +26,11 @@ __all__ = [
     "Comparison",
     "DatasetVersion",
     "Deployment",
+    "GoldAnswer",
+    "GoldItem",
+    "GuidelineAcknowledgement",
+    "GuidelineExample",
+    "GuidelineVersion",
     "Image",
     "Job",
     "LayoutProposal",
@@ -32,6 +39,9 @@ __all__ = [
     "PersonalSettings",
     "PointMap",
     "Project",
+    "Quiz",
+    "QuizAttempt",
+    "QuizQuestion",
     "Round",
     "RunMetric",
     "Selection",

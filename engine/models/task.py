@@ -93,6 +93,14 @@ class Assignment(models.Model):
         blank=True,
         help_text="The body returned to the submit, for repeats; what an escalation made.",
     )
+    question = models.ForeignKey(
+        "engine.QuizQuestion",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="assignments",
+        help_text="Of an entry quiz: no work, so it takes no slot and its answer is no judgement.",
+    )
     reason = models.CharField(max_length=200, blank=True)
     seconds = models.FloatField(null=True, blank=True, help_text="Time the person worked on it.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -112,9 +120,10 @@ class Assignment(models.Model):
         constraints = [
             UniqueConstraint(
                 fields=["task", "annotator"],
-                condition=~Q(status=AssignmentStatus.RETRACTED),
+                condition=~Q(status=AssignmentStatus.RETRACTED) & Q(question__isnull=True),
                 name="assignment_once_per_person",
             ),
+            UniqueConstraint(fields=["question"], name="assignment_once_per_question"),
             UniqueConstraint(
                 fields=["project", "annotator", "stage", "prefetched"],
                 condition=Q(status=AssignmentStatus.LEASED),

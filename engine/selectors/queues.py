@@ -32,7 +32,7 @@ class WorkLeft:
 
 @dataclass(frozen=True, kw_only=True)
 class NothingToClaim:
-    """Why there is no work now: "empty", "all_leased", "not_qualified" or "paused"."""
+    """Why there is no work now: empty, all_leased, not_qualified, paused, guidelines_changed or quiz_needed."""
 
     reason: str
     retry_after_s: int
@@ -46,7 +46,9 @@ def queue_depths(project_id: int) -> dict[str, QueueDepth]:
         .annotate(Sum("open_slots"))
     )
     leased = dict(
-        Assignment.objects.filter(project_id=project_id, status=AssignmentStatus.LEASED)
+        Assignment.objects.filter(
+            project_id=project_id, status=AssignmentStatus.LEASED, question__isnull=True
+        )
         .values_list("stage")
         .annotate(Count("id"))
     )
@@ -70,7 +72,9 @@ def work_left(project_id: int) -> WorkLeft:
 
 def why_nothing(*, user_id: int, project_id: int, stage: Stage) -> NothingToClaim:
     """Whether others hold all that is left for this person ("all_leased") or nothing is left ("empty"). One query."""
-    judged = Assignment.objects.filter(task=OuterRef("pk"), annotator_id=user_id).exclude(
+    judged = Assignment.objects.filter(
+        task=OuterRef("pk"), annotator_id=user_id, question__isnull=True
+    ).exclude(
         status__in=[
             AssignmentStatus.RELEASED,
             AssignmentStatus.EXPIRED,

@@ -147,7 +147,7 @@ def task_payload(assignment: Assignment) -> ObjectTask | PickTask | PoseTask:
     """The assignment's task with presigned URLs. Two queries, however much work there is."""
     task = AnnotationTask.objects.select_related(*_NEEDED[Stage(assignment.stage)]).get(pk=assignment.task_id)
     if assignment.stage == Stage.OBJECT:
-        return _object_task(task)
+        return _object_task(task, with_targets=assignment.question_id is None)
     if assignment.stage == Stage.PICK:
         return _pick_task(task, assignment)
     return _pose_task(task)
@@ -185,13 +185,10 @@ def target_ref(target: TargetObject) -> TargetRef:
     )
 
 
-def _object_task(task: AnnotationTask) -> ObjectTask:
-    targets = list(
-        TargetObject.objects.filter(image=task.image)
-        .exclude(status=TargetStatus.DISCARDED)
-        .select_related("taxonomy_entry")
-        .order_by("id")
-    )
+def _object_task(task: AnnotationTask, *, with_targets: bool) -> ObjectTask:
+    """Without its targets in a quiz: the known mask is one of them."""
+    known = TargetObject.objects.filter(image=task.image).exclude(status=TargetStatus.DISCARDED)
+    targets = list(known.select_related("taxonomy_entry").order_by("id")) if with_targets else []
     return ObjectTask(
         photo=photo_ref(task.image),
         proposals=[

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from engine.errors import BadInput, StaleTransition
 from engine.models import AnnotationTask, ArtistCase, Assignment, TargetObject
-from engine.services import submissions
+from engine.services import quizzes, submissions
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
 from engine.states import CASE_IS_OVER, AssignmentStatus, Stage, TargetStatus, TaskStatus
@@ -57,8 +57,11 @@ def hand_over(
         submissions.require_live(held, lease_token=report.lease_token, now=report.now, unsent=unsent)
         try:
             with transaction.atomic():
-                judge(work)
-                _end(work, report)
+                if held.question_id is None:
+                    judge(work)
+                    _end(work, report)
+                else:
+                    _end_question(work, report)
             return held
         except (StaleTransition, IntegrityError):
             if attempt == submissions.ATTEMPTS - 1:
@@ -91,6 +94,22 @@ def _end(work: OwnWork, report: Report) -> None:
     )
     to = TaskStatus.ESCALATED if held.task.status == TaskStatus.OPEN else None
     transition_together([own, *submissions.end_task(held, to=to), *withdrawn], by=by)
+
+
+def _end_question(work: OwnWork, report: Report) -> None:
+    """In a quiz: marked as an answer without a winner; nobody else hears of it. Only a pick may be answered so."""
+    held = work.row
+    if held.stage != Stage.PICK:
+        raise BadInput("A question of the quiz cannot be handed over: answer it as well as you can.")
+    marked = quizzes.mark(work, {"winner": None}, now=report.now)
+    own = Move(
+        row=held,
+        to=AssignmentStatus.ESCALATED,
+        changes={"ended_at": report.now, "reason": report.reason, "answer": marked.answer},
+        guard=submissions.guard_of(lease_token=held.lease_token, now=report.now),
+        reason=report.reason,
+    )
+    transition_together([own, *marked.moves], by=Actor(user_id=held.annotator_id))
 
 
 def _withdrawal(held: Assignment) -> list[Move]:

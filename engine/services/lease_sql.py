@@ -14,18 +14,21 @@ from engine.transitions import Actor
 
 # The status is a literal so that even a generic plan may use the partial index task_next_open; MATERIALIZED so that
 # the row that is locked is the row that is updated. Who released a task or let it expire gets the same row, with the
-# draft in it; whoever skipped, submitted or escalated it is passed over.
+# draft in it; whoever skipped, submitted or escalated it is passed over. Questions of a quiz are no work: they take no
+# slot and give none back.
 _TAKE = """
 WITH next AS MATERIALIZED (
     SELECT t.id, t.project_id, t.stage,
-           (SELECT a.status FROM engine_assignment a WHERE a.task_id = t.id AND a.annotator_id = %(user)s
+           (SELECT a.status FROM engine_assignment a
+            WHERE a.task_id = t.id AND a.annotator_id = %(user)s AND a.question_id IS NULL
               AND a.status <> 'RETRACTED') AS old
     FROM engine_annotationtask t
     WHERE t.project_id = %(project)s AND t.stage = %(stage)s AND t.status = 'OPEN' AND t.open_slots > 0
       {which}
       AND NOT EXISTS (
           SELECT 1 FROM engine_assignment a
-          WHERE a.task_id = t.id AND a.annotator_id = %(user)s AND a.status NOT IN ('RELEASED', 'EXPIRED', 'RETRACTED'))
+          WHERE a.task_id = t.id AND a.annotator_id = %(user)s AND a.question_id IS NULL
+            AND a.status NOT IN ('RELEASED', 'EXPIRED', 'RETRACTED'))
     ORDER BY t.priority DESC, t.id
     LIMIT 1
     FOR UPDATE OF t SKIP LOCKED
@@ -39,7 +42,7 @@ WITH next AS MATERIALIZED (
     SELECT %(uuid)s, %(uuid)s, next.project_id, next.id, %(user)s, next.stage, 'LEASED', %(prefetch)s, %(token)s,
            %(expires)s, 0, '', '', %(now)s
     FROM next JOIN slot ON slot.id = next.id
-    ON CONFLICT (task_id, annotator_id) WHERE NOT (status = 'RETRACTED') DO UPDATE
+    ON CONFLICT (task_id, annotator_id) WHERE NOT (status = 'RETRACTED') AND question_id IS NULL DO UPDATE
         SET status = 'LEASED', prefetched = EXCLUDED.prefetched, lease_token = EXCLUDED.lease_token,
             expires_at = EXCLUDED.expires_at, reason = '', ended_at = NULL
         WHERE mine.status IN ('RELEASED', 'EXPIRED')
@@ -73,10 +76,11 @@ WITH gone AS MATERIALIZED (
 ), ended AS (
     UPDATE engine_assignment a SET status = 'EXPIRED', ended_at = %(now)s FROM gone
     WHERE a.id = gone.id AND EXISTS (SELECT 1 FROM tasks WHERE tasks.id = gone.task_id)
-    RETURNING a.id, a.uuid, a.task_id, a.project_id, a.stage
+    RETURNING a.id, a.uuid, a.task_id, a.project_id, a.stage, a.question_id
 ), slots AS (
     UPDATE engine_annotationtask t SET open_slots = t.open_slots + freed.num
-    FROM (SELECT task_id, count(*) AS num FROM ended GROUP BY task_id) freed WHERE t.id = freed.task_id
+    FROM (SELECT task_id, count(*) AS num FROM ended WHERE question_id IS NULL GROUP BY task_id) freed
+    WHERE t.id = freed.task_id
 ), journal AS (
     INSERT INTO engine_statechange (model, object_id, "old", "new", actor_id, actor_name, reason, at)
     SELECT 'assignment', id, 'LEASED', 'EXPIRED', NULL, %(actor)s, 'the lease ran out', %(now)s FROM ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,8 +19,9 @@ from engine import access, events
 from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound, StaleTransition
 from engine.models import AnnotationTask, Assignment, Membership, Project
 from engine.selectors import queues
+from engine.selectors.guidelines import must_pass_quiz, must_read
 from engine.selectors.queues import NothingToClaim
-from engine.services import lease_sql
+from engine.services import lease_sql, quizzes
 from engine.services.tasks import announce_queue
 from engine.states import IS_ANSWERED, AssignmentStatus, Role, Stage
 from engine.transitions import Actor, Move, transition_together
@@ -48,13 +50,18 @@ def claim(
     stage: Stage,
     prefetch: bool = False,
     again: UUID | None = None,
+    quiz: bool = False,
     now: datetime,
+    draw: random.Random | None = None,
 ) -> Assignment | NothingToClaim:
     """The person's live lease of the stage, or the next open task leased to them, or why there is none.
 
     ``again`` names an assignment that they let go or lost: its task comes first if it can still be had. With
     ``prefetch`` a second lease is taken beside the live one; a later claim without it makes that one the live one.
     Taking a task is one statement, so two people never get one slot. Raises NotFound for strangers.
+
+    New work is refused until the person has read the newest guidelines and passed the entry quiz; with ``quiz`` they
+    get its next question instead, drawn by ``draw``. Work in hand is finished under the guidelines it began with.
     """
     for _ in range(ATTEMPTS):
         desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
@@ -62,7 +69,14 @@ def claim(
             return NothingToClaim(reason="not_qualified", retry_after_s=60)
         if desk.project.paused:
             return NothingToClaim(reason="paused", retry_after_s=30)
+        closed = desk.closed_because(prefetch=prefetch, now=now)
         try:
+            if closed == quizzes.QUIZ_NEEDED and quiz and not prefetch:
+                return _question(
+                    desk, user_id=user_id, stage=stage, now=now, draw=draw or random.SystemRandom()
+                )
+            if closed is not None:
+                return NothingToClaim(reason=closed, retry_after_s=quizzes.RETRY_S)
             with transaction.atomic():
                 held = _claim_once(
                     desk, user_id=user_id, stage=stage, prefetch=prefetch, again=again, now=now
@@ -91,6 +105,8 @@ def skip(*, user_id: int, assignment: UUID, lease_token: UUID, reason: str, now:
     """Gives the task to others for good: this person is never offered it again. Twice is once."""
     if len(reason) > 200:
         raise BadInput(f"The reason must be at most 200 characters, not {len(reason)}.")
+    if Assignment.objects.filter(uuid=assignment, annotator_id=user_id, question__isnull=False).exists():
+        raise BadInput("A question of the quiz cannot be skipped: answer it as well as you can.")
     return _let_go(user_id, assignment, lease_token, AssignmentStatus.SKIPPED, reason=reason, now=now)
 
 
@@ -144,11 +160,23 @@ def announce_expired(ended: list[lease_sql.Expired]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Desk:
-    """What a claim must know first: the project, the person's roles and their leases of the stage."""
+    """What a claim must know first: the project, the person's roles, their leases, and what bars the stage."""
 
     project: Project
     roles: frozenset[Role]
     leases: tuple[tuple[int, bool, datetime], ...]  # id, prefetched, expires_at
+    questions: frozenset[int]  # the leases that are questions of a quiz
+    must_read: bool
+    must_pass_quiz: bool
+
+    def closed_because(self, *, prefetch: bool, now: datetime) -> str | None:
+        """Why this person gets no new work of the stage, or None; work in hand is no new work."""
+        in_hand = {pk for pk, prefetched, end in self.leases if not prefetched and end > now} - self.questions
+        if in_hand and not prefetch:
+            return None
+        if self.must_read:
+            return "guidelines_changed"
+        return quizzes.QUIZ_NEEDED if self.must_pass_quiz else None
 
 
 def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
@@ -156,9 +184,16 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
     mine = Membership.objects.filter(user_id=user_id, project_id=OuterRef("pk")).values("role")
     held = Assignment.objects.filter(
         annotator_id=user_id, project_id=OuterRef("pk"), stage=stage, status=AssignmentStatus.LEASED
-    ).values(row=JSONObject(id="id", prefetched="prefetched", expires_at="expires_at"))
+    ).values(
+        row=JSONObject(id="id", prefetched="prefetched", expires_at="expires_at", question="question_id")
+    )
     project = (
-        Project.objects.annotate(my_roles=ArraySubquery(mine), my_leases=ArraySubquery(held))
+        Project.objects.annotate(
+            my_roles=ArraySubquery(mine),
+            my_leases=ArraySubquery(held),
+            must_read=must_read(user_id=user_id, stage=stage),
+            must_pass_quiz=must_pass_quiz(user_id=user_id, stage=stage),
+        )
         .filter(pk=project_id)
         .first()
     )
@@ -171,7 +206,22 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
             (row["id"], row["prefetched"], datetime.fromisoformat(row["expires_at"]))
             for row in project.my_leases
         ),
+        questions=frozenset(row["id"] for row in project.my_leases if row["question"] is not None),
+        must_read=project.must_read,
+        must_pass_quiz=project.must_pass_quiz,
     )
+
+
+def _question(
+    desk: _Desk, *, user_id: int, stage: Stage, now: datetime, draw: random.Random
+) -> Assignment | NothingToClaim:
+    """The next question of the quiz, after leases that ran out have been taken back."""
+    with transaction.atomic():
+        if any(end <= now for _, _, end in desk.leases):
+            announce_expired(
+                lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id)
+            )
+        return quizzes.next_question(user_id=user_id, project=desk.project, stage=stage, now=now, draw=draw)
 
 
 def _claim_once(
@@ -249,7 +299,8 @@ def _let_go(
     try:
         with transaction.atomic():
             transition_together([move], by=Actor(user_id=user_id))
-            AnnotationTask.objects.filter(pk=held.task_id).update(open_slots=F("open_slots") + 1)
+            if held.question_id is None:
+                AnnotationTask.objects.filter(pk=held.task_id).update(open_slots=F("open_slots") + 1)
             announce_queue(project_id=held.project_id, stage=held.stage)
     except StaleTransition as error:
         raise _lost() from error

@@ -85,7 +85,9 @@ def submit_object(
         _check_choices(work, targets, discard)
         if discard is not None:
             return partial(_discard, work.row, because=discard.strip())
-        return partial(_confirm, work, _store(work, targets), by=Actor(user_id=user_id))
+        # A question of a quiz may be answered with a mask that is known already, and is not kept.
+        stored = _store(work, targets) if work.row.question_id is None else ()
+        return partial(_confirm, work, stored, by=Actor(user_id=user_id))
 
     return submissions.settle(
         submission, stage=Stage.OBJECT, unsent=_as_sent(targets, discard), prepare=prepare

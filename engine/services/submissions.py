@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from django.db.models import F
 
 from engine.errors import BadInput, IdempotencyConflict, LeaseLost, StaleTransition
 from engine.models import AnnotationTask, Assignment
+from engine.services import quizzes
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import announce_queue
 from engine.states import IS_ANSWERED, AssignmentStatus, Stage, TaskStatus
@@ -54,9 +56,9 @@ def settle(
     """The answer to this submit: the stored one for a repeat, else what the judgement gives.
 
     ``prepare`` gets the assignment and what lies around it, checks what was sent, stores blobs, and returns what
-    writes the judgement inside the transaction; both may run again when somebody else was faster. Raises
-    IdempotencyConflict for a second submit under another key, and LeaseLost, after keeping ``unsent`` in the draft,
-    when the lease is not live.
+    writes the judgement inside the transaction; both may run again when somebody else was faster. The answer to a
+    question of a quiz is marked and not written. Raises IdempotencyConflict for a second submit under another key, and
+    LeaseLost, after keeping ``unsent`` in the draft, when the lease is not live.
     """
     _check(submission)
     for attempt in range(ATTEMPTS):
@@ -66,6 +68,8 @@ def settle(
             return _stored_answer(held, key=submission.key)
         require_live(held, lease_token=submission.lease_token, now=submission.now, unsent=unsent)
         write = prepare(work)
+        if held.question_id is not None:
+            write = partial(_mark, work, unsent, submission.now)
         try:
             with transaction.atomic():
                 return _write(held, submission, write)
@@ -131,8 +135,15 @@ def _write(held: Assignment, submission: Submission, write: Callable[[], Judged]
         },
         guard=guard_of(lease_token=submission.lease_token, now=submission.now),
     )
-    transition_together([own, *judged.moves, *end_task(held)], by=Actor(user_id=submission.user_id))
+    ended = end_task(held) if held.question_id is None else []
+    transition_together([own, *judged.moves, *ended], by=Actor(user_id=submission.user_id))
     return answer
+
+
+def _mark(work: OwnWork, sent: dict[str, Any], now: datetime) -> Judged:
+    """The answer to a question of a quiz: it is marked, and no judgement."""
+    marked = quizzes.mark(work, sent, now=now)
+    return Judged(answer=marked.answer, moves=marked.moves)
 
 
 def _check(submission: Submission) -> None:

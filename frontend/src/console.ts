@@ -1,4 +1,5 @@
 /** Entry of the console's pages: curves that live, and small candidate grids, wherever the server put their places. */
+import "./ui/guide.css";
 import { failureText } from "./net/api";
 import type { ViewedCell } from "./viewer/grid_viewer";
 

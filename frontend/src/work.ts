@@ -15,6 +15,7 @@ import { ProjectSocket, socketUrl } from "./net/socket";
 import { isEscalation, keeping, keptIn, takenBack } from "./net/unsent";
 import type { Kept } from "./net/unsent";
 import type { StageHost, StageView } from "./stages/stage";
+import { Guidance } from "./guidance";
 import { ask, toast } from "./ui/dialogs";
 import { showKeys } from "./ui/keys_sheet";
 import { paceText, showMyWork } from "./ui/my_work";
@@ -26,8 +27,8 @@ import { restoreTheme } from "./ui/theme";
 const WITHIN = { polygon: "object", grid: "pick", king: "pick", inspect: "pick", rating: "pick" };
 
 const scopeNames = (): Record<string, string> => ({
-  shell: t("Everywhere"), object: t("Marking an object"), polygon: t("Drawing a polygon"), pick: t("Picking"), grid: t("Grid"), king: t("Comparing two"),
-  inspect: t("Looking at one"), rating: t("Rating"), pose: t("Placing"),
+  shell: t("Everywhere"), gate: t("Before the work"), object: t("Marking an object"), polygon: t("Drawing a polygon"), pick: t("Picking"), grid: t("Grid"),
+  king: t("Comparing two"), inspect: t("Looking at one"), rating: t("Rating"), pose: t("Placing"),
 });
 
 /** A mark of the browser's own performance timeline at each submit, and a measure up to the next scene that can be used. */
@@ -54,6 +55,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
 
   const session = new Session(api, config.project.id, stage, {
     task: async (claim, { draft, other }) => {
+      guidance.begins(claim);
       kept = keptIn(draft as Record<string, unknown> | null);
       if (other) kept = { ...kept, other };
       shell.withdrawOffer();
@@ -68,13 +70,14 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
       root.dataset.task = claim.assignment;
       offerKept();
     },
-    over: () => {
+    over: async (answer) => {
       kept = NOTHING_KEPT;
       shell.withdrawOffer();
       view?.clear();
       history.clear();
       root.dataset.ready = "0";
       delete root.dataset.task;
+      await guidance.ends(answer);
     },
     refused: (error) => toast(root, failureText(error), "error"),
     answered: ({ verb, seconds }) => {
@@ -88,6 +91,8 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
       offerKept();
     },
   });
+  const guidance = new Guidance(config, stage, api, commands, shell, session);
+  shell.screenFor = (reason) => guidance.screenFor(reason);
   const isIn = (...phases: string[]) => phases.includes(session.state.get().phase);
   const isWorking = () => isIn("working");
   const skip = async () => {
@@ -138,7 +143,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
 
   commands.add([
     { id: "submit", label: t("Submit"), keys: ["Enter"], scope: "shell", enabled: isWorking, run: () => submit() },
-    { id: "skip", label: t("Skip"), keys: ["S"], scope: "shell", enabled: isWorking, run: () => void skip() },
+    { id: "skip", label: t("Skip"), keys: ["S"], scope: "shell", enabled: () => isWorking() && !session.claim?.question, run: () => void skip() },
     { id: "undo", label: t("Undo"), keys: ["Ctrl+Z"], scope: "shell", repeats: true, enabled: () => history.undoLabel !== undefined, run: () => void history.undo() },
     { id: "redo", label: t("Redo"), keys: ["Ctrl+Shift+Z", "Ctrl+Y"], scope: "shell", repeats: true, enabled: () => history.redoLabel !== undefined, run: () => void history.redo() },
     { id: "undo-answer", label: t("Take my last answer back"), keys: ["Ctrl+Shift+Backspace"], scope: "shell", enabled: () => session.state.get().lastAnswer !== null && isIn("working", "empty"), run: () => void session.undo() },
@@ -148,7 +153,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     { id: "help", label: t("Help"), keys: ["?"], scope: "shell", run: () => showKeys(root, commands, scopeNames, settings) },
   ]);
   if (stage === "pick") commands.add([{ id: "escalate", label: t("None good enough"), keys: ["E"], scope: "shell", enabled: isWorking, run: () => void escalate() }]);
-  if (stage === "pose") commands.add([{ id: "escalate", label: t("Cannot be placed"), keys: ["Shift+E"], scope: "shell", enabled: isWorking, run: () => void escalate() }]);
+  if (stage === "pose") commands.add([{ id: "escalate", label: t("Cannot be placed"), keys: ["Shift+E"], scope: "shell", enabled: () => isWorking() && !session.claim?.question, run: () => void escalate() }]);
   commands.enter("shell");
   const settings = new PersonalSettings(api, commands, config);
   bindKeys(commands);

@@ -28,7 +28,7 @@ class Chunk(TypedDict, total=False):
 
 @register.simple_tag(takes_context=True)
 def vite_entry(context: Context, name: str) -> SafeString:
-    """Tags of the entry ``name`` (app, work, home, artists, console). Raises TemplateSyntaxError on an unknown one."""
+    """Tags of the entry ``name``, as vite.config.ts has them. Raises TemplateSyntaxError on an unknown one."""
     if not MANIFEST.exists():
         return format_html(
             '<p class="notice" role="alert">{}</p>', "The front end is not built: run make install."

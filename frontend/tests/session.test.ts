@@ -1,10 +1,10 @@
 /** One person's work against a server that answers when the test says so: what is sent, in which order, and what never. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Api } from "../src/net/api";
-import type { Claim, PickResult } from "../src/net/contract";
+import type { Claim, Ended, PickResult } from "../src/net/contract";
 import { Session } from "../src/net/session";
 
-interface Sent { method: string; path: string; body: Record<string, unknown>; answer: (status: number, body?: object) => void; isAborted: () => boolean }
+interface Sent { method: string; path: string; body: Record<string, unknown>; answer: (status: number, body?: object, headers?: Record<string, string>) => void; isAborted: () => boolean }
 
 /** Stands where fetch stands: keeps each request until the test answers it. */
 class Line {
@@ -17,7 +17,7 @@ class Line {
         method: String(init.method),
         path: url.replace("/api", ""),
         body: JSON.parse(String(init.body ?? "{}")) as Record<string, unknown>,
-        answer: (status, body) => resolve(new Response(body ? JSON.stringify(body) : null, { status })),
+        answer: (status, body, headers = {}) => resolve(new Response(body ? JSON.stringify(body) : null, { status, headers })),
         isAborted: () => init.signal?.aborted ?? false,
       });
     });
@@ -38,7 +38,7 @@ const PICK: PickResult = { winner: 3, mode: "grid", shape_rating: 4, texture_rat
 
 const claimOf = (assignment: string, more: Partial<Claim> = {}): Claim => ({
   assignment, lease_token: `token-${assignment}`, expires_at: new Date(Date.now() + LEASE_S * 1000).toISOString(), lease_seconds: LEASE_S,
-  stage: "pick", draft: null, draft_version: 0, task: { kind: "pick" } as Claim["task"], ...more,
+  stage: "pick", draft: null, draft_version: 0, question: null, task: { kind: "pick" } as Claim["task"], ...more,
 });
 
 const passes = (milliseconds = 0) => vi.advanceTimersByTimeAsync(milliseconds);
@@ -47,18 +47,20 @@ describe("a session", () => {
   let line: Line;
   let session: Session;
   let refused: unknown[];
+  let over: (answer: Ended | null) => Promise<void>;
 
   beforeEach(() => {
     vi.useFakeTimers();
     line = new Line();
     refused = [];
+    over = async () => undefined;
     const nothing = () => undefined;
     vi.stubGlobal("fetch", line.fetch);
     vi.stubGlobal("window", globalThis);
     vi.stubGlobal("addEventListener", nothing);
     vi.stubGlobal("removeEventListener", nothing);
     vi.stubGlobal("document", { visibilityState: "visible", addEventListener: nothing, removeEventListener: nothing });
-    session = new Session(new Api("/api", "csrf"), 1, "pick", { task: async () => undefined, over: nothing, refused: (error) => refused.push(error) });
+    session = new Session(new Api("/api", "csrf"), 1, "pick", { task: async () => undefined, over: (answer) => over(answer), refused: (error) => refused.push(error) });
   });
 
   afterEach(() => {
@@ -291,5 +293,43 @@ describe("a session", () => {
     line.last("claims").answer(200, claimOf("b", { task: photo(2) }));
     await passes();
     expect(session.claim?.task).toEqual({ kind: "pick", photo: { url: "https://store/aa/photo.jpg?signature=1", thumbnail_url: "https://store/aa/thumb.jpg?signature=2" } });
+  });
+
+  it("asks again for work by itself, but not while it is the person's turn to read or to be examined", async () => {
+    for (const reason of ["guidelines_changed", "quiz_needed"]) {
+      void session.next();
+      await passes();
+      line.last("claims").answer(204, undefined, { "X-Candid8-Reason": reason, "Retry-After": "5" });
+      await passes();
+      expect(session.state.get()).toMatchObject({ phase: "empty", emptyReason: reason });
+      line.sent.length = 0;
+      session.wake();
+      await passes(60_000);
+      expect(line.verbs).toEqual([]);
+    }
+    void session.next();
+    await passes();
+    line.last("claims").answer(204, undefined, { "X-Candid8-Reason": "empty", "Retry-After": "5" });
+    await passes();
+    line.sent.length = 0;
+    await passes(5000);
+    expect(line.verbs).toEqual(["claims"]);
+  });
+
+  it("takes questions of the quiz when it is told to, and the next one only after the mark was seen", async () => {
+    const seen: (Ended | null)[] = [];
+    let goOn = () => undefined as void;
+    over = (answer) => new Promise((resolve) => { seen.push(answer); goOn = resolve; });
+    session.takeQuestions(true);
+    await begins(claimOf("q"));
+    void session.submit(async () => PICK);
+    await passes();
+    line.last("submit").answer(200, { assignment: "q", status: "SUBMITTED", quiz: { is_right: true } });
+    await passes(10_000);
+    expect(seen).toMatchObject([{ quiz: { is_right: true } }]);
+    expect(line.verbs).toEqual(["submit"]);
+    goOn();
+    await passes();
+    expect(line.last("claims").body).toEqual({ stage: "pick", quiz: true });
   });
 });

@@ -17,7 +17,8 @@ PATIENCE_MS = 180_000
 class Person:
     """One logged-in demo account in a browser page of its own."""
 
-    def __init__(self, page: Page, site: RunningSite, name: str) -> None:
+    def __init__(self, page: Page, site: RunningSite, name: str, *, reads: bool = True) -> None:
+        """``reads``: has acknowledged the demo project's guidelines, so that work can begin."""
         self.page, self.site, self.name = page, site, name
         page.set_default_timeout(PATIENCE_MS)
         page.goto("/login")
@@ -25,6 +26,25 @@ class Person:
         page.get_by_label("Password").fill(_password(site, name))
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(lambda url: "/login" not in url)
+        if reads:
+            self.acknowledges()
+
+    def acknowledges(self) -> None:
+        """Says by the interface that the newest guidelines of every stage are read."""
+        for guide in self.asks(f"/projects/{self.project_id()}/guidelines")["stages"]:
+            if guide["version"] and not guide["is_acknowledged"]:
+                self.tells(f"/guideline-versions/{guide['version']['id']}/acknowledge")
+
+    def project_id(self) -> int:
+        return int(next(each["id"] for each in self.asks("/me")["projects"] if each["slug"] == "demo"))
+
+    def tells(self, path: str) -> Any:
+        """A POST of the HTTP interface with this person's session."""
+        cookies = {cookie["name"]: cookie["value"] for cookie in self.page.context.cookies()}
+        token = {"X-CSRFToken": cookies["csrftoken"], "Referer": self.page.url}
+        reply = self.page.request.post(f"/api/v1{path}", data={}, headers=token)
+        assert reply.ok, f"{reply.status} {path}: {reply.text()[:300]}"
+        return reply.json()
 
     def opens_stage(self, stage: str) -> str:
         """The stage's page with a task on it; returns the assignment."""

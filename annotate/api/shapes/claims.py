@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from annotate.api.reading import Body, JsonObject
 from annotate.api.shapes.fields import Literal
+from annotate.api.shapes.quiz import QuizMark
 from annotate.api.shapes.scene import Intrinsics, PhotoRef, PointCloudRef, PoseJson, TargetRef
 from engine.models import Project
 from engine.services.escalations import REASONS
@@ -26,6 +27,9 @@ class ClaimRequest(Body):
         default=None,
         allow_null=True,
         help_text="An assignment of one's own that was let go or lost: its task comes first if it can be had.",
+    )
+    quiz = serializers.BooleanField(
+        default=False, help_text="Until the entry quiz is passed: its next question instead of quiz_needed."
     )
 
 
@@ -107,6 +111,16 @@ class TaskField(serializers.Field[Any, Any, Any, Any]):
         return shape(value).data
 
 
+class QuizQuestion(serializers.Serializer[Any]):
+    """A claim that is a question of the entry quiz: where one is in it, and what is asked."""
+
+    number = serializers.IntegerField()
+    num_questions = serializers.IntegerField()
+    num_needed = serializers.IntegerField()
+    num_right = serializers.IntegerField()
+    prompt = serializers.CharField()
+
+
 class Claim(serializers.Serializer[Any]):
     """A live lease on one task; the token proves it."""
 
@@ -120,6 +134,7 @@ class Claim(serializers.Serializer[Any]):
     )
     draft_version = serializers.IntegerField(source="held.draft_version")
     task = TaskField()
+    question = QuizQuestion(allow_null=True, help_text="Null for work.")
 
 
 class LeaseRequest(Body):
@@ -152,6 +167,9 @@ class AssignmentState(serializers.Serializer[Any]):
 
     assignment = serializers.UUIDField(source="uuid")
     status = serializers.ChoiceField(choices=AssignmentStatus.choices)
+    quiz = QuizMark(
+        source="answer.quiz", default=None, help_text="The mark, when it was a question of the quiz."
+    )
 
 
 class Heartbeat(serializers.Serializer[Any]):

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from annotate.api.reading import Body, Count, FiniteFloat, PngField, RowIdField, is_storable
 from annotate.api.shapes.claims import LeaseRequest
 from annotate.api.shapes.fields import ANY_ROW_ID, FARTHEST, exactly
+from annotate.api.shapes.quiz import QuizMark
 from engine.models import Comparison, Project
 from engine.services.stage1 import ObjectChoice
 from engine.services.stage2 import PairJudged
@@ -167,3 +168,4 @@ class Submitted(serializers.Serializer[Any]):
 
     assignment = serializers.UUIDField()
     status = serializers.ChoiceField(choices=AssignmentStatus.choices)
+    quiz = QuizMark(required=False, help_text="The mark, when it was a question of the entry quiz.")

@@ -8,8 +8,9 @@ from typing import Any
 from django import forms
 
 from engine.errors import BadInput
-from engine.models import Checkpoint, Project
+from engine.models import Checkpoint, GuidelineExample, Project
 from engine.services.runs import SETTINGS, Setting
+from engine.states import Stage
 
 ALPHA_HELP = "A winner's rating must reach it: (mean of the two marks, less 1) / 4. Marks 3 and 3 give 0.5."
 
@@ -59,6 +60,113 @@ class StartRunForm(forms.Form):
             for name, value in self.cleaned_data.items()
             if name not in {"base_checkpoint", "seed"}
         }
+
+
+class DraftForm(forms.Form):
+    """The text of a stage's guidelines."""
+
+    markdown = forms.CharField(
+        label="Guidelines in Markdown",
+        strip=False,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 22}),
+        help_text="Headings make the table of contents. A photograph of the project: ![caption](photo:12).",
+    )
+    summary = forms.CharField(
+        label="What changed", required=False, max_length=300, help_text="One sentence; everybody is told it."
+    )
+
+
+class ExampleForm(forms.Form):
+    """A candidate or a file as a good or bad example; in stage 2 perhaps for one rating."""
+
+    verdict = forms.ChoiceField(choices=GuidelineExample.Verdict.choices)
+    caption = forms.CharField(max_length=300, help_text="What is good or bad in it.")
+    candidate_id = forms.IntegerField(
+        label="Candidate", required=False, min_value=1, help_text="Its number, as on the page of its target;"
+    )
+    file = forms.FileField(label="or a GLB", required=False, widget=forms.FileInput(attrs={"accept": ".glb"}))
+    aspect = forms.ChoiceField(
+        label="Anchor of the rating", required=False, choices=[("", "none"), *GuidelineExample.Aspect.choices]
+    )
+    value = forms.IntegerField(label="Value", required=False, min_value=1, max_value=5)
+
+    def __init__(self, *args: Any, stage: Stage, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if stage != Stage.PICK:
+            del self.fields["aspect"], self.fields["value"]
+
+
+class QuizForm(forms.Form):
+    """The rules of an entry quiz."""
+
+    is_on = forms.BooleanField(label="On", required=False, help_text="Who has not passed it gets no work.")
+    num_questions = forms.IntegerField(label="Questions", min_value=1, max_value=50)
+    num_needed = forms.IntegerField(label="Right ones needed", min_value=1, max_value=50)
+    pause_seconds = forms.IntegerField(
+        label="Pause after a failure", min_value=0, max_value=86_400, help_text="In seconds."
+    )
+
+
+class GoldForm(forms.Form):
+    """Why the known answer is right; people read it after theirs."""
+
+    why = forms.CharField(max_length=2000, label="Why it is right")
+
+
+class MaskGoldForm(GoldForm):
+    """The overlap that is enough."""
+
+    iou_at_least = forms.FloatField(
+        label="Overlap (IoU) needed", min_value=0.05, max_value=0.99, initial=0.85
+    )
+
+
+class PickGoldForm(GoldForm):
+    """Which other candidates are as good, and which are clearly wrong."""
+
+    also_best = forms.CharField(
+        required=False, label="Also best", help_text="Candidates, with spaces between."
+    )
+    avoid = forms.CharField(
+        required=False, label="Clearly wrong", help_text="Candidates, with spaces between."
+    )
+
+    def clean_also_best(self) -> list[int]:
+        return _ids(self.cleaned_data["also_best"])
+
+    def clean_avoid(self) -> list[int]:
+        return _ids(self.cleaned_data["avoid"])
+
+
+class PoseGoldForm(GoldForm):
+    """How far a pose may be off."""
+
+    rotation_deg = forms.FloatField(label="Degrees allowed", min_value=1, max_value=180, initial=20)
+    translation_share = forms.FloatField(
+        label="Shift allowed", min_value=0.01, max_value=2, initial=0.25, help_text="As a share of its size."
+    )
+    add_s_share = forms.FloatField(
+        label="Surface distance allowed",
+        min_value=0.01,
+        max_value=1,
+        initial=0.15,
+        help_text="Of its diameter.",
+    )
+    symmetry_order = forms.IntegerField(
+        label="Symmetry",
+        min_value=0,
+        max_value=36,
+        initial=1,
+        help_text="Turns about up that look alike; 0: round.",
+    )
+
+
+def _ids(text: str) -> list[int]:
+    words = text.replace(",", " ").split()
+    if not all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
+        raise forms.ValidationError("Numbers of candidates, with spaces between.")
+    return [int(word) for word in words]
 
 
 def _field(setting: Setting) -> forms.Field:

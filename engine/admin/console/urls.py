@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from typing import Any
 
-from engine.admin.console import checkpoints, datasets, jobs, rounds, runs, targets
+from django.urls import URLPattern, path
+
+from engine.admin.console import checkpoints, datasets, guidelines, jobs, rounds, runs, targets
+from engine.states import Stage
+
+
+def _of_stage(stage: Stage) -> list[URLPattern]:
+    """The pages of one stage of a project."""
+    base = f"projects/<int:project_id>/{stage.value}"
+    views: tuple[tuple[str, Any, str], ...] = (
+        ("guidelines/", guidelines.guidelines_page, "guidelines"),
+        ("guidelines/draft", guidelines.save_draft, "guidelines-draft"),
+        ("guidelines/<int:version_id>/publish", guidelines.publish, "guidelines-publish"),
+        ("guidelines/examples", guidelines.add_example, "example-add"),
+        ("guidelines/examples/<int:example_id>/remove", guidelines.remove_example, "example-remove"),
+        ("quiz/", guidelines.quiz_page, "quiz"),
+        ("quiz/rules", guidelines.set_rules, "quiz-rules"),
+        ("quiz/gold/<int:source_id>", guidelines.make_gold, "gold-make"),
+        ("quiz/gold/<int:gold_id>/retire", guidelines.retire_gold, "gold-retire"),
+    )
+    return [
+        path(f"{base}/{rest}", view, {"stage": stage}, name=f"console-{name}") for rest, view, name in views
+    ]
+
 
 urlpatterns = [
     path("projects/<int:project_id>/", rounds.project_page, name="console-project"),
     path("projects/<int:project_id>/rounds/open", rounds.open_round, name="console-round-open"),
+    *(each for stage in Stage for each in _of_stage(stage)),
     path("rounds/<int:round_id>/", rounds.round_page, name="console-round"),
     path("rounds/<int:round_id>/close", rounds.close_round, name="console-round-close"),
     path("rounds/<int:round_id>/freeze", rounds.freeze, name="console-freeze"),

@@ -13,13 +13,14 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
 from engine import blobs
 from engine.management.demo_photographs import DemoPhotograph, demo_photographs
-from engine.models import Checkpoint, Image, Project, TargetObject
+from engine.models import Checkpoint, GuidelineVersion, Image, Project, Selection, TargetObject
 from engine.selectors import deployments
-from engine.services import candidates, checkpoints, images, projects, rounds
-from engine.states import CheckpointStatus, Role, TargetStatus
+from engine.services import candidates, checkpoints, guidelines, images, projects, rounds
+from engine.states import CheckpointStatus, Role, Stage, TargetStatus
 from engine.transitions import Actor, transition
 
 SEED = Actor(name="seed")
@@ -96,6 +97,8 @@ class Command(BaseCommand):
         self._deploy_shipped_checkpoint()
         project = self._project()
         self._people(project)
+        self._guidelines(project)
+        self._examples(project)
         confirm = not options["no_generation"] and deployments.serving() is not None
         for photograph in demo_photographs(Path(settings.ROOT) / "fixtures" / "SOURCES.toml"):
             self._photograph(project, photograph, confirm=confirm)
@@ -132,6 +135,33 @@ class Command(BaseCommand):
         for name, role in PEOPLE.items():
             person = _person(name, role, passwords.get(name))
             projects.add_member(project_id=project.pk, user_id=person.pk, role=role)
+
+    def _guidelines(self, project: Project) -> None:
+        """Publishes the first guidelines of each stage; what leads wrote since then stays."""
+        for stage in Stage:
+            if GuidelineVersion.objects.filter(project=project, stage=stage).exists():
+                continue
+            text = (Path(settings.ROOT) / "fixtures" / "guidelines" / f"{stage.value}.md").read_text("utf-8")
+            draft = guidelines.save_draft(
+                project_id=project.pk, stage=stage, markdown=text, summary="The first version.", actor=SEED
+            )
+            guidelines.publish(version_id=draft.pk, actor=SEED, now=timezone.now())
+            self.stdout.write(f"guidelines of {stage.label} published")
+
+    def _examples(self, project: Project) -> None:
+        """Shows in stage 2 what people themselves rated best and what they handed over, once there is either."""
+        if project.guideline_examples.exists():
+            return
+        judged = Selection.objects.filter(project=project)
+        best = judged.filter(rating__gte=0.75).order_by("-rating", "pk").first()
+        handed_over = judged.filter(none_because="none_good").order_by("pk").first()
+        if best is not None and best.winner_id is not None:
+            _example(project, best.winner_id, "good", "The best that people have rated here so far.")
+        if handed_over is not None:
+            failed = handed_over.batch.candidates.order_by("index").values_list("pk", flat=True)[0]
+            _example(
+                project, failed, "bad", "One of eight that were not good enough: an artist got this object."
+            )
 
     def _photograph(self, project: Project, photograph: DemoPhotograph, *, confirm: bool) -> None:
         image, is_new = images.ingest_image(
@@ -180,6 +210,18 @@ def _person(name: str, role: Role, password: str | None) -> Any:
         first_name=name.capitalize(),
         is_staff=role in CONSOLE_ROLES,
         is_superuser=role == Role.ADMIN,
+    )
+
+
+def _example(project: Project, candidate_id: int, verdict: str, caption: str) -> None:
+    guidelines.add_example(
+        project_id=project.pk,
+        stage=Stage.PICK,
+        verdict=verdict,
+        caption=caption,
+        candidate_id=candidate_id,
+        glb=None,
+        actor=SEED,
     )
 
 

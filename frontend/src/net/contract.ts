@@ -34,6 +34,13 @@ export type Settings = Schemas["Settings"];
 export type MyWork = Schemas["MyWork"];
 export type PastTask = Schemas["PastTask"];
 export type Pace = Schemas["Pace"];
+export type Guidelines = Schemas["Guidelines"];
+export type StageGuide = Schemas["StageGuide"];
+export type GuidelineExample = Schemas["GuidelineExampleRef"];
+export type QuizQuestion = Schemas["QuizQuestion"];
+export type QuizMark = Schemas["QuizMark"];
+/** The answer to a submit or an escalation. */
+export type Ended = Schemas["Submitted"] | Schemas["AssignmentState"];
 export type ProblemBody = Schemas["Problem"];
 
 export type Stage = Claim["stage"];
@@ -43,4 +50,4 @@ export type Vec3 = PoseJson["translation"];
 
 export type ServerEvent = ServerMessage;
 /** The header X-Candid8-Reason of an answer without work. */
-export type NoWorkReason = "empty" | "all_leased" | "not_qualified" | "paused";
+export type NoWorkReason = "empty" | "all_leased" | "not_qualified" | "paused" | "guidelines_changed" | "quiz_needed";

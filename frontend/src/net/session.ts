@@ -3,7 +3,7 @@ import { Store } from "../core/store";
 import { Queue } from "../core/queue";
 import { Problem, Unreachable, isLoggedOut } from "./api";
 import type { Api } from "./api";
-import type { Claim, NoWorkReason, Result, Stage } from "./contract";
+import type { Claim, Ended, NoWorkReason, Result, Stage } from "./contract";
 import { DraftKeeper } from "./drafts";
 import type { Drafts, SaveState } from "./drafts";
 import { Ahead } from "./ahead";
@@ -32,8 +32,8 @@ export interface Answer { assignment: string; verb: string; seconds: number }
 export interface SessionListener {
   /** A task is there to be shown. */
   task: (claim: Claim, drafts: Drafts) => Promise<void>;
-  /** The task on the screen is over. */
-  over: () => void;
+  /** The task on the screen is over; the next one is taken when this resolves. ``answer`` is what the server said. */
+  over: (answer: Ended | null) => Promise<void>;
   /** Something was refused that the person can mend; the task stays on the screen. */
   refused: (error: unknown) => void;
   /** The server has the answer. */
@@ -43,6 +43,8 @@ export interface SessionListener {
 }
 
 const RETRY_SEND_MS = 3000;
+/** Why there is no work until the person has done something: looking again by oneself changes nothing. */
+const FOR_THE_PERSON: ReadonlySet<NoWorkReason> = new Set(["guidelines_changed", "quiz_needed"]);
 const DEFAULT_RETRY_AFTER_S = 15;
 
 export class Session {
@@ -56,6 +58,7 @@ export class Session {
   private ahead: Ahead;
   private idempotencyKey = "";
   private startedAt = 0;
+  private isInQuiz = false;
   private retryTimer = 0;
   /** The assignment that was let go or lost, to be taken up again before others. */
   private again: string | null = null;
@@ -70,7 +73,13 @@ export class Session {
 
   /** Looks again now if we were waiting for work; called when a queue has changed. */
   wake(): void {
-    if (this.state.get().phase === "empty") void this.next();
+    const { phase, emptyReason } = this.state.get();
+    if (phase === "empty" && !FOR_THE_PERSON.has(emptyReason)) void this.next();
+  }
+
+  /** Whether the next tasks may be questions of the entry quiz. */
+  takeQuestions(isOn: boolean): void {
+    this.isInQuiz = isOn;
   }
 
   changed(produce: () => Promise<object>): void {
@@ -114,7 +123,7 @@ export class Session {
       }
       clearTimeout(this.retryTimer);
       this.end(false);
-      if (claim) this.listener.over();
+      if (claim) void this.listener.over(null);
       this.state.set({ lastAnswer: null });
       await this.show(back);
     });
@@ -154,7 +163,7 @@ export class Session {
     this.state.set({ phase: "loading", failure: null });
     try {
       const again = this.again ? { again: this.again } : {};
-      const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage, ...again });
+      const reply = await this.api.send<Claim | null>("POST", `/projects/${this.projectId}/claims`, { stage: this.stage, ...again, ...(this.isInQuiz && { quiz: true }) });
       this.again = null;
       this.setOnline(true);
       if (reply.status === 204 || !reply.body) this.waitForWork(reply.headers);
@@ -184,7 +193,7 @@ export class Session {
     const seconds = Number(headers.get("Retry-After")) || DEFAULT_RETRY_AFTER_S;
     const emptyReason = (headers.get("X-Candid8-Reason") ?? "empty") as NoWorkReason;
     this.state.set({ phase: "empty", emptyReason, retryAt: Date.now() + seconds * 1000 });
-    this.retryTimer = window.setTimeout(() => void this.next(), seconds * 1000);
+    if (!FOR_THE_PERSON.has(emptyReason)) this.retryTimer = window.setTimeout(() => void this.next(), seconds * 1000);
   }
 
   private async begin(claim: Claim): Promise<void> {
@@ -226,10 +235,11 @@ export class Session {
       if (!claim || this.claim !== claim || this.state.get().phase !== "working") return;
       this.state.set({ phase: "sending" });
       let sent: object = {};
+      let reply: Ended | null;
       try {
         await writes.close();
         sent = await body();
-        await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...sent });
+        reply = await this.sendUntilHeard(`/assignments/${claim.assignment}/${verb}`, { lease_token: claim.lease_token, ...sent });
       } catch (error) {
         if (isLoggedOut(error)) await this.logOut(sent);
         else if (error instanceof Problem && (error.code === "lease_lost" || error.code === "stale_transition")) this.loseLease(claim);
@@ -243,9 +253,11 @@ export class Session {
       }
       const answer = { assignment: claim.assignment, verb, seconds };
       this.end(true);
-      this.listener.over();
-      this.state.set({ lastAnswer: answer });
-      this.listener.answered?.(answer);
+      await this.listener.over(reply);
+      if (!claim.question) {
+        this.state.set({ lastAnswer: answer });
+        this.listener.answered?.(answer);
+      }
       await this.take();
     });
   }
@@ -266,19 +278,19 @@ export class Session {
           if (!(error instanceof Problem) && !(error instanceof Unreachable)) throw error;
         }
         this.end(false);
-        this.listener.over();
+        await this.listener.over(null);
       }
       this.state.set({ phase });
     });
   }
 
   /** Repeats while the server is out of reach; the idempotency key makes the repeats harmless. */
-  private async sendUntilHeard(path: string, body: object): Promise<void> {
+  private async sendUntilHeard(path: string, body: object): Promise<Ended | null> {
     for (;;) {
       try {
-        await this.api.post(path, body, { headers: { "Idempotency-Key": this.idempotencyKey } });
+        const answer = await this.api.post<Ended | null>(path, body, { headers: { "Idempotency-Key": this.idempotencyKey } });
         this.setOnline(true);
-        return;
+        return answer;
       } catch (error) {
         if (!(error instanceof Unreachable)) {
           // A refused body is not the body that comes after it has been mended.

@@ -51,6 +51,8 @@ export class Shell {
   private readonly offered = h("div", { class: "notice warning offer", role: "status" });
   private readonly bottom = h("footer", { class: "bottombar" });
   private announceTimer = 0;
+  /** The screen of somebody else for a reason why there is no work; it stays as it is while the reason stays. */
+  screenFor: (reason: NoWorkReason) => HTMLElement | null = () => null;
 
   constructor(readonly root: HTMLElement, private readonly config: Config, private readonly stage: Stage, private readonly commands: Commands) {
     this.photo = new PhotoCard(root);
@@ -64,6 +66,7 @@ export class Shell {
     this.topbar.slot.append(
       this.pace, this.lease, this.saved,
       ...["my-work", "pause"].map((id) => withoutKey(commandButton(this.commands, id, { class: "quiet" }))),
+      commandButton(this.commands, "guidelines", { class: "quiet", icon: "guide" }),
       commandButton(this.commands, "help", { class: "quiet", icon: "help" }),
     );
     this.bottom.append(
@@ -103,9 +106,17 @@ export class Shell {
   showSession(state: SessionState, ways: WaysOn): void {
     this.showLease(state);
     this.saved.textContent = state.phase === "working" ? saveText(state.save) : "";
+    this.root.dataset.phase = state.phase;
+    const own = state.phase === "empty" ? this.screenFor(state.emptyReason) : null;
+    if (own?.isConnected) return;
     this.skeleton.remove();
     this.veil.remove();
-    this.root.dataset.phase = state.phase;
+    if (own) {
+      replace(this.veil, own);
+      this.work.append(this.veil);
+      this.setHint("");
+      return;
+    }
     if (state.phase === "working") return;
     if (state.phase === "loading") {
       this.work.append(this.skeleton);

@@ -5,6 +5,7 @@ import { h } from "../core/dom";
 import { t } from "../core/language";
 import { Api } from "../net/api";
 import type { Project, Stage } from "../net/contract";
+import { t } from "../core/language";
 import { icon } from "./icons";
 import { toggleTheme } from "./theme";
 
@@ -58,6 +59,7 @@ export class TopBar {
     const isOneOf = (...names: string[]) => roles.length === 0 || names.some((name) => roles.includes(name));
     const current = (isHere: boolean) => (isHere ? "page" : undefined);
     return [
+      h("a", { href: pageUrl.guidelines(config.project.slug), "aria-current": current(config.page === "guidelines"), text: t("Guidelines") }),
       isOneOf("artist", "lead", "admin") && h("a", { href: pageUrl.artists(config.project.slug), "aria-current": current(config.page.startsWith("artist")), text: "Artists" }),
       isOneOf("ml_engineer", "lead", "admin") && h("a", { href: pageUrl.console(), text: "Console" }),
     ].filter((link) => link !== false);

@@ -1,5 +1,6 @@
 /** A few candidates side by side for pages that only look: labels, one camera for all, M C N on buttons. */
-import { h, replace } from "../core/dom";
+import { h, prefersReducedMotion, replace } from "../core/dom";
+import { t } from "../core/language";
 import { gridCells } from "../tools/cell_layout";
 import type { Rect } from "../tools/mask";
 import { CellGrid } from "./cell_grid";
@@ -12,12 +13,14 @@ const LOOKS: readonly [CellLook, string][] = [["colour", "Mesh"], ["clay", "Clay
 export class GridViewer {
   private readonly grid: CellGrid;
   private readonly frames = h("div");
+  private turning: () => void = () => undefined;
   private cells: readonly (ViewedCell & { key: number })[] = [];
 
   /** Raises NoWebGl. ``box`` must have a size and a position. */
   constructor(box: HTMLElement) {
     this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
     const looks = h("div", { class: "row look-buttons" }, ...LOOKS.map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
+    if (!prefersReducedMotion()) looks.append(this.turnButton());
     box.append(this.grid.element, this.frames, looks);
   }
 
@@ -30,6 +33,12 @@ export class GridViewer {
   dispose(): void {
     this.grid.dispose();
     this.frames.remove();
+  }
+
+  private turnButton(): HTMLElement {
+    const button = h("button", { type: "button", text: t("Turn"), "aria-pressed": "false", on: { click: () => { this.grid.setTurning(!this.grid.isTurning); this.turning(); } } });
+    this.turning = () => button.setAttribute("aria-pressed", String(this.grid.isTurning));
+    return button;
   }
 
   private layout(): void {
@@ -47,6 +56,7 @@ export class GridViewer {
   }
 
   private describe(): void {
+    this.turning();
     for (const frame of this.frames.children) {
       const cell = this.cells[Number((frame as HTMLElement).dataset.key)];
       const text = (cell && this.grid.cell(cell.key)?.state) || cell?.note || "";
