@@ -1,12 +1,12 @@
-"""Assisted masks: GrabCut on a small padded crop, guided by a box, a rough mask and strokes, then back to full size."""
+"""Assisted masks: GrabCut on a small padded crop, guided by a box, points, a rough mask and strokes."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from workers.mask_proposer import Guidance, Mask, ProposedMask, keep_certain
 
 WORKING_SIDE = 400  # of the crop's longer side
 COARSE_SIDE = 180  # where the colours are learnt; at full working size only the rim is cut again
@@ -17,22 +17,19 @@ SMALLEST_PIECE = (
     0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
 )
 NO_RECTANGLE = (0, 0, 1, 1)  # not looked at: the labels say it all
+POINT_RADIUS = 0.008  # of the photograph's longer side: a point is a small stroke
 
-Mask = NDArray[np.bool_]
 
+class GrabCut:
+    """What works without any model: colours alone tell the object from its ground."""
 
-@dataclass(frozen=True, kw_only=True)
-class Guidance:
-    """What the person gave, all at the photograph's size H x W; ``box`` is x0, y0, x1, y1 in pixels."""
+    name = "grabcut"
 
-    box: tuple[float, float, float, float] | None = None
-    mask: Mask | None = None
-    foreground: Mask | None = None
-    background: Mask | None = None
+    def refine(self, image: NDArray[np.uint8], guidance: Guidance, *, key: str) -> Mask:
+        return refine(image, guidance)
 
-    def __post_init__(self) -> None:
-        if self.box is None and self.mask is None and self.foreground is None:
-            raise ValueError("a refinement needs a box, a mask or a foreground stroke")
+    def propose(self, image: NDArray[np.uint8], *, key: str) -> list[ProposedMask]:
+        return []
 
 
 def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
@@ -42,6 +39,9 @@ def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
     """
     assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8, (image.shape, image.dtype)
     height, width = image.shape[:2]
+    guidance = guidance.with_points_drawn(
+        height=height, width=width, radius=POINT_RADIUS * max(height, width)
+    )
     inside = _inside(guidance, height=height, width=width)
     if not inside.any():
         return inside
@@ -52,7 +52,7 @@ def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
     small = _cut(crop, labels)
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = _enlarged(small, width=x1 - x0, height=y1 - y0)
-    return _with_strokes(mask, guidance)
+    return keep_certain(mask, guidance)
 
 
 def _inside(guidance: Guidance, *, height: int, width: int) -> Mask:
@@ -172,11 +172,3 @@ def _without_specks(mask: Mask, *, keep: Mask) -> Mask:
 def _enlarged(mask: Mask, *, width: int, height: int) -> Mask:
     smooth = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(smooth >= 0.5)
-
-
-def _with_strokes(mask: Mask, guidance: Guidance) -> Mask:
-    if guidance.foreground is not None:
-        mask = mask | guidance.foreground
-    if guidance.background is not None:
-        mask = mask & ~guidance.background
-    return mask
