@@ -48,7 +48,7 @@ def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
     x0, y0, x1, y1 = _padded_bounds(inside | _strokes(guidance, like=inside))
     size = _working_size(width=x1 - x0, height=y1 - y0)
     crop = _resized(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, cv2.INTER_AREA)
-    labels = _labels(guidance, inside=inside, window=(x0, y0, x1, y1), size=size)
+    labels = _labels(guidance, crop, inside=inside, window=(x0, y0, x1, y1))
     small = _cut(crop, labels)
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = _enlarged(small, width=x1 - x0, height=y1 - y0)
@@ -91,27 +91,45 @@ def _working_size(*, width: int, height: int) -> tuple[int, int]:
 
 
 def _labels(
-    guidance: Guidance, *, inside: Mask, window: tuple[int, int, int, int], size: tuple[int, int]
+    guidance: Guidance, crop: NDArray[np.uint8], *, inside: Mask, window: tuple[int, int, int, int]
 ) -> NDArray[np.uint8]:
     """GrabCut's four labels for the crop: certain outside, likely background and object within, strokes certain."""
+    size = (crop.shape[1], crop.shape[0])
     near = _shrunk(inside, window, size)
     labels = np.where(near, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    surely = None if guidance.foreground is None else _shrunk(guidance.foreground, window, size)
+    surely_not = None if guidance.background is None else _shrunk(guidance.background, window, size)
     if guidance.mask is not None:
         rough = _shrunk(guidance.mask, window, size)
         labels[near & ~rough] = cv2.GC_PR_BGD
         core = cv2.erode(rough.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
         labels[core & near] = cv2.GC_FGD
-    elif guidance.box is None and guidance.foreground is not None:
-        reach = max(size) // 4
-        grown = cv2.dilate(
-            _shrunk(guidance.foreground, window, size).astype(np.uint8), np.ones((reach, reach))
-        )
-        labels[near & ~grown.astype(bool)] = cv2.GC_PR_BGD
-    if guidance.background is not None:
-        labels[_shrunk(guidance.background, window, size)] = cv2.GC_BGD
-    if guidance.foreground is not None:
-        labels[_shrunk(guidance.foreground, window, size)] = cv2.GC_FGD
+    elif guidance.box is None and surely is not None and surely.any():
+        labels[near & ~_around(surely, surely_not, crop)] = cv2.GC_PR_BGD
+    if surely_not is not None:
+        labels[surely_not] = cv2.GC_BGD
+    if surely is not None:
+        labels[surely] = cv2.GC_FGD
     return labels
+
+
+def _around(seeds: Mask, others: Mask | None, crop: NDArray[np.uint8]) -> Mask:
+    """Where the object probably is when strokes alone say so: close by, or joined to them in a like colour."""
+    colours = cv2.cvtColor(crop, cv2.COLOR_BGR2LAB).astype(np.float32)
+    if others is None or not others.any():
+        others = np.ones_like(seeds)
+        others[4:-4, 4:-4] = False  # the rim is rarely the object
+    to_seeds, to_others = (
+        np.square(colours - np.median(colours[which], axis=0)).sum(axis=-1) for which in (seeds, others)
+    )
+    reach = max(3, max(seeds.shape) // 16)
+    close = cv2.dilate(seeds.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    likely = cv2.morphologyEx(
+        ((to_seeds < to_others) | close).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
+    likely[seeds] = 1
+    _, pieces = cv2.connectedComponents(likely)
+    return np.isin(pieces, np.unique(pieces[seeds]))
 
 
 def _shrunk(mask: Mask, window: tuple[int, int, int, int], size: tuple[int, int]) -> Mask:
