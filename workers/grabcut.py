@@ -1,12 +1,12 @@
-"""Assisted masks: GrabCut on a small padded crop, guided by a box, a rough mask and strokes, then back to full size."""
+"""Assisted masks: GrabCut on a small padded crop, guided by a box, points, a rough mask and strokes."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from workers.mask_proposer import Guidance, Mask, ProposedMask, keep_certain
 
 WORKING_SIDE = 400  # of the crop's longer side
 COARSE_SIDE = 180  # where the colours are learnt; at full working size only the rim is cut again
@@ -17,22 +17,19 @@ SMALLEST_PIECE = (
     0.02  # pieces smaller than this share of the largest are dropped, unless a stroke lies in them
 )
 NO_RECTANGLE = (0, 0, 1, 1)  # not looked at: the labels say it all
+POINT_RADIUS = 0.008  # of the photograph's longer side: a point is a small stroke
 
-Mask = NDArray[np.bool_]
 
+class GrabCut:
+    """What works without any model: colours alone tell the object from its ground."""
 
-@dataclass(frozen=True, kw_only=True)
-class Guidance:
-    """What the person gave, all at the photograph's size H x W; ``box`` is x0, y0, x1, y1 in pixels."""
+    name = "grabcut"
 
-    box: tuple[float, float, float, float] | None = None
-    mask: Mask | None = None
-    foreground: Mask | None = None
-    background: Mask | None = None
+    def refine(self, image: NDArray[np.uint8], guidance: Guidance, *, key: str) -> Mask:
+        return refine(image, guidance)
 
-    def __post_init__(self) -> None:
-        if self.box is None and self.mask is None and self.foreground is None:
-            raise ValueError("a refinement needs a box, a mask or a foreground stroke")
+    def propose(self, image: NDArray[np.uint8], *, key: str) -> list[ProposedMask]:
+        return []
 
 
 def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
@@ -42,17 +39,20 @@ def refine(image: NDArray[np.uint8], guidance: Guidance) -> Mask:
     """
     assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8, (image.shape, image.dtype)
     height, width = image.shape[:2]
+    guidance = guidance.with_points_drawn(
+        height=height, width=width, radius=POINT_RADIUS * max(height, width)
+    )
     inside = _inside(guidance, height=height, width=width)
     if not inside.any():
         return inside
     x0, y0, x1, y1 = _padded_bounds(inside | _strokes(guidance, like=inside))
     size = _working_size(width=x1 - x0, height=y1 - y0)
     crop = _resized(np.ascontiguousarray(image[y0:y1, x0:x1, ::-1]), size, cv2.INTER_AREA)
-    labels = _labels(guidance, inside=inside, window=(x0, y0, x1, y1), size=size)
+    labels = _labels(guidance, crop, inside=inside, window=(x0, y0, x1, y1))
     small = _cut(crop, labels)
     mask = np.zeros((height, width), dtype=bool)
     mask[y0:y1, x0:x1] = _enlarged(small, width=x1 - x0, height=y1 - y0)
-    return _with_strokes(mask, guidance)
+    return keep_certain(mask, guidance)
 
 
 def _inside(guidance: Guidance, *, height: int, width: int) -> Mask:
@@ -91,27 +91,45 @@ def _working_size(*, width: int, height: int) -> tuple[int, int]:
 
 
 def _labels(
-    guidance: Guidance, *, inside: Mask, window: tuple[int, int, int, int], size: tuple[int, int]
+    guidance: Guidance, crop: NDArray[np.uint8], *, inside: Mask, window: tuple[int, int, int, int]
 ) -> NDArray[np.uint8]:
     """GrabCut's four labels for the crop: certain outside, likely background and object within, strokes certain."""
+    size = (crop.shape[1], crop.shape[0])
     near = _shrunk(inside, window, size)
     labels = np.where(near, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    surely = None if guidance.foreground is None else _shrunk(guidance.foreground, window, size)
+    surely_not = None if guidance.background is None else _shrunk(guidance.background, window, size)
     if guidance.mask is not None:
         rough = _shrunk(guidance.mask, window, size)
         labels[near & ~rough] = cv2.GC_PR_BGD
         core = cv2.erode(rough.astype(np.uint8), np.ones((9, 9), np.uint8)).astype(bool)
         labels[core & near] = cv2.GC_FGD
-    elif guidance.box is None and guidance.foreground is not None:
-        reach = max(size) // 4
-        grown = cv2.dilate(
-            _shrunk(guidance.foreground, window, size).astype(np.uint8), np.ones((reach, reach))
-        )
-        labels[near & ~grown.astype(bool)] = cv2.GC_PR_BGD
-    if guidance.background is not None:
-        labels[_shrunk(guidance.background, window, size)] = cv2.GC_BGD
-    if guidance.foreground is not None:
-        labels[_shrunk(guidance.foreground, window, size)] = cv2.GC_FGD
+    elif guidance.box is None and surely is not None and surely.any():
+        labels[near & ~_around(surely, surely_not, crop)] = cv2.GC_PR_BGD
+    if surely_not is not None:
+        labels[surely_not] = cv2.GC_BGD
+    if surely is not None:
+        labels[surely] = cv2.GC_FGD
     return labels
+
+
+def _around(seeds: Mask, others: Mask | None, crop: NDArray[np.uint8]) -> Mask:
+    """Where the object probably is when strokes alone say so: close by, or joined to them in a like colour."""
+    colours = cv2.cvtColor(crop, cv2.COLOR_BGR2LAB).astype(np.float32)
+    if others is None or not others.any():
+        others = np.ones_like(seeds)
+        others[4:-4, 4:-4] = False  # the rim is rarely the object
+    to_seeds, to_others = (
+        np.square(colours - np.median(colours[which], axis=0)).sum(axis=-1) for which in (seeds, others)
+    )
+    reach = max(3, max(seeds.shape) // 16)
+    close = cv2.dilate(seeds.astype(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    likely = cv2.morphologyEx(
+        ((to_seeds < to_others) | close).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)
+    )
+    likely[seeds] = 1
+    _, pieces = cv2.connectedComponents(likely)
+    return np.isin(pieces, np.unique(pieces[seeds]))
 
 
 def _shrunk(mask: Mask, window: tuple[int, int, int, int], size: tuple[int, int]) -> Mask:
@@ -172,11 +190,3 @@ def _without_specks(mask: Mask, *, keep: Mask) -> Mask:
 def _enlarged(mask: Mask, *, width: int, height: int) -> Mask:
     smooth = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(smooth >= 0.5)
-
-
-def _with_strokes(mask: Mask, guidance: Guidance) -> Mask:
-    if guidance.foreground is not None:
-        mask = mask | guidance.foreground
-    if guidance.background is not None:
-        mask = mask & ~guidance.background
-    return mask

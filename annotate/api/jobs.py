@@ -16,7 +16,7 @@ from annotate.api.view import ApiView, operation, present, read
 from engine import blobs
 from engine.access import access_job
 from engine.models import Job as JobRow
-from engine.services.stage1 import Refinement, request_refinement
+from engine.services.stage1 import Prompt, Refinement, request_refinement
 
 
 class RefineView(ApiView):
@@ -27,11 +27,12 @@ class RefineView(ApiView):
         """Asks a worker for a better mask from a box, a rough mask or strokes; the job's result has it."""
         body = read(request, RefineRequest)
         token = body.pop("lease_token")
+        points = tuple(Prompt(**point) for point in body.pop("points"))
         job = request_refinement(
             user_id=self.user_id,
             assignment=assignment,
             lease_token=token,
-            request=Refinement(**body),
+            request=Refinement(**body, points=points),
             now=timezone.now(),
         )
         return present(JobStarted, job, status=202)
@@ -49,5 +50,6 @@ class JobView(ApiView):
 def _result(row: JobRow) -> dict[str, Any] | None:
     """The job's result for a browser: a mask is given itself, because a page may not read the store's keys."""
     if row.result and "mask_key" in row.result:
-        return {"mask_png": base64.b64encode(blobs.get(row.result["mask_key"])).decode("ascii")}
+        png = base64.b64encode(blobs.get(row.result["mask_key"])).decode("ascii")
+        return {"mask_png": png, "by": row.result.get("by", "grabcut")}
     return row.result

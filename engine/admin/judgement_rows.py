@@ -100,7 +100,7 @@ class AssignmentRows(Rows):
 
 @admin.register(MaskEdit)
 class MaskEditRows(Rows):
-    list_display = ["id", "annotator", "target", "discarded_because", "created_at"]
+    list_display = ["id", "annotator", "target", "warnings", "discarded_because", "created_at"]
     list_select_related = ("assignment__annotator", "target", "project")
 
     @admin.display(description="Annotator")

@@ -103,8 +103,8 @@ class PointMapRows(Rows):
 
 @admin.register(TargetObject)
 class TargetRows(Rows):
-    list_display = ["id", "story", "image", "status", "area_px", "created_at"]
-    list_filter = ["status"]
+    list_display = ["id", "story", "image", "status", "source", "area_px", "created_at"]
+    list_filter = ["status", "source"]
     list_select_related = ("image", "project", "taxonomy_entry")
     search_fields = ["label"]
 

@@ -92,6 +92,9 @@ class TargetObject(models.Model):
     label = models.CharField(max_length=120, blank=True)
     taxonomy_entry = models.ForeignKey(TaxonomyEntry, models.SET_NULL, null=True, blank=True)
     flags = models.JSONField(default=list, blank=True)
+    source = models.CharField(
+        max_length=60, blank=True, help_text="What proposed this mask; empty when a person drew it."
+    )
     status = models.CharField(max_length=12, choices=TargetStatus.choices, default=TargetStatus.PROPOSED)
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -35,6 +35,9 @@ class MaskEdit(models.Model):
     assignment = models.ForeignKey(Assignment, models.PROTECT, related_name="mask_edits")
     target = models.ForeignKey(TargetObject, models.PROTECT, null=True, blank=True, related_name="mask_edits")
     discarded_because = models.CharField(max_length=200, blank=True)
+    warnings = models.JSONField(
+        default=list, blank=True, help_text="Which checks of the mask stood when the person submitted it."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()

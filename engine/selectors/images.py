@@ -103,3 +103,10 @@ def _point_map(image: Image) -> PointMapRow | None:
         source=found.source,
         detail=found.detail,
     )
+
+
+def unmarked_image(image_id: int) -> Image | None:
+    """The photograph while nobody has marked anything in it; a proposal would come too late after that."""
+    return (
+        Image.objects.filter(pk=image_id).exclude(targets__status=TargetStatus.CONFIRMED).distinct().first()
+    )

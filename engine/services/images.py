@@ -83,6 +83,7 @@ def ingest_image(
             max_bytes=settings.MAX_IMAGE_BYTES,
             max_pixels=settings.MAX_IMAGE_PIXELS,
             min_side=settings.MIN_IMAGE_SIDE,
+            max_side=settings.MAX_IMAGE_SIDE,
         )
         row = Image(
             project_id=project_id,
@@ -103,8 +104,10 @@ def ingest_image(
     return known, False
 
 
-def propose_target(*, image_id: int, mask_png: bytes, label: str = "") -> TargetObject:
-    """A target somebody or something proposes; the same mask of the same photograph is the same target."""
+def propose_target(
+    *, image_id: int, mask_png: bytes, label: str = "", source: str = "ingest"
+) -> TargetObject:
+    """A target that ``source`` proposes; the same mask of the same photograph is the same target."""
     image = Image.objects.filter(pk=image_id).first()
     if image is None:
         raise NotFound(f"There is no image {image_id}.")
@@ -120,12 +123,30 @@ def propose_target(*, image_id: int, mask_png: bytes, label: str = "") -> Target
                 "bbox": list(mask.bbox),
                 "area_px": mask.area_px,
                 "label": _short(label, 120),
+                "source": _short(source, 60),
                 "status": TargetStatus.PROPOSED,
             },
         )
         if is_new:
-            record_creation(target, by=Actor(name="ingest"))
+            record_creation(target, by=Actor(name=source.partition(":")[0]))
     return target
+
+
+def ask_for_proposals(image: Image) -> bool:
+    """Asks a worker to propose masks, when the operator has a segmenter; False when there is none.
+
+    A photograph is proposed for once by the same segmenter: asking again is harmless. Expects a transaction.
+    """
+    if not settings.SEGMENTER_ENCODER:
+        return False
+    files = f"{settings.SEGMENTER_ENCODER}\0{settings.SEGMENTER_DECODER}"
+    jobs.enqueue(
+        kind="propose_masks",
+        key=f"masks-{image.pk}-{hashlib.sha256(files.encode()).hexdigest()[:12]}",
+        payload={"image_id": image.pk},
+        project_id=image.project_id,
+    )
+    return True
 
 
 def record_point_map(
@@ -197,6 +218,7 @@ def _write(row: Image, photograph: Photograph, upload: _Upload | None, *, by: Ac
         record_creations([row, point_map], by=by)
         _ask_for_map(point_map, key=f"point-map-{row.pk}")
         open_object_task(image=row, by=by)
+        ask_for_proposals(row)
     return row
 
 

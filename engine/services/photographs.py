@@ -27,7 +27,9 @@ class Photograph:
     height: int
 
 
-def read_photograph(data: bytes, *, max_bytes: int, max_pixels: int, min_side: int) -> Photograph:
+def read_photograph(
+    data: bytes, *, max_bytes: int, max_pixels: int, min_side: int, max_side: int
+) -> Photograph:
     """Decodes, turns upright, converts to sRGB and encodes anew (metadata such as the place are dropped).
 
     Raises BadInput: bad_image for anything but a sound JPEG, PNG or WebP, image_too_large over the limits.
@@ -49,6 +51,12 @@ def read_photograph(data: bytes, *, max_bytes: int, max_pixels: int, min_side: i
                 raise BadInput(
                     f"The photograph is {image.width} x {image.height}; each side needs at least {min_side} pixels.",
                     code="bad_image",
+                )
+            if max(image.size) > max_side:
+                raise BadInput(
+                    f"The photograph is {image.width} x {image.height}; its longer side may have {max_side} pixels "
+                    "at most.",
+                    code="image_too_large",
                 )
             upright = _to_srgb(ImageOps.exif_transpose(image))
     except Pillow.DecompressionBombError as error:

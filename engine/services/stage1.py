@@ -26,6 +26,7 @@ from engine.transitions import Actor, Move, record_creations
 
 MAX_TARGETS = 20
 MAX_FLAGS = 10
+MAX_POINTS = 100
 PNG = "image/png"
 #: A drawing at working size may be off by a pixel or so from the photograph's aspect.
 ASPECT_TOLERANCE = 0.02
@@ -40,13 +41,24 @@ class ObjectChoice:
     taxonomy_key: str | None = None
     flags: tuple[str, ...] = ()
     proposal_id: int | None = None
+    warnings: tuple[str, ...] = ()  # the checks that stood, by name; they never refuse a mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A point in photo pixels that surely belongs to the object, or surely does not."""
+
+    x: float
+    y: float
+    is_object: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refinement:
-    """What to refine a mask from: a box in photo pixels, a rough mask, strokes; drawings may be of a smaller size."""
+    """What to refine a mask from: a box and points in photo pixels, a rough mask, strokes; drawings may be smaller."""
 
     box: tuple[float, float, float, float] | None = None  # x0, y0, x1, y1
+    points: tuple[Prompt, ...] = ()
     mask_png: bytes | None = None
     foreground_png: bytes | None = None
     background_png: bytes | None = None
@@ -105,9 +117,13 @@ def request_refinement(
     submissions.require_live(held, lease_token=lease_token, now=now, unsent=None)
     image = held.task.image
     _check_box(request.box, image)
-    if request.box is None and request.mask_png is None and request.foreground_png is None:
+    _check_points(request.points, image)
+    has_object_point = any(point.is_object for point in request.points)
+    drawn = request.mask_png is not None or request.foreground_png is not None
+    if request.box is None and not drawn and not has_object_point:
         raise BadInput(
-            "Send a box, a rough mask or foreground strokes: without one there is nothing to refine."
+            "Send a box, a point on the object, a rough mask or foreground strokes: without one there is nothing "
+            "to refine."
         )
     payload = {
         "image_key": image.key,
@@ -115,6 +131,7 @@ def request_refinement(
         "foreground_key": _store_drawing(request.foreground_png, image, what="foreground drawing"),
         "background_key": _store_drawing(request.background_png, image, what="background drawing"),
         "box": list(request.box) if request.box else None,
+        "points": [[point.x, point.y, point.is_object] for point in request.points],
         "project_id": held.project_id,
     }
     with transaction.atomic():
@@ -144,7 +161,10 @@ def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
     new = [row for row in rows if row.pk is None]
     TargetObject.objects.bulk_create(new)
     MaskEdit.objects.bulk_create(
-        MaskEdit(project_id=held.project_id, assignment=held, target_id=row.pk) for row in rows
+        MaskEdit(
+            project_id=held.project_id, assignment=held, target_id=row.pk, warnings=list(one.choice.warnings)
+        )
+        for row, one in zip(rows, stored, strict=True)
     )
     batches = add_batches(
         targets=rows,
@@ -209,6 +229,8 @@ def _check_choices(work: OwnWork, targets: Sequence[ObjectChoice], discard: str 
             )
         if len(choice.flags) > MAX_FLAGS or any(not 0 < len(flag) <= 40 for flag in choice.flags):
             raise BadInput(f"A target has at most {MAX_FLAGS} flags of 1 to 40 characters each.")
+        if len(choice.warnings) > MAX_FLAGS or any(not 0 < len(name) <= 40 for name in choice.warnings):
+            raise BadInput(f"A target has at most {MAX_FLAGS} warnings of 1 to 40 characters each.")
 
 
 def _store(work: OwnWork, choices: Sequence[ObjectChoice]) -> list[_Stored]:
@@ -246,18 +268,35 @@ def _check_box(box: tuple[float, float, float, float] | None, image: Image) -> N
         )
 
 
+def _check_points(points: Sequence[Prompt], image: Image) -> None:
+    if len(points) > MAX_POINTS:
+        raise BadInput(f"Send {MAX_POINTS} points at most.")
+    if not all(0 <= point.x <= image.width and 0 <= point.y <= image.height for point in points):
+        raise BadInput(f"Points must lie in the photograph, inside {image.width} x {image.height}.")
+
+
 def _store_drawing(png: bytes | None, image: Image, *, what: str) -> str:
     """The key of the drawing's blob; empty for none."""
     if png is None:
         return ""
     drawing = read_png(png, what=what, code="bad_mask", max_pixels=image.width * image.height)
-    if abs(drawing.width * image.height / (drawing.height * image.width) - 1) > ASPECT_TOLERANCE:
+    if not _has_aspect_of(image, drawing.width, drawing.height):
         raise BadInput(
             f"The {what} is {drawing.width} x {drawing.height}; it must have the photograph's aspect, "
             f"{image.width} : {image.height}.",
             code="bad_mask",
         )
     return blobs.put(png, suffix=".png", content_type=PNG)
+
+
+def _has_aspect_of(image: Image, width: int, height: int) -> bool:
+    """Small drawings of long photographs are off by more than two percent, but never by more than a pixel."""
+    if abs(width * image.height / (height * image.width) - 1) <= ASPECT_TOLERANCE:
+        return True
+    return (
+        abs(height - width * image.height / image.width) <= 1
+        or abs(width - height * image.width / image.height) <= 1
+    )
 
 
 def _as_sent(targets: Sequence[ObjectChoice], discard: str | None) -> dict[str, Any]:
@@ -272,6 +311,7 @@ def _as_sent(targets: Sequence[ObjectChoice], discard: str | None) -> dict[str, 
                 "taxonomy_key": choice.taxonomy_key,
                 "flags": list(choice.flags),
                 "proposal_id": choice.proposal_id,
+                "warnings": list(choice.warnings),
             }
             for choice in targets
         ]

@@ -121,6 +121,8 @@ FRONTEND_BUILD = ROOT / "frontend" / "static" / "candid8"
 MAX_IMAGE_BYTES = env.integer("MAX_IMAGE_BYTES", default=40 * 1024 * 1024)
 MAX_IMAGE_PIXELS = env.integer("MAX_IMAGE_PIXELS", default=64_000_000)
 MIN_IMAGE_SIDE = 32
+#: Wider pictures are no photographs, and browsers' canvases end at about this size.
+MAX_IMAGE_SIDE = 16_384
 MAX_MESH_BYTES = env.integer("MAX_MESH_BYTES", default=64 * 1024 * 1024)
 MAX_POINT_MAP_BYTES = env.integer("MAX_POINT_MAP_BYTES", default=256 * 1024 * 1024)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
@@ -169,6 +171,8 @@ SHIPPED_DEPTH_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "depth-tiny"
 DEVICE = env.text("CANDID8_DEVICE", "auto")
 #: An estimator of the operator's own, "moge:/weights/model.pt" for one; empty: the small network that is shipped.
 POINT_MAP_ESTIMATOR = env.text("POINT_MAP_ESTIMATOR", "")
+#: A segmenter of the operator's own, two ONNX files (docs/guide/segmenter.md); empty: GrabCut alone.
+SEGMENTER_ENCODER, SEGMENTER_DECODER = env.both_or_neither("SEGMENTER_ENCODER", "SEGMENTER_DECODER")
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
 JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
 

@@ -27,6 +27,14 @@ def text(name: str, default: str | None = None) -> str:
     return value
 
 
+def both_or_neither(one: str, other: str) -> tuple[str, str]:
+    """The values of two names that mean something only together; two empty texts when neither is set."""
+    values = text(one, ""), text(other, "")
+    if bool(values[0]) != bool(values[1]):
+        raise ImproperlyConfigured(f"Set {one} and {other} together, or neither.")
+    return values
+
+
 def boolean(name: str, *, default: bool) -> bool:
     value = text(name, str(default)).lower()
     if value in TRUE or value in FALSE:

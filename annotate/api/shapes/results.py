@@ -31,6 +31,12 @@ class ObjectTarget(Body):
     taxonomy_key = serializers.CharField(max_length=50, allow_null=True, default=None)
     flags = serializers.ListField(child=serializers.CharField(max_length=40), max_length=20, default=list)
     proposal_id = RowIdField(allow_null=True, default=None)
+    warnings = serializers.ListField(
+        child=serializers.CharField(max_length=40),
+        max_length=20,
+        default=list,
+        help_text="Checks of the mask that stood, by name: parts, border, small, large, overlap.",
+    )
 
 
 class Discard(Body):
@@ -153,7 +159,10 @@ def _engine_type(
         return Placement(**read)
     if "discard" in read:
         return Discarded(read["discard"]["reason"])
-    return ObjectChoices(ObjectChoice(**{**each, "flags": tuple(each["flags"])}) for each in read["targets"])
+    return ObjectChoices(
+        ObjectChoice(**{**each, "flags": tuple(each["flags"]), "warnings": tuple(each["warnings"])})
+        for each in read["targets"]
+    )
 
 
 class SubmitRequest(LeaseRequest):

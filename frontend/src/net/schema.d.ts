@@ -796,7 +796,7 @@ export interface components {
             width: number;
             height: number;
         };
-        /** @description Work of a worker. A finished refinement's result is ``{"mask_png": base64}``. */
+        /** @description Work of a worker. A finished refinement's result is ``{"mask_png": base64, "by": "grabcut" or "segmenter"}``. */
         Job: {
             /** Format: uuid */
             id: string;
@@ -852,6 +852,8 @@ export interface components {
             flags?: string[];
             /** Format: int64 */
             proposal_id?: number | null;
+            /** @description Checks of the mask that stood, by name: parts, border, small, large, overlap. */
+            warnings?: string[];
         };
         /** @description Stage 1: choose an object of the photograph and draw its mask. */
         ObjectTask: {
@@ -1140,6 +1142,14 @@ export interface components {
             /** Format: int64 */
             checkpoint: number;
         };
+        /** @description A point in pixels of the photograph: on the object, or surely not. */
+        PromptPoint: {
+            /** Format: double */
+            x: number;
+            /** Format: double */
+            y: number;
+            is_object: boolean;
+        };
         /** @description Pieces of work of a stage that wait, and that somebody holds. */
         QueueDepth: {
             open: number;
@@ -1162,6 +1172,7 @@ export interface components {
                 number,
                 number
             ] | null;
+            points?: components["schemas"]["PromptPoint"][];
             mask_png?: string | null;
             foreground_png?: string | null;
             background_png?: string | null;

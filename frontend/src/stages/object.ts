@@ -1,27 +1,32 @@
 /** Stage 1: mark an object in the photo, name it, and add more if there are more. */
 import { h, replace } from "../core/dom";
-import { Problem } from "../net/api";
-import type { Claim, Job, JobStarted, ObjectResult, ObjectTarget, ObjectTask, Result } from "../net/contract";
-import { fillHoles, invert, Mask, resize, workingSize } from "../tools/mask";
-import type { Rect } from "../tools/mask";
-import { bytesFromBase64, maskPngBase64 } from "../tools/mask_png";
+import { t } from "../core/language";
+import type { Claim, ObjectResult, ObjectTarget, ObjectTask, Result } from "../net/contract";
+import { Mask, resize } from "../tools/mask";
+import { MaskCanvas } from "../tools/mask_canvas";
+import { checkMask } from "../tools/mask_checks";
+import type { TakenObject, Warning } from "../tools/mask_checks";
 import { MaskEditor } from "../tools/mask_editor";
-import type { Suggestion, Tool } from "../tools/mask_editor";
+import type { Tool } from "../tools/mask_editor";
+import type { Suggestion } from "../tools/mask_marks";
+import { bytesFromBase64, maskPngBase64 } from "../tools/mask_png";
 import { commandButton } from "../ui/buttons";
 import { ask } from "../ui/dialogs";
 import type { IconName } from "../ui/icons";
 import { canvasOf, loadImage, loadMask, maskOfCanvas } from "../ui/raster";
-import { LabelPanel } from "./label_panel";
-import type { Naming } from "./label_panel";
+import { flagNames, LabelPanel } from "./label_panel";
+import { WarningPanel } from "./mask_warnings";
+import "./object.css";
+import { objectCommands } from "./object_commands";
+import { ObjectList, stored } from "./object_list";
+import type { Marked, StoredTarget } from "./object_list";
+import { RecentLabels } from "./recent_labels";
+import { canRefine, refinedMask } from "./refinement";
 import type { StageHost, StageView } from "./stage";
 
-interface Marked extends Naming { mask: Mask; proposal_id: number | null }
-interface StoredTarget extends Naming { mask_png: string; proposal_id: number | null }
 interface Draft { targets: StoredTarget[]; current: StoredTarget | null }
 
-const POLL_MS = 120;
-const REFINE_TIMEOUT_MS = 30_000;
-const REFINE_PX = 1024;
+const LOOK_AGAIN_MS = 250;
 
 export function createObjectStage(host: StageHost): StageView<ObjectTask> {
   return new ObjectStage(host);
@@ -29,21 +34,32 @@ export function createObjectStage(host: StageHost): StageView<ObjectTask> {
 
 class ObjectStage implements StageView<ObjectTask> {
   private readonly editor: MaskEditor;
+  private readonly canvas: MaskCanvas;
   private readonly naming: LabelPanel;
-  private readonly targetList = h("div", { class: "targets" });
+  private readonly recent: RecentLabels;
+  private readonly list = new ObjectList({ edit: (target) => this.edit(target), remove: (target) => this.remove(target) });
+  private readonly checks: WarningPanel;
   private readonly status = h("div", { class: "status-line caption" });
   private claim: Claim | null = null;
   private task: ObjectTask | null = null;
+  private taken: TakenObject[] = [];
   private marked: Marked[] = [];
+  private warnings: Warning[] = [];
   private proposalId: number | null = null;
-  private cardTimer = 0;
+  private isBusy = false;
+  private lookTimer = 0;
 
   constructor(private readonly host: StageHost) {
     this.editor = new MaskEditor({
       edited: (edit) => { this.host.history.push(edit); this.touched(); },
-      changed: () => { this.syncPolygonScope(); this.host.commands.changed(); this.touched(); },
-    });
-    this.naming = new LabelPanel(host.project.taxonomy, () => host.changed());
+      changed: () => { this.syncOutlineScope(); this.host.commands.changed(); this.touched(); },
+      repaint: (rect) => this.canvas.repaint(rect),
+      pointed: () => void this.refine(),
+    }, () => this.canvas.makeWire());
+    this.canvas = new MaskCanvas(this.editor, () => this.showStatus(), () => this.isBusy);
+    this.recent = new RecentLabels(host.project.id);
+    this.naming = new LabelPanel(host.project.taxonomy, this.recent, () => { host.changed(); this.lookSoon(); });
+    this.checks = new WarningPanel((text) => host.shell.announce(text));
     this.addCommands();
     this.build();
     host.commands.enter("object");
@@ -54,38 +70,42 @@ class ObjectStage implements StageView<ObjectTask> {
     this.claim = claim;
     this.task = task;
     const photo = await loadImage(task.photo.url);
-    await this.editor.load(photo);
+    await this.canvas.load(photo);
     this.host.shell.photo.show(task.photo, photo, null);
     const { width, height } = this.editor.mask;
     const [proposals, taken] = await Promise.all([
       Promise.all(task.proposals.map((proposal) => loadMask(proposal.mask_url, width, height))),
       Promise.all(task.taken.map((target) => loadMask(target.mask_url, width, height))),
     ]);
-    this.editor.suggestions = proposals.map((mask) => this.suggestion(mask));
-    this.editor.taken = taken.map((mask) => this.editor.layerFor(mask, "taken"));
+    this.canvas.suggestions = proposals.map((mask) => this.suggestion(mask));
+    this.taken = taken.map((mask, i) => ({ mask, label: task.taken[i]?.label ?? "" }));
     await this.restore(draft as Draft | null);
-    this.editor.redraw();
-    this.showTargets();
+    this.refreshTaken();
     this.showStatus();
     requestAnimationFrame(() => requestAnimationFrame(() => this.host.ready()));
   }
 
   clear(): void {
-    this.editor.clear();
+    this.canvas.clear();
+    this.editor.load(1, 1);
     this.host.shell.photo.clear();
     this.claim = this.task = this.proposalId = null;
+    this.taken = [];
     this.marked = [];
+    this.warnings = [];
+    clearTimeout(this.lookTimer);
+    this.checks.show([]);
     this.naming.set({ label: "", taxonomy_key: null, flags: [] });
-    replace(this.targetList);
+    this.list.show([], []);
   }
 
   missing(): string | null {
-    if (this.editor.isBusy) return "The refinement is still running.";
-    const isDrawn = this.editor.mask.count() > 0;
-    if (!isDrawn && this.marked.length === 0) return "Mark the object first: drag a box (B), then refine it (R).";
+    if (this.isBusy) return t("The refinement is still running.");
+    const isDrawn = this.editor.area > 0;
+    if (!isDrawn && this.marked.length === 0) return t("Mark the object first: drag a box (B), then refine it (R).");
     if (isDrawn && !this.naming.value().label) {
       this.naming.focus();
-      return "Name the object: type, or choose from the list.";
+      return t("Name the object: type, or choose from the list.");
     }
     return null;
   }
@@ -93,14 +113,15 @@ class ObjectStage implements StageView<ObjectTask> {
   submit(): void {
     const photo = this.task?.photo;
     if (!photo) return;
-    const all = this.editor.mask.count() > 0 ? [...this.marked, this.current()] : this.marked;
+    const all = this.editor.area > 0 ? [...this.marked, this.current()] : this.marked;
+    for (const { label } of all) this.recent.add(label);
     const encode = async ({ mask, ...rest }: Marked): Promise<ObjectTarget> => ({ ...rest, mask_png: await maskPngBase64(resize(mask, photo.width, photo.height)) });
     this.host.submit(async () => ({ targets: await Promise.all(all.map(encode)) }));
   }
 
   async draft(): Promise<Draft> {
     const store = async ({ mask, ...rest }: Marked): Promise<StoredTarget> => ({ ...rest, mask_png: await maskPngBase64(mask) });
-    const isDrawn = this.editor.mask.count() > 0 || this.naming.value().label !== "";
+    const isDrawn = this.editor.area > 0 || this.naming.value().label !== "";
     return { targets: await Promise.all(this.marked.map(store)), current: isDrawn ? await store(this.current()) : null };
   }
 
@@ -112,104 +133,94 @@ class ObjectStage implements StageView<ObjectTask> {
   }
 
   hint(): string {
-    if (this.editor.isBusy) return "Finding the object's edge…";
-    if (this.editor.polygon.length) return "Click the next corner. Enter closes the polygon, Backspace takes the last corner back, Esc drops it.";
-    if (this.editor.mask.count() === 0) {
-      return this.editor.suggestions.length ? "Take a suggestion with its number, or drag a box around the object." : "Drag a box around one object, then press R.";
+    const { editor } = this;
+    if (this.isBusy) return t("Finding the object's edge…");
+    if (editor.gesture?.kind === "box") return t("Space or Enter ends the box, Esc drops it.");
+    if (editor.outline.length) return editor.tool === "scissors" ? t("The path follows the edge: click (or Space) to fix it. Enter closes, Backspace takes back, Esc drops.") : t("Click the next corner. Enter closes the polygon, Backspace takes the last corner back, Esc drops it.");
+    if (editor.tool === "point") return t("Click on the object; Alt or the right button beside it. By keys: arrows, Space, Shift+Space.");
+    if (editor.area === 0) {
+      if (this.canvas.cursor) return t("Space begins a box here, the arrows move on (Shift far, Ctrl finely), Space again ends it.");
+      return this.canvas.suggestions.length ? t("Take a suggestion with its number, or drag a box around the object.") : t("Drag a box around one object, then press R.");
     }
-    if (this.isBareBox()) return "R finds the object's edge inside the box. Then mend it with D and X.";
-    if (!this.naming.value().label) return "L: name the object. N: add another one. V shows the photo bare.";
-    return "Enter submits. N adds another object of this photo.";
+    if (this.isBareBox()) return t("R finds the object's edge inside the box. Then mend it with D and X.");
+    if (!this.naming.value().label) return t("L: name the object. N: add another one. V shows the photo bare.");
+    return t("Enter submits. N adds another object of this photo.");
   }
 
   testHandle(): Record<string, unknown> {
+    const { editor, canvas } = this;
     return {
-      stage: () => ({ tool: this.editor.tool, maskPixels: this.editor.mask.count(), width: this.editor.mask.width, height: this.editor.mask.height, targets: this.marked.length, view: this.editor.view, busy: this.editor.isBusy }),
+      stage: () => ({
+        tool: editor.tool, maskPixels: editor.area, countedPixels: editor.mask.count(), width: editor.mask.width, height: editor.mask.height, targets: this.marked.length, view: canvas.view, busy: this.isBusy,
+        cursor: canvas.cursor, corners: editor.cornerPoints().length, points: editor.guides.points.length, hints: editor.guides.hints.length, brush: canvas.brushRadius_px, painted: canvas.numPainted,
+        warnings: this.warnings.map((warning) => warning.code), isBoxing: editor.gesture?.kind === "box",
+      }),
       renderInfo: () => ({ calls: 0 }),
     };
   }
 
   private addCommands(): void {
-    const { commands } = this.host;
-    const tool = (id: Tool, label: string, key: string) => ({ id: `tool.${id}`, label, keys: [key], scope: "object", run: () => this.useTool(id) });
-    const isDrawn = () => this.editor.mask.count() > 0;
-    const isFree = () => this.task !== null && !this.editor.isBusy;
-    commands.add([
-      tool("box", "Box", "B"), tool("polygon", "Polygon", "P"), tool("brush", "Brush", "D"), tool("eraser", "Eraser", "X"),
-      { id: "refine", label: "Refine", keys: ["R"], scope: "object", enabled: () => isFree() && isDrawn(), run: () => void this.refine() },
-      { id: "fill", label: "Fill holes", keys: ["F"], scope: "object", enabled: () => isFree() && isDrawn(), run: () => this.editor.apply("Fill", fillHoles) },
-      { id: "invert", label: "Invert", keys: ["I"], scope: "object", enabled: isFree, run: () => this.editor.apply("Invert", invert) },
-      { id: "clear", label: "Clear the mask", keys: ["Backspace"], scope: "object", enabled: () => isFree() && isDrawn(), run: () => this.clearMask() },
-      { id: "bare", label: "Photo without mask (hold)", keys: ["V"], scope: "object", run: () => this.setBare(true), release: () => this.setBare(false) },
-      { id: "pan", label: "Pan (hold and drag)", keys: ["Space"], scope: "object", run: () => this.editor.holdSpace(true), release: () => this.editor.holdSpace(false) },
-      { id: "zoom.in", label: "Zoom in", keys: ["+"], scope: "object", repeats: true, run: () => this.editor.zoomBy(1.25) },
-      { id: "zoom.out", label: "Zoom out", keys: ["-"], scope: "object", repeats: true, run: () => this.editor.zoomBy(0.8) },
-      { id: "zoom.fit", label: "Whole photo", keys: ["0"], scope: "object", run: () => this.editor.zoomToFit() },
-      { id: "brush.smaller", label: "Smaller brush", keys: ["["], scope: "object", repeats: true, run: () => this.setBrush(0.8) },
-      { id: "brush.larger", label: "Larger brush", keys: ["]"], scope: "object", repeats: true, run: () => this.setBrush(1.25) },
-      { id: "label", label: "Name it", keys: ["L", "/"], scope: "object", run: () => this.naming.focus() },
-      { id: "another", label: "Add another object", keys: ["N"], scope: "object", enabled: () => isFree() && isDrawn(), run: () => this.addAnother() },
-      { id: "discard", label: "Nothing usable here", keys: ["Delete"], scope: "object", enabled: isFree, run: () => void this.discard() },
-      ...["occluded", "truncated", "transparent", "reflective"].map((flag, i) => ({ id: `flag.${flag}`, label: `Flag: ${flag}`, keys: [`Alt+${i + 1}`], scope: "object", run: () => this.naming.toggleFlag(i) })),
-      ...Array.from({ length: 9 }, (_, i) => ({
-        inHelp: i === 0, helpKeys: "1 … 9",
-        id: `suggestion.${i + 1}`, label: `Take suggestion ${i + 1}`, keys: [`${i + 1}`], scope: "object", enabled: () => isFree() && i < this.editor.suggestions.length, run: () => this.takeSuggestion(i),
-      })),
-      { id: "polygon.close", label: "Close the polygon", keys: ["Enter"], scope: "polygon", run: () => this.editor.closePolygon() },
-      { id: "polygon.back", label: "Take the last corner back", keys: ["Backspace", "Ctrl+Z"], scope: "polygon", repeats: true, run: () => this.editor.removePoint() },
-      { id: "polygon.cancel", label: "Drop the polygon", keys: ["Escape"], scope: "polygon", run: () => this.editor.cancelPolygon() },
-    ]);
+    this.host.commands.add(objectCommands(this.editor, this.canvas, {
+      useTool: (tool) => this.useTool(tool), refine: () => void this.refine(), clearMask: () => this.clearMask(), setBare: (isBare) => this.setBare(isBare),
+      focusName: () => this.naming.focus(), another: () => this.addAnother(), goBack: () => this.goBack(), discard: () => void this.discard(),
+      toggleFlag: (index) => this.toggleFlag(index), takeSuggestion: (index) => this.takeSuggestion(index),
+      isFree: () => this.task !== null && !this.isBusy, canRefine: () => canRefine(this.editor), canGoBack: () => this.marked.length > 0,
+    }));
   }
 
   private build(): void {
     const { commands, shell } = this.host;
     const tool = (id: Tool, icon: IconName) => commandButton(commands, `tool.${id}`, { icon, pressed: () => this.editor.tool === id });
-    const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" },
-      tool("box", "select"), tool("polygon", "polygon"), tool("brush", "brush"), tool("eraser", "eraser"), h("hr"),
-      commandButton(commands, "refine", { icon: "refine" }), commandButton(commands, "fill", { icon: "fill", label: "Fill" }), commandButton(commands, "invert", { icon: "invert" }), h("hr"),
-      commandButton(commands, "undo", { icon: "undo" }), commandButton(commands, "redo", { icon: "redo", label: "Redo" }));
+    const rail = h("div", { class: "rail", role: "toolbar", "aria-label": t("Tools"), "aria-orientation": "vertical" },
+      tool("box", "select"), tool("point", "point"), tool("scissors", "scissors"), tool("polygon", "polygon"), tool("brush", "brush"), tool("eraser", "eraser"), h("hr"),
+      commandButton(commands, "refine", { icon: "refine" }), commandButton(commands, "fill", { icon: "fill", label: t("Fill") }), commandButton(commands, "invert", { icon: "invert" }), h("hr"),
+      commandButton(commands, "undo", { icon: "undo" }), commandButton(commands, "redo", { icon: "redo", label: t("Redo") }));
     for (const button of rail.querySelectorAll("[data-command=undo] kbd, [data-command=redo] kbd")) button.remove();
-    replace(shell.work, this.editor.element, rail, this.status);
+    replace(shell.work, this.canvas.element, rail, this.status);
     replace(shell.tools,
       this.naming.element,
-      h("section", {}, h("h3", { text: "Objects of this photo" }), this.targetList, commandButton(commands, "another", { icon: "plus" })),
+      this.checks.element,
+      h("section", {}, h("h3", { text: t("Objects of this photo") }), this.list.element, h("div", { class: "row" }, commandButton(commands, "another", { icon: "plus" }), commandButton(commands, "back", { icon: "undo", label: t("Back") }))),
       h("section", {}, commandButton(commands, "discard", { icon: "remove" })));
   }
 
   private useTool(tool: Tool): void {
-    if (tool !== "polygon") this.editor.cancelPolygon();
+    if (tool !== this.editor.tool) this.editor.dropOutline();
     this.editor.tool = tool;
-    this.editor.redraw();
+    // Else Space would press the tool's button again instead of using the tool.
+    this.canvas.focus();
+    this.canvas.redraw();
   }
 
   private setBare(isBare: boolean): void {
-    this.editor.isBare = isBare;
-    this.editor.redraw();
+    this.canvas.isBare = isBare;
+    this.canvas.redraw();
   }
 
-  private setBrush(factor: number): void {
-    this.editor.brushRadius_px = Math.min(160, Math.max(2, this.editor.brushRadius_px * factor));
-    this.editor.redraw();
+  private toggleFlag(index: number): void {
+    const isSet = this.naming.toggleFlag(index);
+    this.host.shell.announce(isSet ? t("{flag}: set", { flag: flagNames()[index] ?? "" }) : t("{flag}: not set", { flag: flagNames()[index] ?? "" }));
   }
 
-  private syncPolygonScope(): void {
-    const isDrawing = this.editor.polygon.length > 0;
-    if (isDrawing !== this.host.commands.isIn("polygon")) isDrawing ? this.host.commands.enter("polygon") : this.host.commands.leave("polygon");
+  private syncOutlineScope(): void {
+    const { isOutlining } = this.editor;
+    if (isOutlining !== this.host.commands.isIn("polygon")) isOutlining ? this.host.commands.enter("polygon") : this.host.commands.leave("polygon");
+    this.canvas.redraw();
   }
 
   private clearMask(): void {
-    this.editor.apply("Clear", (mask) => { mask.data.fill(0); return mask.bounds; }, { box: null, hints: [] });
+    this.editor.clearMask("Clear");
     this.proposalId = null;
   }
 
   private takeSuggestion(index: number): void {
-    const suggestion = this.editor.suggestions[index];
+    const suggestion = this.canvas.suggestions[index];
     const proposal = this.task?.proposals[index];
     if (!suggestion || !proposal) return;
-    this.editor.replaceMask(`Suggestion ${index + 1}`, suggestion.mask, { box: null, hints: [] });
+    this.editor.replaceMask(`Suggestion ${index + 1}`, suggestion.mask, { box: null, hints: [], points: [], isDrawn: true });
     this.proposalId = proposal.id;
     if (!this.naming.value().label && proposal.label) this.naming.set({ ...this.naming.value(), label: proposal.label });
-    this.host.shell.announce(`Suggestion ${index + 1} taken`);
+    this.host.shell.announce(t("Suggestion {number} taken", { number: index + 1 }));
   }
 
   private suggestion(mask: Mask): Suggestion {
@@ -220,80 +231,54 @@ class ObjectStage implements StageView<ObjectTask> {
       y += Math.floor(i / mask.width);
       count += 1;
     }
-    return { mask, layer: this.editor.layerFor(mask, "suggestion"), at: count ? [x / count, y / count] : [0, 0] };
+    return { mask, layer: this.canvas.layerFor(mask, "suggestion"), at: count ? [x / count, y / count] : [0, 0] };
   }
 
-  /** Asks the server for the object's edge, from the box, the mask so far and the strokes as hard hints. */
+  /** Asks for the object's edge; what is put while it is under way is asked for right after. */
   private async refine(): Promise<void> {
     const { editor, claim, task } = this;
-    if (!claim || !task) return;
-    editor.isBusy = true;
+    if (!claim || !task || this.isBusy || !canRefine(editor)) return;
+    const asked = editor.guides;
+    this.isBusy = true;
     this.host.commands.changed();
     try {
-      const mask = await this.refined(task);
-      if (mask && this.claim === claim) editor.replaceMask("Refine", mask, { hints: editor.hints });
+      const mask = await refinedMask(this.host, editor, task);
+      if (mask && this.claim === claim) editor.replaceMask("Refine", mask, {});
     } catch (error) {
       this.host.complain(error);
     } finally {
-      editor.isBusy = false;
+      this.isBusy = false;
       this.host.commands.changed();
     }
+    if (this.claim === claim && editor.guides.points.length > asked.points.length) await this.refine();
   }
 
-  private async refined(task: ObjectTask): Promise<Mask | null> {
-    const { editor, host } = this;
-    const { width, height } = editor.mask;
-    const small = workingSize(width, height, REFINE_PX);
-    const encode = (mask: Mask | null) => (mask ? maskPngBase64(resize(mask, small.width, small.height)) : null);
-    const toPhoto = task.photo.width / width;
-    const around = editor.box ?? editor.mask.box();
-    const started = await host.write<JobStarted>("refine", {
-      box: around && this.inPhoto(around, toPhoto),
-      mask_png: this.isBareBox() ? null : await encode(editor.mask),
-      foreground_png: await encode(editor.hintMask(1)),
-      background_png: await encode(editor.hintMask(0)),
-    });
-    if (!started) return null;
-    const answer = await this.waitFor(started.job);
-    const bytes = bytesFromBase64(String(answer["mask_png"]));
-    const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-    return maskOfCanvas(canvasOf(picture, width, height));
-  }
-
-  /** The mask is nothing but the box that was dragged, so it says nothing more than the box. */
+  /** The mask is nothing but the box that was dragged. */
   private isBareBox(): boolean {
-    const { box, hints, mask } = this.editor;
-    return box !== null && hints.length === 0 && mask.count() === box.width * box.height;
-  }
-
-  private inPhoto(rect: Rect, factor: number): number[] {
-    return [rect.x, rect.y, rect.x + rect.width, rect.y + rect.height].map((v) => Math.round(v * factor));
-  }
-
-  private async waitFor(job: string): Promise<Record<string, unknown>> {
-    const start = performance.now();
-    while (performance.now() - start < REFINE_TIMEOUT_MS) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      const { status, result, error } = await this.host.api.get<Job>(`/jobs/${job}`);
-      if (status === "DONE" && result) return result;
-      if (status === "FAILED") throw new Problem(422, "refine_failed", "The refinement failed.", error ?? "Mend the mask by hand, or draw another box.");
-    }
-    throw new Problem(504, "refine_slow", "The refinement takes too long.", "The refinement takes too long. Mend the mask by hand, or try again.");
+    const { area, guides } = this.editor;
+    return guides.box !== null && guides.hints.length === 0 && area === guides.box.width * guides.box.height;
   }
 
   private current(): Marked {
     const { width, height, data } = this.editor.mask;
-    return { mask: new Mask(width, height, data.slice()), ...this.naming.value(), proposal_id: this.proposalId };
+    return { mask: new Mask(width, height, data.slice()), ...this.naming.value(), proposal_id: this.proposalId, warnings: this.look().map((warning) => warning.code) };
   }
 
   private addAnother(): void {
+    if (this.putAside()) this.startNext();
+  }
+
+  /** Puts the object in hand into the list; false when something is missing, which is said. */
+  private putAside(): boolean {
     const problem = this.missing();
     if (problem) {
       this.host.shell.announce(problem);
-      return;
+      return false;
     }
-    this.marked = [...this.marked, this.current()];
-    this.startNext();
+    const current = this.current();
+    this.recent.add(current.label);
+    this.marked = [...this.marked, current];
+    return true;
   }
 
   private startNext(): void {
@@ -305,6 +290,24 @@ class ObjectStage implements StageView<ObjectTask> {
     this.touched();
   }
 
+  /** The object that was marked longest ago comes back into the hands; the one in hand goes to the end of the list. */
+  private goBack(): void {
+    const [first] = this.marked;
+    if (first) this.edit(first);
+  }
+
+  private edit(target: Marked): void {
+    if (this.isBusy || (this.editor.area > 0 && !this.putAside())) return;
+    this.marked = this.marked.filter((other) => other !== target);
+    this.editor.reset(target.mask);
+    this.host.history.clear();
+    this.naming.set(target);
+    this.proposalId = target.proposal_id;
+    this.refreshTaken();
+    this.touched();
+    this.host.shell.announce(t("{label} is in your hands again", { label: target.label }));
+  }
+
   private remove(target: Marked): void {
     this.marked = this.marked.filter((other) => other !== target);
     this.refreshTaken();
@@ -312,16 +315,15 @@ class ObjectStage implements StageView<ObjectTask> {
   }
 
   private refreshTaken(): void {
-    const before = this.task?.taken.length ?? 0;
-    this.editor.taken = [...this.editor.taken.slice(0, before), ...this.marked.map((target) => this.editor.layerFor(target.mask, "taken"))];
-    this.editor.redraw();
-    this.showTargets();
+    this.canvas.taken = [...this.taken, ...this.marked].map(({ mask }) => this.canvas.layerFor(mask, "taken"));
+    this.canvas.redraw();
+    this.list.show(this.task?.taken ?? [], this.marked);
   }
 
   private async discard(): Promise<void> {
     const answer = await ask(this.host.shell.root, {
-      title: "Discard this photo for stage 1?", action: "Discard",
-      reasons: [["no_object", "It shows no single object that can be marked"], ["bad_photo", "Too blurred, too dark or too small"], ["unsuitable", "People, private or otherwise unsuitable"], ["duplicate", "The same as another photo"]],
+      title: t("Discard this photo for stage 1?"), action: t("Discard"),
+      reasons: [["no_object", t("It shows no single object that can be marked")], ["bad_photo", t("Too blurred, too dark or too small")], ["unsuitable", t("People, private or otherwise unsuitable")], ["duplicate", t("The same as another photo")]],
     });
     if (answer) this.host.submit(async () => ({ discard: { reason: answer.reason } }));
   }
@@ -329,10 +331,10 @@ class ObjectStage implements StageView<ObjectTask> {
   private async restore(draft: Draft | null): Promise<void> {
     if (!draft) return;
     const { width, height } = this.editor.mask;
-    const read = async (stored: StoredTarget): Promise<Marked> => {
-      const { mask_png, ...rest } = stored;
+    const read = async (kept: StoredTarget): Promise<Marked> => {
+      const { mask_png, ...rest } = kept;
       const picture = await createImageBitmap(new Blob([bytesFromBase64(mask_png)], { type: "image/png" }));
-      return { ...rest, mask: maskOfCanvas(canvasOf(picture, width, height)) };
+      return { ...rest, warnings: rest.warnings ?? [], mask: maskOfCanvas(canvasOf(picture, width, height)) };
     };
     this.marked = await Promise.all((draft.targets ?? []).map(read));
     this.refreshTaken();
@@ -346,22 +348,34 @@ class ObjectStage implements StageView<ObjectTask> {
   private touched(): void {
     if (!this.task) return;
     this.host.changed();
-    clearTimeout(this.cardTimer);
-    this.cardTimer = window.setTimeout(() => this.host.shell.photo.setMask(this.editor.mask), 250);
+    this.lookSoon();
   }
 
-  private showTargets(): void {
-    const taken = (this.task?.taken ?? []).map((target) => h("div", {}, h("span", { text: target.label }), h("span", { class: "caption", text: "earlier" })));
-    const added = this.marked.map((target) =>
-      h("div", {}, h("span", { text: target.label }), h("button", { type: "button", class: "quiet danger", text: "Remove", "aria-label": `Remove ${target.label}`, on: { click: () => this.remove(target) } })));
-    replace(this.targetList, ...(taken.length + added.length ? [...taken, ...added] : [h("p", { class: "caption", text: "None yet." })]));
+  private lookSoon(): void {
+    clearTimeout(this.lookTimer);
+    this.lookTimer = window.setTimeout(() => {
+      if (!this.task) return;
+      this.host.shell.photo.setMask(this.editor.mask);
+      if (this.editor.gesture) return;
+      this.warnings = this.look();
+      this.checks.show(this.warnings);
+    }, LOOK_AGAIN_MS);
+  }
+
+  /** What the checks say of the mask in hand; a person who flagged an object as truncated knows about the border. */
+  private look(): Warning[] {
+    if (!this.task || this.isBareBox()) return [];
+    const isTruncated = this.naming.value().flags.includes("truncated");
+    return checkMask(this.editor.mask, this.task.photo.width, [...this.taken, ...this.marked]).filter((warning) => warning.code !== "border" || !isTruncated);
   }
 
   private showStatus(): void {
     if (!this.task) return;
-    const zoomed = Math.round((100 * this.editor.view.scale * this.editor.mask.width) / this.task.photo.width);
-    this.status.textContent = `${zoomed} %${this.editor.tool === "brush" || this.editor.tool === "eraser" ? ` · brush ${Math.round(2 * this.editor.brushRadius_px)} px, [ and ]` : ""}`;
+    const zoomed = Math.round((100 * this.canvas.view.scale * devicePixelRatio * this.editor.mask.width) / this.task.photo.width);
+    const brush = this.editor.tool === "brush" || this.editor.tool === "eraser" ? ` · ${t("brush {size} px, [ and ]", { size: Math.round(2 * this.canvas.brushRadius_px) })}` : "";
+    const [x, y] = this.canvas.cursor ?? [];
+    const toPhoto = this.task.photo.width / this.editor.mask.width;
+    const at = x === undefined || y === undefined ? "" : ` · ${Math.floor(x * toPhoto)}, ${Math.floor(y * toPhoto)}`;
+    this.status.textContent = `${zoomed} %${brush}${at}`;
   }
 }
-
-const stored = ({ mask_png, label, taxonomy_key = null, flags = [], proposal_id = null }: ObjectTarget): StoredTarget => ({ mask_png, label, taxonomy_key, flags, proposal_id });

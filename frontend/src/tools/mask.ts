@@ -20,6 +20,15 @@ export class Mask {
     return sum;
   }
 
+  /** How many cells of ``rect`` are set. */
+  countIn(rect: Rect): number {
+    let sum = 0;
+    for (let y = rect.y; y < rect.y + rect.height; y++) {
+      for (let i = y * this.width + rect.x; i < y * this.width + rect.x + rect.width; i++) sum += this.data[i] as number;
+    }
+    return sum;
+  }
+
   /** The smallest rectangle around the mask, or null when it is empty. */
   box(): Rect | null {
     let left = this.width, top = this.height, right = -1, bottom = -1;
@@ -63,11 +72,16 @@ export function union(a: Rect | null, b: Rect | null): Rect | null {
   return { x, y, width: Math.max(a.x + a.width, b.x + b.width) - x, height: Math.max(a.y + a.height, b.y + b.height) - y };
 }
 
+/** The cells that a stroke may touch; null when it lies outside. */
+export function strokeReach(mask: { width: number; height: number }, a: [number, number], b: [number, number], radius: number): Rect | null {
+  const r = Math.max(0.5, radius);
+  return clip({ x: Math.min(a[0], b[0]) - r, y: Math.min(a[1], b[1]) - r, width: Math.abs(a[0] - b[0]) + 2 * r, height: Math.abs(a[1] - b[1]) + 2 * r }, mask);
+}
+
 /** Sets every cell whose centre is within ``radius`` of the segment from a to b. */
 export function stroke(mask: Mask, a: [number, number], b: [number, number], radius: number, value: 0 | 1): Rect | null {
   const r = Math.max(0.5, radius);
-  const reach = { x: Math.min(a[0], b[0]) - r, y: Math.min(a[1], b[1]) - r, width: Math.abs(a[0] - b[0]) + 2 * r, height: Math.abs(a[1] - b[1]) + 2 * r };
-  const rect = clip(reach, mask);
+  const rect = strokeReach(mask, a, b, radius);
   if (!rect) return null;
   const dx = b[0] - a[0], dy = b[1] - a[1];
   const lengthSq = dx * dx + dy * dy;
@@ -141,6 +155,31 @@ export function fillHoles(mask: Mask): Rect {
 export function invert(mask: Mask): Rect {
   for (let i = 0; i < mask.data.length; i++) mask.data[i] = mask.data[i] === 1 ? 0 : 1;
   return mask.bounds;
+}
+
+/** The smallest rectangle that holds every cell in which two masks of one size differ; null when they are equal. */
+export function difference(a: Mask, b: Mask): Rect | null {
+  let left = a.width, top = a.height, right = -1, bottom = -1;
+  for (let y = 0; y < a.height; y++) {
+    const start = y * a.width;
+    let first = 0, last = a.width - 1;
+    while (first <= last && a.data[start + first] === b.data[start + first]) first++;
+    if (first > last) continue;
+    while (a.data[start + last] === b.data[start + last]) last--;
+    left = Math.min(left, first);
+    right = Math.max(right, last);
+    top = Math.min(top, y);
+    bottom = y;
+  }
+  return right < 0 ? null : { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
+}
+
+/** Puts the person's strokes into a mask that came from elsewhere: what they painted is in, what they erased is out. */
+export function keepStrokes(mask: Mask, painted: Mask | null, erased: Mask | null): void {
+  for (let i = 0; i < mask.data.length; i++) {
+    if (painted?.data[i] === 1) mask.data[i] = 1;
+    if (erased?.data[i] === 1) mask.data[i] = 0;
+  }
 }
 
 /** Nearest-neighbour copy at another size. */

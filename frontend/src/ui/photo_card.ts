@@ -59,7 +59,8 @@ export class PhotoCard {
 export function paint(canvas: HTMLCanvasElement, photo: HTMLImageElement, mask: Mask | null): void {
   const context = canvas.getContext("2d") as CanvasRenderingContext2D;
   const part = Math.min(canvas.width / photo.naturalWidth, canvas.height / photo.naturalHeight);
-  const width = Math.round(photo.naturalWidth * part), height = Math.round(photo.naturalHeight * part);
+  // A photo of one row of pixels still has a row here.
+  const width = Math.max(1, Math.round(photo.naturalWidth * part)), height = Math.max(1, Math.round(photo.naturalHeight * part));
   const left = Math.round((canvas.width - width) / 2), top = Math.round((canvas.height - height) / 2);
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
