@@ -19,7 +19,7 @@ from modelzoo.exports.gltf import GlbBuilder
 from modelzoo.exports.meshopt_glb import compact_glb
 from modelzoo.exports.texture import TexturedMesh
 
-PREVIEW_FACES = 10_000
+PREVIEW_FACES = 12_000
 OBJECT_FRAME = "object"
 OBJECT_EXTRAS = {
     "frame": OBJECT_FRAME,
