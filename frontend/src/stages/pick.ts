@@ -45,7 +45,7 @@ export function createPickStage(host: StageHost): StageView<PickTask> {
 
 class PickStage implements StageView<PickTask> {
   private readonly grid: CellGrid;
-  private readonly frames = new PickFrames(() => this.reload());
+  private readonly frames = new PickFrames(() => this.reload(), (number) => this.inspect(this.order()[number - 1] as number));
   private readonly overlay = new PhotoLayer();
   private readonly tooFew = h("div", { class: "too-few", role: "alert", hidden: true });
   private readonly anchors = defaultAnchors();
@@ -377,7 +377,7 @@ class PickStage implements StageView<PickTask> {
     if (isDouble && this.inspecting === null) this.inspect(id);
     else if (this.inspecting !== null && id !== this.inspecting) this.inspect(id);
     else if (this.inspecting === null && state.mode === "king" && state.winner === null && isLarge) this.judgePair(id === state.tournament.left ? "left" : "right");
-    else if (state.mode === "grid" && this.inspecting === null) this.pick(id);
+    else if (state.mode === "grid") this.pick(id);
   }
 
   private inspect(id: number): void {
@@ -433,7 +433,7 @@ class PickStage implements StageView<PickTask> {
       const cell = this.grid.cell(id);
       return {
         number: this.numberOf(id), rect, isLarge, phase: cell?.phase ?? "loading", detail: cell?.detail ?? "preview", note: cell?.state ?? "", isPicked: state.winner === id,
-        isBeaten: state.mode === "king" && !isLarge && state.tournament.beaten.includes(id), isCurrent: !isLarge && large.includes(id),
+        isBeaten: state.mode === "king" && !isLarge && state.tournament.beaten.includes(id), isCurrent: !isLarge && large.includes(id), isInspected: this.inspecting === id && isLarge,
       };
     }));
   }

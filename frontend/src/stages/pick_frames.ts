@@ -16,12 +16,15 @@ export interface FrameView {
   isPicked: boolean;
   isBeaten: boolean;
   isCurrent: boolean;
+  /** It is the one that is looked at alone. */
+  isInspected: boolean;
 }
 
 export class PickFrames {
   readonly element = h("div", { class: "cells" });
 
-  constructor(private readonly reload: () => void) {}
+  /** ``open`` looks at one large, or goes back to all. */
+  constructor(private readonly reload: () => void, private readonly open: (number: number) => void) {}
 
   /** Puts a frame over each cell, in this order. */
   show(views: readonly FrameView[]): void {
@@ -38,6 +41,7 @@ export class PickFrames {
   private frame({ number, isLarge }: FrameView): HTMLElement {
     const again = h("button", { type: "button", title: t("Load again (L)"), on: { click: this.reload } }, h("span", { text: t("Load again") }), h("kbd", { text: "L", "aria-hidden": "true" }));
     return h("div", { class: "cell", data: { number: String(number), ...(isLarge ? { large: "1" } : {}) } },
+      h("button", { type: "button", class: "open quiet", on: { click: () => this.open(number) } }),
       h("div", { class: "shimmer" }), h("span", { class: "number", text: number }), h("span", { class: "state caption" }), h("span", { class: "mark" }, icon("check")),
       h("div", { class: "failed" }, icon("warning"), h("span", { text: t("This candidate could not be loaded") }), again));
   }
@@ -52,6 +56,12 @@ export class PickFrames {
     frame.classList.toggle("picked", view.isPicked);
     frame.classList.toggle("beaten", view.isBeaten);
     frame.classList.toggle("current", view.isCurrent);
+    const open = frame.querySelector(".open") as HTMLButtonElement;
+    open.hidden = view.isLarge ? !view.isInspected : view.phase !== "ready";
+    open.title = view.isInspected ? t("Back to all (Esc)") : t("Look at {number} large (Shift+{number})", { number: view.number });
+    open.setAttribute("aria-label", open.title);
+    if (open.dataset.icon !== String(view.isInspected)) replace(open, icon(view.isInspected ? "grid" : "eye"));
+    open.dataset.icon = String(view.isInspected);
     const label = frame.querySelector(".state") as HTMLElement;
     const text = view.phase === "failed" ? "" : view.note || (view.isLarge && view.phase === "ready" ? detailText(view.detail) : "");
     label.textContent = text;
