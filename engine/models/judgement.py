@@ -98,6 +98,13 @@ class Selection(models.Model):
         default=list, help_text="Candidate ids in the order of this person's cells."
     )
     inspected = models.JSONField(default=dict, help_text="Milliseconds each candidate was looked at large.")
+    not_loaded = models.JSONField(
+        default=list, help_text="Candidate ids that this person's browser could not show."
+    )
+    attention = models.JSONField(
+        default=dict,
+        help_text="How the person looked at them: dwell, orbits, looks, the photograph's camera.",
+    )
     none_because = models.CharField(max_length=40, blank=True)
     note = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -64,7 +64,19 @@ class PickTrace:
     round: int | None
     alpha: float | None
     seconds: float | None
+    shown_order: list[int]
+    not_loaded: list[int]
+    inspected: dict[str, int]
+    attention: dict[str, Any]
     at: datetime
+
+    @property
+    def num_orbits(self) -> int | None:
+        """How often the person turned the candidates; None when the page did not say."""
+        if not self.attention:
+            return None
+        turns: int = self.attention["orbits_of_all"] + sum(self.attention["orbits"].values())
+        return turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,6 +260,10 @@ def _picks(target_id: int) -> tuple[PickTrace, ...]:
             round=row.round.number if row.round else None,
             alpha=row.round.alpha if row.round else None,
             seconds=row.assignment.seconds,
+            shown_order=row.shown_order,
+            not_loaded=row.not_loaded,
+            inspected=row.inspected,
+            attention=row.attention,
             at=row.created_at,
         )
         for row in rows.select_related("assignment__annotator", "round").order_by("pk")

@@ -83,14 +83,12 @@ class PointCloudRef:
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRef:
-    """Nothing here tells who or what made it."""
+    """Nothing here tells who or what made it, not even how many triangles it has."""
 
     id: int
     mesh_url: str
     preview_url: str
     splat_url: str
-    num_faces: int
-    num_splats: int
     pose: PoseRef | None
 
 
@@ -238,8 +236,6 @@ def _candidate_ref(candidate: Candidate) -> CandidateRef:
         mesh_url=blobs.url(candidate.mesh_key),
         preview_url=blobs.url(candidate.preview_key),
         splat_url=blobs.url(candidate.splat_key),
-        num_faces=candidate.num_faces,
-        num_splats=candidate.num_splats,
         pose=_pose(candidate.pose),
     )
 

@@ -122,10 +122,13 @@ def _pick(selection: Selection, pairs: Sequence[ShownPair]) -> Pick:
 
 
 def _shown(selection: Selection, pairs: Sequence[ShownPair]) -> frozenset[int]:
-    """What the person really saw: the whole grid, or in a king-of-the-hill those that came up or were looked into."""
+    """What the person really saw: the whole grid, or in a king-of-the-hill those that came up or were looked into.
+
+    What their browser could not load they did not see.
+    """
     seen = {pair.left for pair in pairs} | {pair.right for pair in pairs}
     if selection.mode == Selection.Mode.GRID:
         seen |= {int(candidate) for candidate in selection.shown_order}
     else:
         seen |= {int(candidate) for candidate in selection.inspected}
-    return frozenset(seen)
+    return frozenset(seen - set(selection.not_loaded))

@@ -14,6 +14,7 @@ from engine.errors import BadInput
 from engine.models import Assignment, Comparison, Selection
 from engine.selectors.tasks import shown_order
 from engine.services import submissions
+from engine.services.attention import MAX_MILLISECONDS, Attention, attention_json, check_attention
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
 from engine.services.own_work import OwnWork
 from engine.services.submissions import Judged, Submission
@@ -21,8 +22,8 @@ from engine.states import Stage
 
 #: Why none is good enough.
 NONE_BECAUSE = ("none_good", MASK_WRONG, "ambiguous")
-#: A day in milliseconds, beyond which a duration is a mistake.
-MAX_MILLISECONDS = 86_400_000
+#: Fewer than two are no choice.
+FEWEST_SHOWN = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class PickResult:
     texture_rating: int
     comparisons: Sequence[PairJudged] = ()
     inspected: Mapping[int, int] | None = None  # candidate > milliseconds it was looked at large
+    not_loaded: Sequence[int] = ()  # candidates that the person's browser could not show
+    attention: Attention | None = None
 
 
 def rating_of(*, shape_rating: int, texture_rating: int) -> float:
@@ -96,9 +99,10 @@ def escalate_pick(
 
 def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
     """Raises BadInput unless ``result`` is a possible judgement of the candidates ``ids``."""
-    if result.winner not in ids:
+    shown = _shown(result, ids=ids)
+    if result.winner not in shown:
         raise BadInput(
-            f"The winner must be one of the candidates shown, {_listed(ids)}, not {result.winner}."
+            f"The winner must be one of the candidates shown, {_listed(shown)}, not {result.winner}."
         )
     if result.mode not in Selection.Mode.values:
         raise BadInput(f"The mode must be one of {', '.join(Selection.Mode.values)}, not {result.mode!r}.")
@@ -110,10 +114,12 @@ def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
             raise BadInput(
                 f"inspected must map candidates of {_listed(ids)} to milliseconds, not {one} to {milliseconds}."
             )
+    if result.attention is not None:
+        check_attention(result.attention, ids=ids)
     for pair in result.comparisons:
-        _check_pair(pair, ids=ids)
+        _check_pair(pair, ids=shown)
     if result.mode == Selection.Mode.KING:
-        _check_chain(result, num_candidates=len(ids))
+        _check_chain(result, num_candidates=len(shown))
     elif result.comparisons:
         raise BadInput(
             "A direct pick from the grid compares no pairs: leave comparisons empty, or send mode king."
@@ -144,6 +150,8 @@ def _record_pick(work: OwnWork, result: PickResult) -> Judged:
         texture_rating=result.texture_rating,
         rating=rating,
         inspected={str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+        not_loaded=sorted(set(result.not_loaded)),
+        attention=attention_json(result.attention),
     )
     wanted = rating >= alpha
     if wanted:
@@ -169,6 +177,17 @@ def _common(work: OwnWork) -> dict[str, Any]:
         "round_id": work.round_id,
         "shown_order": shown_order(work.row.order_seed, work.candidates),
     }
+
+
+def _shown(result: PickResult, *, ids: Sequence[int]) -> list[int]:
+    """The candidates that the person could see. Raises BadInput when they are too few for a choice."""
+    strangers = set(result.not_loaded) - set(ids)
+    if strangers:
+        raise BadInput(f"not_loaded must name candidates of {_listed(ids)}, not {_listed(list(strangers))}.")
+    shown = [one for one in ids if one not in result.not_loaded]
+    if len(shown) < FEWEST_SHOWN:
+        raise BadInput("A pick needs two candidates that could be shown: skip the task, or hand it over.")
+    return shown
 
 
 def _check_pair(pair: PairJudged, *, ids: Sequence[int]) -> None:
@@ -225,4 +244,6 @@ def _as_sent(result: PickResult) -> dict[str, Any]:
         **asdict(result),
         "comparisons": [asdict(pair) for pair in result.comparisons],
         "inspected": {str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+        "not_loaded": list(result.not_loaded),
+        "attention": attention_json(result.attention),
     }

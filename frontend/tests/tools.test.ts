@@ -1,11 +1,10 @@
-/** Masks, their PNGs, the tournament, pose edits and the point cloud file. */
+/** Masks, their PNGs, pose edits and the point cloud file. */
 import { inflateSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import type { PoseJson } from "../src/net/contract";
 import { fillHoles, fillPolygon, fillRect, invert, iou, isEdge, Mask, resize, stroke, workingSize } from "../src/tools/mask";
 import { bytesFromBase64, maskPng, maskPngBase64, packedRows } from "../src/tools/mask_png";
 import { clampScale, degreesOf, dragScale, nudge, uniformScale, withDegrees } from "../src/tools/pose_edit";
-import { judge, numComparisons, startTournament } from "../src/tools/tournament";
 import { readReport } from "../src/ui/report";
 import { angleBetween } from "../src/viewer/frames";
 import { parseSplatPly } from "../src/viewer/splat_points";
@@ -89,34 +88,6 @@ it("a mask's PNG has one bit per pixel, and its rows come back", async () => {
   expect([...rows]).toEqual([...packedRows(mask)]);
   expect([...rows]).toEqual([0, 0x80, 0x20, 0, 0, 0, 0, 0x80, 0]);
   expect([...bytesFromBase64(await maskPngBase64(mask))]).toEqual([...png]);
-});
-
-describe("king of the hill", () => {
-  it("crowns the best after N - 1 comparisons, whatever the order", () => {
-    for (const order of [[1, 2, 3, 4, 5, 6, 7, 8], [8, 7, 6, 5, 4, 3, 2, 1], [3, 8, 1, 6, 2, 7, 4, 5]]) {
-      let state = startTournament(order);
-      expect(numComparisons(state)).toBe(7);
-      while (state.winner === null) state = judge(state, state.left > state.right ? "left" : "right", 10);
-      expect(state.winner).toBe(8);
-      expect(state.comparisons).toHaveLength(7);
-    }
-  });
-
-  it("leaves the winner where it stands and puts the next one beside it", () => {
-    const state = judge(startTournament([1, 2, 3]), "right", 1234.6);
-    expect([state.left, state.right]).toEqual([3, 2]);
-    expect(state.comparisons[0]).toEqual({ left: 1, right: 2, outcome: "right", milliseconds: 1235 });
-  });
-
-  it("keeps the one that came first on a draw and logs the draw", () => {
-    let state = judge(startTournament([1, 2, 3]), "right", 0);
-    state = judge(state, "equal", 0);
-    expect(state.winner).toBe(2);
-    expect(state.comparisons.map((c) => c.outcome)).toEqual(["right", "equal"]);
-    expect(judge(state, "left", 0)).toBe(state);
-  });
-
-  it("refuses a single candidate", () => expect(() => startTournament([1])).toThrow(RangeError));
 });
 
 describe("pose edits", () => {

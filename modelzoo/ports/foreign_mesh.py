@@ -15,12 +15,13 @@ from modelzoo.contracts import CandidateRequest, GeneratedCandidate, Pose, Sampl
 from modelzoo.decoders.cleanup import MAX_FACES, StepTaken
 from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_surface
 from modelzoo.exports.gaussian_ply import Gaussians, ply_from_gaussians
-from modelzoo.exports.glb import PREVIEW_FACES, glb_from_mesh
+from modelzoo.exports.glb import glb_from_mesh, preview_glb_from_mesh
 from modelzoo.ports.placement import placed
 
 GREY = 0.7  # of a surface whose colours nobody knows
 MAX_VERTICES, MAX_GAUSSIANS = 20_000_000, 5_000_000
 SURFACE_SPLATS = 20_000
+PLACED_FACES = 6000  # of a shape while its pose is searched
 DISC_THICKNESS = 0.1  # of a sampled splat, of its radius
 
 Floats = NDArray[np.float64]
@@ -147,7 +148,7 @@ def candidate_from_shape(
     cube = unit_cube(shape.vertices[np.unique(shape.faces)])
     mesh, steps = coloured_mesh(shape, cube)
     if pose is None:
-        preview = decimate(mesh, max_faces=PREVIEW_FACES)
+        preview = decimate(mesh, max_faces=PLACED_FACES)
         colours = None if shape.colours is None else preview.colours
         placement = placed(preview.vertices, preview.faces, colours, request)
         found, steps = placement.pose, (*steps, *placement.fallbacks)
@@ -183,13 +184,12 @@ def candidate_from_mesh(
     """A mesh that is in the object frame already, with its pose and maybe Gaussians, as GLB, preview and splats."""
     steps = () if gaussians is not None else ("splats_from_mesh",)
     splats = splats_from_mesh(mesh, seed=seed) if gaussians is None else gaussians
-    preview = decimate(mesh, max_faces=PREVIEW_FACES)
     return GeneratedCandidate(
         seed=seed,
         pose=pose,
         latents=b"",
         mesh_glb=glb_from_mesh(mesh, name=name, copyright=copyright),
-        preview_glb=glb_from_mesh(preview, name=name, copyright=copyright),
+        preview_glb=preview_glb_from_mesh(mesh, name=name, copyright=copyright),
         splat_ply=ply_from_gaussians(splats),
         num_vertices=len(mesh.vertices),
         num_faces=len(mesh.faces),

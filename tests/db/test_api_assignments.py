@@ -114,7 +114,7 @@ def test_a_pick_shows_the_candidates_without_their_makers_and_is_recorded(
     claim = ana.claim(desk.pk, "pick")
     candidates = claim["task"]["candidates"]
     assert len(candidates) == 3
-    known = {"id", "mesh_url", "preview_url", "splat_url", "num_faces", "num_splats", "pose"}
+    known = {"id", "mesh_url", "preview_url", "splat_url", "pose"}
     assert all(set(candidate) == known for candidate in candidates)
     result = web.pick_result(claim)
     assert ana.submit(claim, result).status == 200

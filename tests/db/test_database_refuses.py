@@ -210,6 +210,12 @@ def test_every_constraint_is_tried() -> None:
     assert named == set(IMPOSSIBLE)
 
 
+def test_a_candidate_that_could_not_be_shown_did_not_win(world: World) -> None:
+    said = refusal_of(lambda world: world.select(not_loaded=[world.candidate.pk]), world)
+    assert "selection_winner_was_shown" in said
+    assert refusal_of(lambda world: world.select(not_loaded=[world.other.pk]), world) == "was written"
+
+
 def touch(row: Model) -> Write:
     def write(world: World) -> None:
         with connection.cursor() as cursor:

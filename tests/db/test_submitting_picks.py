@@ -21,8 +21,11 @@ from engine.models import (
     StateChange,
     TargetObject,
 )
+from engine.selectors.lineage import target_lineage
 from engine.selectors.tasks import ObjectTask, PickTask, task_payload
 from engine.services import leases, stage1, stage3
+from engine.services.attention import Attention
+from engine.services.evidence import read_evidence
 from engine.services.rounds import close_round, current_round
 from engine.services.stage2 import PairJudged, PickResult, escalate_pick, rating_of, submit_pick
 from engine.states import ArtistCaseStatus, AssignmentStatus, Stage, TargetStatus, TaskStatus
@@ -101,8 +104,6 @@ def test_a_task_tells_nothing_of_who_made_the_candidates(held: Assignment) -> No
         "mesh_url",
         "preview_url",
         "splat_url",
-        "num_faces",
-        "num_splats",
         "pose",
     }
 
@@ -169,6 +170,21 @@ def test_a_late_pick_is_kept_as_a_draft(held: Assignment) -> None:
 class TestKingOfTheHill:
     """Sequential comparisons: the loser is replaced, N - 1 pairs, the last winner wins."""
 
+    def test_the_sides_are_written_as_they_were_shown_wherever_the_winner_stood(
+        self, held: Assignment
+    ) -> None:
+        a, b, c = shown(held)
+        pairs = (
+            PairJudged(left=b, right=a, outcome="right", milliseconds=900),
+            PairJudged(left=c, right=a, outcome="right", milliseconds=400),
+        )
+        submit(held, result=pick(held, winner=a, mode="king", comparisons=pairs))
+        assert list(Comparison.objects.order_by("order").values_list("order", "left", "right")) == [
+            (0, b, a),
+            (1, c, a),
+        ]
+        assert Selection.objects.get().shown_order == [a, b, c], "the order of the person's cells"
+
     def test_a_chain_with_a_tie_is_written_as_shown(self, held: Assignment) -> None:
         a, b, c = shown(held)
         pairs = (
@@ -221,6 +237,100 @@ def test_what_does_not_fit_is_refused(held: Assignment, changes: dict[str, Any],
         submit(held, result=pick(held, **changes))
     held.refresh_from_db()
     assert held.status == AssignmentStatus.LEASED and not Selection.objects.exists()
+
+
+def test_how_the_person_looked_is_kept_with_the_pick_and_told_by_the_targets_lineage(
+    held: Assignment,
+) -> None:
+    a, b, c = shown(held)
+    looking = Attention(
+        dwell={a: 4100, b: 900},
+        orbits={a: 2},
+        orbits_of_all=1,
+        looks={"colour": 7000, "clay": 1200},
+        photo_camera=800,
+        flickers=3,
+    )
+    submit(held, result=pick(held, winner=a, attention=looking))
+    kept = {
+        "dwell": {str(a): 4100, str(b): 900},
+        "orbits": {str(a): 2},
+        "orbits_of_all": 1,
+        "looks": {"colour": 7000, "clay": 1200},
+        "photo_camera": 800,
+        "flickers": 3,
+    }
+    assert Selection.objects.get().attention == kept
+    assert held.task.target_id is not None
+    [told] = target_lineage(held.task.target_id).picks
+    assert (told.attention, told.num_orbits) == (kept, 3)
+    assert (told.shown_order, told.not_loaded) == ([a, b, c], [])
+
+
+@pytest.mark.parametrize(
+    ("looking", "words"),
+    [
+        ({"dwell": {999_999: 5}}, "attention.dwell"),
+        ({"dwell": {0: -1}}, "attention.dwell"),
+        ({"orbits": {0: 100_001}}, "attention.orbits"),
+        ({"orbits_of_all": -1}, "orbits_of_all"),
+        ({"looks": {"x-ray": 5}}, "attention.looks"),
+        ({"looks": {"clay": 86_400_001}}, "attention.looks"),
+        ({"photo_camera": -5}, "photo_camera"),
+        ({"flickers": -1}, "flickers"),
+    ],
+)
+def test_an_impossible_way_of_looking_is_refused(
+    held: Assignment, looking: dict[str, Any], words: str
+) -> None:
+    ids = {0: shown(held)[0]}
+    values = {
+        name: {ids.get(one, one): number for one, number in value.items()}
+        if isinstance(value, dict)
+        else value
+        for name, value in looking.items()
+    }
+    with pytest.raises(BadInput, match=words):
+        submit(held, result=pick(held, attention=Attention(**values)))
+    assert not Selection.objects.exists()
+
+
+class TestWhatCouldNotBeLoaded:
+    """A candidate whose file is missing or broken was not shown to that person."""
+
+    def test_is_kept_with_the_pick_and_never_its_rejected_half(
+        self, project: Project, held: Assignment
+    ) -> None:
+        a, b, c = shown(held)
+        submit(held, result=pick(held, winner=a, not_loaded=[c]))
+        selection = Selection.objects.get()
+        assert (selection.not_loaded, selection.shown_order) == ([c], [a, b, c])
+        [seen] = read_evidence(project.pk).judgements.picks
+        assert seen.shown == {a, b}
+
+    def test_is_left_out_of_a_king_of_the_hill(self, held: Assignment) -> None:
+        a, b, c = shown(held)
+        pairs = (PairJudged(left=c, right=a, outcome="left", milliseconds=10),)
+        with pytest.raises(BadInput, match="takes 2 comparisons, not 1"):
+            submit(held, result=pick(held, winner=c, mode="king", comparisons=pairs))
+        submit(held, result=pick(held, winner=c, mode="king", comparisons=pairs, not_loaded=[b]))
+        assert list(Comparison.objects.values_list("left", "right")) == [(c, a)]
+
+    @pytest.mark.parametrize(
+        ("missing", "words"),
+        [
+            ([0], "one of the candidates shown"),
+            ([1, 2], "needs two candidates"),
+            ([9], "not_loaded must name"),
+        ],
+    )
+    def test_cannot_win_nor_leave_fewer_than_two(
+        self, held: Assignment, missing: list[int], words: str
+    ) -> None:
+        ids = [*shown(held), *([999] * 7)]
+        with pytest.raises(BadInput, match=words):
+            submit(held, result=pick(held, not_loaded=[ids[index] for index in missing]))
+        assert not Selection.objects.exists()
 
 
 def test_a_grid_pick_brings_no_pairs(held: Assignment) -> None:

@@ -21,7 +21,7 @@ from modelzoo.candidate_files import CandidateParts, VoxelShape, textured_glb
 from modelzoo.contracts import Intrinsics
 from modelzoo.decoders.cleanup import MAX_FACES
 from modelzoo.decoders.gaussians import CellGaussians
-from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_field
+from modelzoo.decoders.mesh import ColouredMesh, decimate, mesh_from_field, mesh_from_surface
 from modelzoo.exports.colour_space import linear_from_srgb, srgb_from_linear
 from modelzoo.exports.gaussian_ply import (
     PROPERTIES,
@@ -170,13 +170,29 @@ def test_a_glb_says_its_frame_its_unit_its_maker_and_whose_work_it_is() -> None:
 def test_a_preview_is_small_and_keeps_shape_and_colours() -> None:
     mesh = _ellipsoid()
     preview_glb = preview_glb_from_mesh(mesh)
-    preview = _read(preview_glb)
+    unpacked = uncompressed(preview_glb)
+    preview = _read(unpacked)
     assert len(preview.faces) <= PREVIEW_FACES < len(mesh.faces)
     assert preview.volume == pytest.approx(4 / 3 * np.pi * HALF_AXES.prod(), rel=0.03)
-    light = attribute(preview_glb, "COLOR_0")[:, :3] / 65535
+    light = attribute(unpacked, "COLOR_0")[:, :3] / 65535
     assert light.mean(axis=0) == pytest.approx(linear_from_srgb(mesh.colours).mean(axis=0), abs=0.1)
     assert len(preview_glb) * 8 <= 1_000_000
     assert len(glb_from_mesh(mesh)) * 8 <= 8_000_000
+
+
+def test_a_previews_colours_are_those_of_the_surface_around_each_vertex_not_of_one_point_of_it() -> None:
+    """Every other vertex is black: near the mean everywhere, not blotches of black and white."""
+    ball = trimesh.creation.icosphere(subdivisions=6, radius=0.4)
+    speckled = np.where(np.arange(len(ball.vertices)) % 2 == 0, 0.0, 1.0).astype(np.float32)
+    mesh = mesh_from_surface(
+        ball.vertices.astype(np.float32),
+        ball.faces.astype(np.int32),
+        np.repeat(speckled[:, None], 3, axis=1),
+    )
+    light = attribute(uncompressed(preview_glb_from_mesh(mesh)), "COLOR_0")[:, 0] / 65535
+    shown = srgb_from_linear(light)
+    assert shown.mean() == pytest.approx(0.5, abs=0.05)
+    assert shown.std() < 0.6 * speckled.std()
 
 
 def test_a_colour_survives_the_way_to_linear_light_and_back() -> None:

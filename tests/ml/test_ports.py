@@ -27,6 +27,7 @@ from modelzoo.ports import (
 from modelzoo.ports.child_process import SourceError
 from modelzoo.ports.external import ForeignEnvironment
 from modelzoo.ports.foreign_mesh import ForeignShape
+from tests.glb_reading import uncompressed
 from tests.ml.foreign_request import (
     CENTRE,
     HEIGHT,
@@ -62,7 +63,7 @@ def test_trellis_gives_coloured_meshes_and_its_own_gaussians(request_):
     np.testing.assert_allclose(splats.rotations_wxyz, np.tile([1.0, 0, 0, 0], (8, 1)), atol=1e-6)
     np.testing.assert_allclose(splats.colours, 0.2 + 0.6 * (splats.positions > 0), atol=1e-3)
     [preview] = trimesh.load_scene(
-        BytesIO(first.preview_glb), file_type="glb", process=False
+        BytesIO(uncompressed(first.preview_glb)), file_type="glb", process=False
     ).geometry.values()
     assert np.asarray(preview.visual.vertex_attributes["color"])[:, :3].std() > 0.2 * 65535
 

@@ -57,8 +57,6 @@ class PickCandidate(serializers.Serializer[Any]):
     mesh_url = serializers.CharField()
     preview_url = serializers.CharField()
     splat_url = serializers.CharField(help_text="Empty when there are no splats.")
-    num_faces = serializers.IntegerField()
-    num_splats = serializers.IntegerField()
     pose = PoseJson(allow_null=True)
 
 

@@ -43,6 +43,16 @@ class PickTrace(serializers.Serializer[Any]):
     round = serializers.IntegerField(allow_null=True)
     alpha = serializers.FloatField(allow_null=True)
     seconds = serializers.FloatField(allow_null=True)
+    shown_order = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Candidates, in the order of this person's cells."
+    )
+    not_loaded = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Candidates that this person's browser could not show."
+    )
+    inspected = serializers.DictField(
+        child=serializers.IntegerField(), help_text="Milliseconds each candidate was looked at large."
+    )
+    attention = JsonObject(help_text="How the person looked at the candidates; empty when that is not known.")
     at = serializers.DateTimeField()
 
 

@@ -12,6 +12,8 @@ from annotate.api.shapes.claims import LeaseRequest
 from annotate.api.shapes.fields import ANY_ROW_ID, FARTHEST, exactly
 from annotate.api.shapes.quiz import QuizMark
 from engine.models import Comparison, Project
+from engine.services.attention import LOOKS
+from engine.services.attention import Attention as Looking
 from engine.services.stage1 import ObjectChoice
 from engine.services.stage2 import PairJudged
 from engine.services.stage2 import PickResult as Pick
@@ -66,6 +68,41 @@ class PairOutcome(Body):
     milliseconds = Count()
 
 
+class IdCounts(serializers.DictField):
+    """Whole numbers by candidate."""
+
+    child = Count()
+
+    def to_internal_value(self, data: Any) -> dict[Any, Any]:
+        read = super().to_internal_value(data)
+        if len(read) > MAX_NAMES or not all(ANY_ROW_ID.fullmatch(name) for name in read):
+            raise serializers.ValidationError("The keys must be ids of candidates.")
+        return {int(name): number for name, number in read.items()}
+
+
+class LookCounts(serializers.DictField):
+    """Milliseconds by look."""
+
+    child = Count()
+
+    def to_internal_value(self, data: Any) -> dict[Any, Any]:
+        read: dict[str, int] = super().to_internal_value(data)
+        if set(read) - set(LOOKS):
+            raise serializers.ValidationError(f"The keys must be of {', '.join(LOOKS)}.")
+        return read
+
+
+class Attention(Body):
+    """How the person looked at the candidates: milliseconds, and counts of gestures."""
+
+    dwell = IdCounts(default=dict, help_text="Milliseconds each was large or under the pointer.")
+    orbits = IdCounts(default=dict, help_text="Turns of the camera that began on it.")
+    orbits_of_all = Count(default=0, help_text="Turns of the camera by key, over the whole grid.")
+    looks = LookCounts(default=dict, help_text="Milliseconds each look was on.")
+    photo_camera = Count(default=0, help_text="Milliseconds they were seen from the photograph's camera.")
+    flickers = Count(default=0, help_text="Times the photograph was laid over them.")
+
+
 class PickResult(Body):
     """Stage 2: the winner with its ratings, and the pairs that were really shown side by side."""
 
@@ -74,15 +111,16 @@ class PickResult(Body):
     shape_rating = Count(min_value=1, max_value=5)
     texture_rating = Count(min_value=1, max_value=5)
     comparisons = PairOutcome(many=True, default=list, max_length=MAX_COMPARISONS)  # type: ignore[call-arg]
-    inspected = serializers.DictField(
-        child=Count(), default=dict, help_text="Milliseconds each candidate was looked at large, by its id."
+    inspected = IdCounts(
+        default=dict, help_text="Milliseconds each candidate was looked at large, by its id."
     )
-
-    def validate_inspected(self, inspected: dict[str, int]) -> dict[int, int]:
-        wrong = [name for name in inspected if not ANY_ROW_ID.fullmatch(name)]
-        if wrong or len(inspected) > MAX_NAMES:
-            raise serializers.ValidationError("The keys must be ids of candidates.")
-        return {int(name): milliseconds for name, milliseconds in inspected.items()}
+    not_loaded = serializers.ListField(
+        child=RowIdField(),
+        default=list,
+        max_length=MAX_NAMES,
+        help_text="Candidates that could not be loaded and so were not shown.",
+    )
+    attention = Attention(allow_null=True, default=None)
 
 
 class PoseResult(Body):
@@ -154,7 +192,14 @@ def _engine_type(
     serializer: type[Body], read: dict[str, Any]
 ) -> ObjectChoices | Discarded | Pick | Placement:
     if serializer is PickResult:
-        return Pick(**{**read, "comparisons": tuple(PairJudged(**pair) for pair in read["comparisons"])})
+        looking = read["attention"]
+        return Pick(
+            **{
+                **read,
+                "comparisons": tuple(PairJudged(**pair) for pair in read["comparisons"]),
+                "attention": Looking(**looking) if looking else None,
+            }
+        )
     if serializer is PoseResult:
         return Placement(**read)
     if "discard" in read:

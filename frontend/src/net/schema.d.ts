@@ -575,6 +575,36 @@ export interface components {
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
         };
+        /** @description How the person looked at the candidates: milliseconds, and counts of gestures. */
+        Attention: {
+            /** @description Milliseconds each was large or under the pointer. */
+            dwell?: {
+                [key: string]: number;
+            };
+            /** @description Turns of the camera that began on it. */
+            orbits?: {
+                [key: string]: number;
+            };
+            /**
+             * @description Turns of the camera by key, over the whole grid.
+             * @default 0
+             */
+            orbits_of_all: number;
+            /** @description Milliseconds each look was on. */
+            looks?: {
+                [key: string]: number;
+            };
+            /**
+             * @description Milliseconds they were seen from the photograph's camera.
+             * @default 0
+             */
+            photo_camera: number;
+            /**
+             * @description Times the photograph was laid over them.
+             * @default 0
+             */
+            flickers: number;
+        };
         /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
         CandidateTrace: {
             id: number;
@@ -952,8 +982,6 @@ export interface components {
             preview_url: string;
             /** @description Empty when there are no splats. */
             splat_url: string;
-            num_faces: number;
-            num_splats: number;
             pose: components["schemas"]["PoseJson"] | null;
         };
         /** @description Stage 2: the winner with its ratings, and the pairs that were really shown side by side. */
@@ -969,6 +997,9 @@ export interface components {
             inspected?: {
                 [key: string]: number;
             };
+            /** @description Candidates that could not be loaded and so were not shown. */
+            not_loaded?: number[];
+            attention?: components["schemas"]["Attention"] | null;
         };
         /** @description Stage 2: pick the best candidate and rate it; the order is this person's own, at random. */
         PickTask: {
@@ -1001,6 +1032,18 @@ export interface components {
             alpha: number | null;
             /** Format: double */
             seconds: number | null;
+            /** @description Candidates, in the order of this person's cells. */
+            shown_order: number[];
+            /** @description Candidates that this person's browser could not show. */
+            not_loaded: number[];
+            /** @description Milliseconds each candidate was looked at large. */
+            inspected: {
+                [key: string]: number;
+            };
+            /** @description How the person looked at the candidates; empty when that is not known. */
+            attention: {
+                [key: string]: unknown;
+            };
             /** Format: date-time */
             at: string;
         };

@@ -1,43 +1,62 @@
 /** Stage 2: compare the candidates, pick the best one, rate it; or say that none is good enough. */
-import type { Command } from "../core/commands";
+import { pageUrl } from "../core/config";
 import { h, replace } from "../core/dom";
-import type { Claim, PickResult, PickTask, Result } from "../net/contract";
-import { gridCells, stripCells } from "../tools/cell_layout";
+import { t } from "../core/language";
+import type { AttentionJson, Claim, PickResult, PickTask, Result } from "../net/contract";
+import { Attention } from "../tools/attention";
+import { gridCells, photoWindow, stripCells } from "../tools/cell_layout";
 import type { Rect } from "../tools/mask";
-import { judge, numComparisons, startTournament } from "../tools/tournament";
+import { defaultAnchors } from "../tools/rating_anchors";
+import type { Aspect } from "../tools/rating_anchors";
+import { among, judge, numComparisons, replay, startTournament } from "../tools/tournament";
 import type { Outcome, Tournament } from "../tools/tournament";
 import { commandButton } from "../ui/buttons";
-import { icon } from "../ui/icons";
-import { loadImage, loadMask } from "../ui/raster";
+import { PhotoCrop } from "../ui/photo_crop";
+import { PhotoLayer } from "../ui/photo_layer";
+import type { PhotoPlace } from "../ui/photo_layer";
+import { canvasOf, loadImage, maskOfCanvas } from "../ui/raster";
 import { CellGrid } from "../viewer/cell_grid";
 import type { Placed } from "../viewer/cell_grid";
 import type { CellLook } from "../viewer/cell";
+import { NoWebGl, showNoWebGl } from "../viewer/context";
+import "./pick.css";
+import { addPickCommands } from "./pick_commands";
+import { PickFrames } from "./pick_frames";
+import { pickPanel } from "./pick_panel";
+import type { PanelState } from "./pick_panel";
 import { addRatingCommands, ratingPanel } from "./rating_panel";
-import type { Aspect } from "./rating_panel";
 import type { StageHost, StageView } from "./stage";
 
 interface Judgement { mode: "grid" | "king"; tournament: Tournament; winner: number | null; shape: number | null; texture: number | null }
-interface Draft { judgement: Judgement; inspected: Record<string, number> }
+interface Draft { judgement: Judgement; inspected: Record<string, number>; attention: AttentionJson }
 
 const MASK_PX = 640;
-const ORBIT_STEP = Math.PI / 16;
+const FEWEST_SHOWN = 2;
 
+/** Raises NoWebGl, after the page has said so. */
 export function createPickStage(host: StageHost): StageView<PickTask> {
-  return new PickStage(host);
+  try {
+    return new PickStage(host);
+  } catch (error) {
+    if (error instanceof NoWebGl) showNoWebGl(host.shell.root, pageUrl.home(host.config.project.slug));
+    throw error;
+  }
 }
 
 class PickStage implements StageView<PickTask> {
   private readonly grid: CellGrid;
-  private readonly frames = h("div");
-  private readonly photoCanvas = h("canvas", { class: "photo-over", "aria-label": "The photo beside the candidate", role: "img" });
-  private readonly progressText = h("span", { class: "caption" });
-  private readonly progressBar = h("div");
+  private readonly frames = new PickFrames(() => this.reload(), (number) => this.inspect(this.order()[number - 1] as number));
+  private readonly overlay = new PhotoLayer();
+  private readonly tooFew = h("div", { class: "too-few", role: "alert", hidden: true });
+  private readonly anchors = defaultAnchors();
   private task: PickTask | null = null;
-  private photo: HTMLImageElement | null = null;
+  private crop: PhotoCrop | null = null;
   private judgement: Judgement | null = null;
-  private inspected: Record<string, number> = {};
+  private attention = new Attention();
+  private placed: readonly Placed[] = [];
   private inspecting: number | null = null;
-  private inspectingSince = 0;
+  private hovered: number | null = null;
+  private opacity = 0;
   private pairSince = 0;
   private isFlickering = false;
   private isFirstFrame = false;
@@ -47,47 +66,61 @@ class PickStage implements StageView<PickTask> {
       layout: () => this.layout(),
       clicked: (id, isDouble) => this.clicked(id, isDouble),
       drawn: () => this.drawn(),
-      changed: () => { this.decorate(); host.commands.changed(); },
+      changed: () => this.cellsChanged(),
+      hovered: (id) => { this.hovered = id; this.watch(); },
+      turned: (id) => { this.attention.turned(id === null ? [] : [id]); this.host.changed(); },
     });
     this.addCommands();
     this.build();
     host.commands.enter("pick");
+    document.addEventListener("visibilitychange", () => this.attention.setSeen(!document.hidden));
   }
 
-  async load(_claim: Claim, task: PickTask, draft: object | null): Promise<void> {
-    this.task = task;
-    const stored = (draft as Partial<Draft> | null)?.judgement;
+  async load(claim: Claim, task: PickTask, draft: object | null): Promise<void> {
+    const kept = (draft ?? {}) as Partial<Draft>;
     const order = task.candidates.map(({ id }) => id);
-    this.judgement = stored ?? { mode: task.mode, tournament: startTournament(order), winner: null, shape: null, texture: null };
-    this.inspected = (draft as Partial<Draft> | null)?.inspected ?? {};
-    this.pairSince = performance.now();
-    const previews = this.grid.load(task.candidates, task.intrinsics && { intrinsics: task.intrinsics, bbox: task.target.bbox });
-    this.photo = await loadImage(task.photo.url);
-    const part = Math.min(1, MASK_PX / Math.max(task.photo.width, task.photo.height));
-    const mask = await loadMask(task.target.mask_url, Math.round(task.photo.width * part), Math.round(task.photo.height * part));
-    this.host.shell.photo.show(task.photo, this.photo, mask, task.target.label);
+    this.task = task;
+    this.judgement = kept.judgement ?? { mode: task.mode, tournament: startTournament(order, claim.assignment), winner: null, shape: null, texture: null };
+    this.attention = new Attention(kept.attention, kept.inspected);
+    const previews = this.grid.show(task.candidates, task.intrinsics && { intrinsics: task.intrinsics, bbox: task.target.bbox });
+    const { width, height } = task.photo;
+    const [photo, mask] = await Promise.all([loadImage(task.photo.url), loadImage(task.target.mask_url), Promise.race(previews)]);
+    if (this.task !== task) return;
+    this.crop = new PhotoCrop(photo, mask, { width, height });
+    const part = Math.min(1, MASK_PX / Math.max(width, height));
+    this.host.shell.photo.show(task.photo, photo, maskOfCanvas(canvasOf(mask, Math.round(width * part), Math.round(height * part))), task.target.label);
     this.syncScopes();
-    await previews;
-    this.isFirstFrame = true;
     this.layout();
     this.grid.startTurntable();
+    void Promise.all(previews).then(() => {
+      if (this.task !== task) return;
+      this.isFirstFrame = true;
+      this.grid.redraw();
+    });
   }
 
   clear(): void {
-    this.stopInspecting();
+    this.inspecting = null;
+    this.isFlickering = false;
+    this.attention.look(null);
     this.grid.clear();
-    this.task = this.photo = this.judgement = null;
+    this.task = this.crop = this.judgement = null;
+    this.placed = [];
+    this.opacity = 0;
+    this.tooFew.hidden = true;
     this.host.shell.photo.clear();
-    replace(this.frames);
+    this.frames.clear();
+    this.overlay.draw(null, [], "");
     this.syncScopes();
   }
 
   missing(): string | null {
     const state = this.judgement;
-    if (!state) return "There is no task.";
-    if (state.winner === null) return state.mode === "king" ? "Compare the pairs first: Left arrow, Right arrow, or Down for equal." : "Pick the best candidate first: 1 to 8. Or E: none is good enough.";
-    if (state.shape === null) return "Rate the shape: 1 (wrong) to 5 (exact).";
-    if (state.texture === null) return "Rate the texture: Q (wrong) to T (exact).";
+    if (!state) return t("There is no task.");
+    if (this.numShown() < FEWEST_SHOWN) return t("A choice needs two candidates. Load the others again (L), skip the task (S) or hand it over (E).");
+    if (state.winner === null) return state.mode === "king" ? t("Compare the pairs first: Left arrow, Right arrow, or Down for equal.") : t("Pick the best candidate first: 1 to 8. Or E: none is good enough.");
+    if (state.shape === null) return t("Rate the shape: 1 (wrong) to 5 (exact).");
+    if (state.texture === null) return t("Rate the texture: Q (wrong) to T (exact).");
     return null;
   }
 
@@ -95,85 +128,104 @@ class PickStage implements StageView<PickTask> {
     const state = this.judgement;
     if (!state || state.winner === null || state.shape === null || state.texture === null) return;
     this.stopInspecting();
-    const result = {
-      winner: state.winner, mode: state.mode, shape_rating: state.shape, texture_rating: state.texture, comparisons: [...state.tournament.comparisons], inspected: this.inspected,
+    const isKing = state.mode === "king";
+    const compared = new Set(state.tournament.comparisons.flatMap(({ left, right }) => [left, right]));
+    const result: PickResult = {
+      winner: state.winner, mode: state.mode, shape_rating: state.shape, texture_rating: state.texture,
+      // Pairs of a comparison that was given up say nothing of a pick from all.
+      comparisons: isKing ? [...state.tournament.comparisons] : [],
+      inspected: this.attention.inspected(), attention: this.attention.report(),
+      not_loaded: this.order().filter((id) => (isKing ? !compared.has(id) : this.grid.cell(id)?.phase !== "ready")),
     };
     this.host.submit(async () => result);
   }
 
-  draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.inspected });
+  draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.attention.inspected(), attention: this.attention.report() });
 
   async takeUp(result: Result): Promise<void> {
-    const { mode, winner, shape_rating, texture_rating, comparisons = [], inspected = {} } = result as PickResult;
-    if (!this.task) return;
-    const tournament = comparisons.reduce((state, { outcome, milliseconds }) => judge(state, outcome, milliseconds), startTournament(this.task.candidates.map(({ id }) => id)));
-    this.inspected = { ...inspected };
-    this.change("Take up the answer", { mode, tournament, winner, shape: shape_rating, texture: texture_rating });
+    const { mode, winner, shape_rating, texture_rating, comparisons = [], inspected = {}, not_loaded = [], attention } = result as PickResult;
+    const { judgement } = this;
+    if (!judgement) return;
+    this.attention = new Attention(attention ?? {}, inspected);
+    this.watch();
+    const shown = this.order().filter((id) => !not_loaded.includes(id));
+    const tournament = comparisons.length ? { ...replay(shown, judgement.tournament.seed, comparisons), winner } : judgement.tournament;
+    this.change(t("Take up the answer"), { mode, tournament, winner, shape: shape_rating, texture: texture_rating });
   }
 
   hint(): string {
     const state = this.judgement;
     if (!state) return "";
-    if (this.inspecting !== null) return "Hold Space to see the photo in the same frame. Esc goes back. 0: the photo's camera.";
-    if (state.winner !== null) return this.missing() ?? "Enter submits. Esc takes the pick back.";
-    return state.mode === "king" ? "Which is closer to the photo? Left or Right arrow, Down for equal. K: all eight." : "1 to 8 pick the best. Shift+1 to 8 look at one large. K: compare two at a time. E: none good enough.";
+    if (this.inspecting !== null) return t("Hold Space to see the photo at the same place. Esc goes back. 0: the photo's camera.");
+    if (state.winner !== null) return this.missing() ?? t("Enter submits. Esc takes the pick back.");
+    return state.mode === "king" ? t("Which is closer to the photo? Left or Right arrow, Down for equal. Hold Space: the photo. K: all eight.") : t("1 to 8 pick the best. Shift+1 to 8 look at one large. Hold Space: the photo. K: two at a time. E: none good enough.");
   }
 
   testHandle(): Record<string, unknown> {
+    const { gl, isSoftware } = this.grid.renderer;
     return {
-      stage: () => ({ ...this.judgement, inspecting: this.inspecting, look: this.grid.look, cells: this.task?.candidates.map(({ id }) => ({ id, state: this.grid.cell(id)?.state, faces: this.grid.cell(id)?.numFaces })) }),
+      stage: () => ({
+        ...this.judgement, inspecting: this.inspecting, look: this.grid.look, isLost: this.grid.isLost, opacity: this.opacity, isFlickering: this.isFlickering,
+        inspected: this.attention.inspected(), attention: this.attention.report(),
+        cells: this.order().map((id) => {
+          const cell = this.grid.cell(id);
+          return { id, state: cell?.state, phase: cell?.phase, detail: cell?.detail, faces: cell?.numFaces };
+        }),
+      }),
       cameraState: () => this.grid.cameraState(),
-      renderInfo: () => ({ ...this.grid.renderer.gl.info.render, ...this.grid.renderer.gl.info.memory, software: this.grid.renderer.isSoftware }),
+      renderInfo: () => ({ ...this.grid.counts, ...gl.info.memory, programs: gl.info.programs?.length ?? 0, software: isSoftware }),
     };
   }
 
-  // ---- commands ----
-
   private addCommands(): void {
-    const { commands } = this.host;
-    const look = (id: CellLook, label: string, key: string): Command => ({ id: `look.${id}`, label, keys: [key], scope: "pick", run: () => this.setLook(id) });
-    const orbit = (id: string, label: string, keys: string[], turn: () => void): Command => ({ id: `orbit.${id}`, label, keys, scope: "pick", repeats: true, run: turn });
-    const number = (i: number) => this.task?.candidates[i]?.id;
-    const has = (i: number) => number(i) !== undefined;
-    const row = (make: (i: number) => Command) => Array.from({ length: 8 }, (_, i) => make(i));
-    commands.add([
-      ...row((i) => ({ id: `pick.${i + 1}`, label: "Pick a candidate", inHelp: i === 0, helpKeys: "1 … 8", keys: [`${i + 1}`], scope: "grid", enabled: () => has(i), run: () => this.pick(number(i) as number) })),
-      ...row((i) => ({ id: `inspect.${i + 1}`, label: "Look at one large, beside the photo", inHelp: i === 0, helpKeys: "Shift+1 … 8", keys: [`Shift+${i + 1}`], scope: "pick", enabled: () => has(i), run: () => this.inspect(number(i) as number) })),
-      { id: "king.left", label: "Left is better", keys: ["ArrowLeft"], scope: "king", run: () => this.judgePair("left") },
-      { id: "king.right", label: "Right is better", keys: ["ArrowRight"], scope: "king", run: () => this.judgePair("right") },
-      { id: "king.equal", label: "Equally good", keys: ["ArrowDown"], scope: "king", run: () => this.judgePair("equal") },
-      { id: "mode", label: "Two at a time / all at once", keys: ["K"], scope: "pick", enabled: () => this.judgement?.winner === null, run: () => this.toggleMode() },
-      look("colour", "Mesh", "M"), look("splat", "Splats", "G"), look("clay", "Clay", "C"), look("normals", "Normals", "N"),
-      { id: "turntable", label: "Turntable", keys: ["T"], scope: "pick", run: () => this.grid.setTurning(!this.grid.isTurning) },
-      { id: "photo.camera", label: "Photo's camera", keys: ["0"], scope: "pick", enabled: () => this.grid.hasPhotoCamera, run: () => this.setPhotoCamera(!this.grid.isPhotoCamera) },
-      { id: "camera.reset", label: "First view", keys: ["Home"], scope: "pick", run: () => this.grid.resetCamera() },
-      orbit("left", "Turn left", ["Shift+ArrowLeft"], () => this.grid.orbit(-ORBIT_STEP, 0)), orbit("right", "Turn right", ["Shift+ArrowRight"], () => this.grid.orbit(ORBIT_STEP, 0)),
-      orbit("up", "Tilt up", ["Shift+ArrowUp"], () => this.grid.orbit(0, -ORBIT_STEP)), orbit("down", "Tilt down", ["Shift+ArrowDown"], () => this.grid.orbit(0, ORBIT_STEP)),
-      orbit("in", "Closer", ["+"], () => this.grid.orbit(0, 0, 0.87)), orbit("out", "Farther", ["-"], () => this.grid.orbit(0, 0, 1.15)),
-      { id: "flicker", label: "Photo in the same frame (hold)", keys: ["Space"], scope: "inspect", run: () => this.flicker(true), release: () => this.flicker(false) },
-      { id: "inspect.end", label: "Back to all", keys: ["Escape"], scope: "inspect", run: () => { this.stopInspecting(); this.layout(); } },
-      { id: "unpick", label: "Take the pick back", keys: ["Escape"], scope: "rating", run: () => this.unpick() },
-    ]);
-    addRatingCommands(commands, (aspect, value) => this.rate(aspect, value));
+    const { commands, history } = this.host;
+    const idOf = (number: number) => this.order()[number - 1];
+    const withId = (run: (id: number) => void) => (number: number) => { const id = idOf(number); if (id !== undefined) run(id); };
+    addPickCommands(commands, {
+      exists: (number) => idOf(number) !== undefined,
+      mayPick: (number) => this.mayPick(idOf(number)),
+      pick: withId((id) => this.pick(id)),
+      inspect: withId((id) => this.inspect(id)),
+      mayJudge: () => this.mayJudge(),
+      judge: (outcome) => this.judgePair(outcome),
+      mayTakeBack: () => (this.judgement?.tournament.comparisons.length ?? 0) > 0 && history.undoLabel === t("Comparison"),
+      takeBack: () => void history.undo(),
+      mayChangeMode: () => this.judgement?.winner === null && this.numShown() >= FEWEST_SHOWN,
+      changeMode: () => this.toggleMode(),
+      setLook: (look) => this.setLook(look),
+      toggleTurntable: () => { this.grid.setTurning(!this.grid.isTurning); this.seeingChanged(); },
+      hasPhotoCamera: () => this.grid.hasPhotoCamera,
+      togglePhotoCamera: () => { this.grid.setPhotoCamera(!this.grid.isPhotoCamera); this.seeingChanged(); },
+      resetCamera: () => { this.grid.resetCamera(); this.seeingChanged(); },
+      orbit: (azimuth, polar, distance) => this.orbit(azimuth, polar, distance),
+      flicker: (isOn) => this.flicker(isOn),
+      changeOpacity: (by) => this.setOpacity(this.opacity + by),
+      stopInspecting: () => { this.stopInspecting(); this.layout(); },
+      unpick: () => this.unpick(),
+      hasFailed: () => this.order().some((id) => this.grid.cell(id)?.phase === "failed"),
+      reload: () => this.reload(),
+    });
+    addRatingCommands(commands, this.anchors, (aspect, value) => this.rate(aspect, value));
   }
 
   private build(): void {
     const { commands, shell } = this.host;
-    const look = (id: CellLook) => commandButton(commands, `look.${id}`, { pressed: () => this.grid.look === id });
-    replace(shell.work, this.grid.element, this.frames, this.photoCanvas);
-    this.photoCanvas.hidden = true;
-    const kingButtons = h("div", { class: "view-buttons thirds" }, commandButton(commands, "king.left", { label: "Left" }), commandButton(commands, "king.equal", { label: "Equal" }), commandButton(commands, "king.right", { label: "Right" }));
-    // Left and right are the names of their keys already.
-    for (const id of ["king.left", "king.right"]) kingButtons.querySelector(`[data-command="${id}"] kbd`)?.remove();
-    commands.onChange(() => { kingButtons.hidden = !commands.isIn("king"); });
-    replace(shell.tools,
-      h("section", {}, h("div", { class: "row spread" }, h("h3", { text: "Comparing" }), this.progressText), h("div", { class: "progress" }, this.progressBar), kingButtons,
-        commandButton(commands, "mode", { icon: "king", pressed: () => this.judgement?.mode === "king", label: "Two at a time" })),
-      h("section", {}, h("h3", { text: "View" }), h("div", { class: "view-buttons" },
-        look("colour"), look("splat"), look("clay"), look("normals"),
-        commandButton(commands, "turntable", { pressed: () => this.grid.isTurning }),
-        commandButton(commands, "photo.camera", { pressed: () => this.grid.isPhotoCamera, label: "Photo cam" }))),
-      ratingPanel(commands, (aspect) => this.judgement?.[aspect] ?? null));
+    replace(shell.work, this.grid.element, this.overlay.element, this.frames.element, this.tooFew);
+    replace(shell.tools, ...pickPanel(commands, () => this.panelState(), (opacity) => this.setOpacity(opacity)), ratingPanel(commands, this.anchors, (aspect) => this.judgement?.[aspect] ?? null));
+    // A button that was clicked must not keep the keyboard: Space is the photo's.
+    shell.tools.addEventListener("click", (event) => { if (event.detail > 0) (document.activeElement as HTMLElement | null)?.blur(); });
+    replace(this.tooFew, h("div", { class: "notice error stack" },
+      h("strong", { text: t("Fewer than two candidates could be loaded") }), h("p", { text: t("A choice needs two. Load them again; if that does not help, let the task go or report it.") }),
+      h("div", { class: "row wrap" }, commandButton(commands, "cells.reload", { class: "primary", label: t("Load again") }), commandButton(commands, "skip"), commandButton(commands, "escalate"))));
+  }
+
+  private panelState(): PanelState {
+    const { grid, judgement } = this;
+    const tournament = judgement?.tournament;
+    return {
+      look: grid.look, isTurning: grid.isTurning, isPhotoCamera: grid.isPhotoCamera, isKing: judgement?.mode === "king", opacity: this.opacity,
+      done: tournament?.comparisons.length ?? 0, all: tournament ? numComparisons(tournament) : 0, isOver: tournament?.winner != null, numCandidates: this.order().length,
+    };
   }
 
   // ---- judging ----
@@ -181,8 +233,9 @@ class PickStage implements StageView<PickTask> {
   private change(label: string, after: Judgement): void {
     const before = this.judgement as Judgement;
     const put = (state: Judgement) => {
-      if (state.tournament !== this.judgement?.tournament || state.mode !== this.judgement.mode) this.pairSince = performance.now();
-      this.judgement = state;
+      const tournament = among(state.tournament, this.available());
+      if (tournament !== this.judgement?.tournament || state.mode !== this.judgement.mode) this.pairSince = performance.now();
+      this.judgement = { ...state, tournament };
       this.syncScopes();
       this.layout();
       this.host.changed();
@@ -191,10 +244,21 @@ class PickStage implements StageView<PickTask> {
     this.host.history.push({ label, undo: () => put(before), redo: () => put(after) });
   }
 
+  private mayPick(id: number | undefined): boolean {
+    return id !== undefined && this.grid.cell(id)?.phase === "ready" && !this.grid.isLost && this.numShown() >= FEWEST_SHOWN;
+  }
+
+  /** Nobody judges what they cannot see. */
+  private mayJudge(): boolean {
+    const state = this.judgement;
+    return state !== null && !this.grid.isLost && [state.tournament.left, state.tournament.right].every((id) => this.grid.cell(id)?.phase === "ready");
+  }
+
   private pick(id: number): void {
-    if (!this.judgement || this.judgement.winner === id) return;
-    this.change("Pick", { ...this.judgement, winner: id, mode: "grid" });
-    this.host.shell.announce(`Candidate ${this.numberOf(id)} picked. Rate shape and texture.`);
+    if (!this.judgement || this.judgement.winner === id || !this.mayPick(id)) return;
+    this.grid.setTurning(false);
+    this.change(t("Pick"), { ...this.judgement, winner: id, mode: "grid" });
+    this.host.shell.announce(t("Candidate {number} picked. Rate shape and texture.", { number: this.numberOf(id) }));
   }
 
   private unpick(): void {
@@ -202,26 +266,26 @@ class PickStage implements StageView<PickTask> {
     if (!state || state.winner === null) return;
     // A finished tournament goes back to its last pair, which has to be judged again.
     if (state.mode === "king") this.host.history.undo();
-    else this.change("Take the pick back", { ...state, winner: null, shape: null, texture: null });
+    else this.change(t("Take the pick back"), { ...state, winner: null, shape: null, texture: null });
   }
 
   private judgePair(outcome: Outcome): void {
     const state = this.judgement;
-    if (!state || state.mode !== "king" || state.winner !== null) return;
+    if (!state || state.mode !== "king" || state.winner !== null || !this.mayJudge()) return;
     const tournament = judge(state.tournament, outcome, performance.now() - this.pairSince);
-    this.change("Comparison", { ...state, tournament, winner: tournament.winner });
-    this.host.shell.announce(tournament.winner === null ? `Comparison ${tournament.comparisons.length + 1}` : `Candidate ${this.numberOf(tournament.winner)} won. Rate it.`);
+    this.change(t("Comparison"), { ...state, tournament, winner: tournament.winner });
+    this.host.shell.announce(tournament.winner === null ? t("Comparison {number}", { number: tournament.comparisons.length + 1 }) : t("Candidate {number} won. Rate it.", { number: this.numberOf(tournament.winner) }));
   }
 
   private toggleMode(): void {
     const state = this.judgement;
     if (!state) return;
     this.stopInspecting();
-    this.change("Mode", { ...state, mode: state.mode === "king" ? "grid" : "king" });
+    this.change(t("Mode"), { ...state, mode: state.mode === "king" ? "grid" : "king" });
   }
 
   private rate(aspect: Aspect, value: number): void {
-    if (this.judgement) this.change("Rating", { ...this.judgement, [aspect]: value });
+    if (this.judgement) this.change(t("Rating"), { ...this.judgement, [aspect]: value });
   }
 
   private syncScopes(): void {
@@ -238,14 +302,72 @@ class PickStage implements StageView<PickTask> {
 
   // ---- looking ----
 
-  private setLook(look: CellLook): void {
-    this.grid.setLook(look);
-    this.decorate();
+  private order(): number[] {
+    return this.task?.candidates.map(({ id }) => id) ?? [];
   }
 
-  private setPhotoCamera(isOn: boolean): void {
-    this.grid.setPhotoCamera(isOn);
+  /** What is there or on its way. */
+  private available(): number[] {
+    return this.order().filter((id) => this.grid.cell(id)?.phase !== "failed");
+  }
+
+  private numShown(): number {
+    return this.available().length;
+  }
+
+  private cellsChanged(): void {
+    const state = this.judgement;
+    if (!state) return;
+    const tournament = among(state.tournament, this.available());
+    if (tournament !== state.tournament) {
+      this.judgement = { ...state, tournament, winner: state.mode === "king" ? tournament.winner : state.winner };
+      this.pairSince = performance.now();
+      this.syncScopes();
+    }
+    this.tooFew.hidden = this.numShown() >= FEWEST_SHOWN;
+    // The comparison may show others now; a plain change of a cell moves nothing.
+    if (tournament !== state.tournament) this.layout();
+    else this.decorate();
+    this.watch();
+    this.host.commands.changed();
+  }
+
+  private seeingChanged(): void {
     this.drawPhoto();
+    this.watch();
+  }
+
+  private setLook(look: CellLook): void {
+    this.grid.setLook(look);
+    this.seeingChanged();
+  }
+
+  private orbit(azimuth: number, polar: number, distance?: number): void {
+    this.grid.orbit(azimuth, polar, distance);
+    if (distance === undefined) this.attention.turned(this.largeIds());
+    this.seeingChanged();
+  }
+
+  private flicker(isOn: boolean): void {
+    if (isOn === this.isFlickering || (isOn && !this.task)) return;
+    this.isFlickering = isOn;
+    if (isOn) {
+      this.attention.flickered();
+      this.grid.setPhotoCamera(true);
+    }
+    this.seeingChanged();
+  }
+
+  private setOpacity(opacity: number): void {
+    this.opacity = Math.min(1, Math.max(0, opacity));
+    this.grid.setPhotoCamera(true);
+    this.seeingChanged();
+    this.host.commands.changed();
+  }
+
+  private reload(): void {
+    this.host.shell.announce(t("Loading again"));
+    void this.grid.reload();
   }
 
   private clicked(id: number, isDouble: boolean): void {
@@ -255,35 +377,20 @@ class PickStage implements StageView<PickTask> {
     if (isDouble && this.inspecting === null) this.inspect(id);
     else if (this.inspecting !== null && id !== this.inspecting) this.inspect(id);
     else if (this.inspecting === null && state.mode === "king" && state.winner === null && isLarge) this.judgePair(id === state.tournament.left ? "left" : "right");
-    else if (state.mode === "grid" && this.inspecting === null) this.pick(id);
+    else if (state.mode === "grid") this.pick(id);
   }
 
   private inspect(id: number): void {
-    const isSame = this.inspecting === id;
-    this.stopInspecting();
-    if (!isSame) {
-      this.inspecting = id;
-      this.inspectingSince = performance.now();
-      this.host.shell.announce(`Looking at candidate ${this.numberOf(id)}`);
-    }
+    this.inspecting = this.inspecting === id ? null : id;
+    if (this.inspecting !== null) this.host.shell.announce(t("Looking at candidate {number}", { number: this.numberOf(id) }));
     this.syncScopes();
     this.layout();
     this.host.changed();
   }
 
   private stopInspecting(): void {
-    if (this.inspecting === null) return;
-    const key = String(this.inspecting);
-    this.inspected = { ...this.inspected, [key]: Math.round((this.inspected[key] ?? 0) + performance.now() - this.inspectingSince) };
     this.inspecting = null;
-    this.isFlickering = false;
     this.syncScopes();
-  }
-
-  private flicker(isOn: boolean): void {
-    this.isFlickering = isOn;
-    if (isOn) this.grid.setPhotoCamera(true);
-    this.drawPhoto();
   }
 
   private largeIds(): number[] {
@@ -292,83 +399,71 @@ class PickStage implements StageView<PickTask> {
     return state?.mode === "king" && state.winner === null ? [state.tournament.left, state.tournament.right] : [];
   }
 
+  /** Counts what is in view: the large ones, or in the grid the one under the pointer. */
+  private watch(): void {
+    const large = this.largeIds();
+    this.attention.look(this.task && {
+      candidates: large.length ? large : this.hovered === null ? [] : [this.hovered], large: this.inspecting, look: this.grid.look, isPhotoCamera: this.grid.isPhotoCamera,
+    });
+  }
+
   private layout(): void {
     const { clientWidth: width, clientHeight: height } = this.grid.element;
     if (!this.task || !this.judgement || width === 0) return;
-    const ids = this.task.candidates.map(({ id }) => id);
-    const large = this.largeIds();
-    let placed: Placed[];
+    const ids = this.order(), large = this.largeIds();
     if (large.length === 0) {
       const cells = gridCells(ids.length, width, height);
-      placed = ids.map((id, i) => ({ id, rect: cells[i] as Rect, isLarge: false }));
+      this.placed = ids.map((id, i) => ({ id, rect: cells[i] as Rect, isLarge: false }));
     } else {
       const cells = stripCells(2, ids.length, width, height);
-      placed = [...large.map((id, i) => ({ id, rect: cells.large[i] as Rect, isLarge: true })), ...ids.map((id, i) => ({ id, rect: cells.small[i] as Rect, isLarge: false }))];
+      this.placed = [...large.map((id, i) => ({ id, rect: cells.large[i] as Rect, isLarge: true })), ...ids.map((id, i) => ({ id, rect: cells.small[i] as Rect, isLarge: false }))];
     }
-    this.grid.place(placed);
-    replace(this.frames, ...placed.map((place) => this.frameOf(place)));
+    this.grid.place(this.placed);
     this.decorate();
     this.drawPhoto();
+    this.watch();
   }
 
-  private frameOf({ id, rect, isLarge }: Placed): HTMLElement {
-    const frame = h("div", { class: "cell", data: { id: String(id), ...(isLarge ? { large: "1" } : {}) } }, h("span", { class: "number", text: this.numberOf(id) }), h("span", { class: "state caption" }), h("span", { class: "mark" }, icon("check")));
-    setRect(frame, rect);
-    return frame;
-  }
-
-  /** Rings, marks and states of the cells, and the progress of the comparison. */
+  /** Rings, marks and states of the cells. */
   private decorate(): void {
     const state = this.judgement;
     if (!state) return;
-    const { tournament } = state;
-    const isKing = state.mode === "king";
-    for (const frame of this.frames.children) {
-      const id = Number((frame as HTMLElement).dataset.id);
-      const isLarge = (frame as HTMLElement).dataset.large === "1";
-      frame.classList.toggle("picked", state.winner === id);
-      frame.classList.toggle("beaten", isKing && !isLarge && tournament.beaten.includes(id));
-      frame.classList.toggle("current", !isLarge && this.largeIds().includes(id));
-      const text = this.grid.cell(id)?.state ?? "";
-      const label = frame.querySelector(".state") as HTMLElement;
-      label.textContent = text;
-      label.hidden = text === "";
-    }
-    const done = tournament.comparisons.length, all = numComparisons(tournament);
-    this.progressText.textContent = isKing ? `${Math.min(done + (tournament.winner === null ? 1 : 0), all)} of ${all}` : done ? `${done} of ${all} done` : `all ${this.task?.candidates.length ?? 8} at once`;
-    this.progressBar.style.transform = `scaleX(${done / all})`;
+    const large = this.largeIds();
+    this.frames.show(this.placed.map(({ id, rect, isLarge }) => {
+      const cell = this.grid.cell(id);
+      return {
+        number: this.numberOf(id), rect, isLarge, phase: cell?.phase ?? "loading", detail: cell?.detail ?? "preview", note: cell?.state ?? "", isPicked: state.winner === id,
+        isBeaten: state.mode === "king" && !isLarge && state.tournament.beaten.includes(id), isCurrent: !isLarge && large.includes(id), isInspected: this.inspecting === id && isLarge,
+      };
+    }));
   }
 
-  /** The photo beside an inspected candidate, cut to the same frame; over it while Space is held. */
+  /** The photo beside an inspected candidate, cut to the same frame; over all that are compared while Space is held. */
   private drawPhoto(): void {
-    const { clientWidth: width, clientHeight: height } = this.grid.element;
-    const { photo, task } = this;
-    this.photoCanvas.hidden = this.inspecting === null || !photo || !task;
-    if (this.photoCanvas.hidden || !photo || !task) return;
-    const { large } = stripCells(2, task.candidates.length, width, height);
-    const rect = large[this.isFlickering ? 0 : 1] as Rect;
-    setRect(this.photoCanvas, rect);
-    this.photoCanvas.width = Math.round(rect.width * devicePixelRatio);
-    this.photoCanvas.height = Math.round(rect.height * devicePixelRatio);
-    const shown = this.grid.windowFor(rect) ?? { x: 0, y: 0, width: photo.naturalWidth, height: (photo.naturalWidth * rect.height) / rect.width };
-    const context = this.photoCanvas.getContext("2d") as CanvasRenderingContext2D;
-    const part = this.photoCanvas.width / shown.width;
-    context.imageSmoothingQuality = "high";
-    context.drawImage(photo, -shown.x * part, -shown.y * part, task.photo.width * part, task.photo.height * part);
+    const { task } = this;
+    if (!task) return;
+    const place = (rect: Rect, opacity: number): PhotoPlace => ({ rect, shown: photoWindow(task.target.bbox, rect.width / rect.height), opacity, hasOutline: true });
+    const hasLarge = this.placed.some(({ isLarge }) => isLarge);
+    const compared = this.placed.filter(({ isLarge }) => isLarge === hasLarge);
+    const opacity = this.isFlickering ? 1 : this.opacity;
+    const over = this.isFlickering || this.grid.isPhotoCamera ? compared.map(({ rect }) => place(rect, opacity)) : [];
+    const { clientWidth, clientHeight } = this.grid.element;
+    const beside = this.inspecting !== null ? [place(stripCells(2, this.order().length, clientWidth, clientHeight).large[1] as Rect, 1)] : [];
+    this.overlay.draw(this.crop, [...over, ...beside], t("The photo, cut to the candidates' frames"));
   }
 
   private drawn(): void {
+    // The pointer takes the camera off the photo's place, and the photo with it.
+    if (!this.grid.isPhotoCamera && this.overlay.element.dataset.camera === "1") this.drawPhoto();
+    this.overlay.element.dataset.camera = this.grid.isPhotoCamera ? "1" : "0";
     if (!this.isFirstFrame) return;
     this.isFirstFrame = false;
     this.pairSince = performance.now();
+    performance.mark("candid8.first-frame");
     this.host.ready();
   }
 
   private numberOf(id: number): number {
-    return (this.task?.candidates.findIndex((candidate) => candidate.id === id) ?? -1) + 1;
+    return this.order().indexOf(id) + 1;
   }
-}
-
-function setRect(element: HTMLElement, rect: Rect): void {
-  Object.assign(element.style, { left: `${rect.x}px`, top: `${rect.y}px`, width: `${rect.width}px`, height: `${rect.height}px` });
 }

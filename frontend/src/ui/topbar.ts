@@ -5,7 +5,6 @@ import { h } from "../core/dom";
 import { t } from "../core/language";
 import { Api } from "../net/api";
 import type { Project, Stage } from "../net/contract";
-import { t } from "../core/language";
 import { icon } from "./icons";
 import { toggleTheme } from "./theme";
 

@@ -1,5 +1,6 @@
 /** One candidate in its own small studio: preview first, then the full mesh, and splats if they are asked for. */
 import type { CanvasTexture, PerspectiveCamera } from "three";
+import { t } from "../core/language";
 import type { PoseJson } from "../net/contract";
 import type { Renderer } from "./context";
 import { OBJECT_UP } from "./frames";
@@ -9,12 +10,18 @@ import type { Splats } from "./splats";
 import { Studio } from "./studio";
 
 export type CellLook = Look | "splat";
+/** Whether there is anything to see. */
+export type CellPhase = "loading" | "ready" | "failed";
+/** How much of it: the small mesh, the whole one on its way, or the whole one. */
+export type CellDetail = "preview" | "fetching" | "full";
 
 export interface CellSource { id: number; mesh_url: string; preview_url: string; splat_url: string | null; pose: PoseJson | null }
 
 export class Cell {
   readonly studio: Studio;
-  state = "loading…";
+  phase: CellPhase = "loading";
+  detail: CellDetail;
+  private note = "";
   private preview: Model | null = null;
   private full: Model | null = null;
   private splats: Splats | null = null;
@@ -27,30 +34,51 @@ export class Cell {
   constructor(readonly source: CellSource, backdrop: CanvasTexture, private readonly renderer: Renderer, private readonly dirty: () => void, private readonly wanted: () => void) {
     this.studio = new Studio(backdrop, OBJECT_UP);
     this.studio.addObjectFloor();
+    this.detail = this.hasPreview ? "preview" : "full";
   }
 
-  /** Loads the small mesh; a failure is written into the cell, the others go on. */
-  async loadPreview(): Promise<void> {
+  /** What the cell says of itself; empty when the picture says it all. */
+  get state(): string {
+    if (this.phase === "loading") return t("loading…");
+    return this.phase === "failed" ? t("could not be loaded") : this.note;
+  }
+
+  /** Loads the small mesh, or the whole one when the small one cannot be had; a failure stays in this cell. */
+  async load(): Promise<void> {
+    this.phase = "loading";
+    this.dirty();
+    const { preview_url, mesh_url } = this.source;
     try {
-      this.preview = this.add(await loadModel(this.source.preview_url || this.source.mesh_url));
-      this.state = "";
-    } catch (error) {
-      this.state = error instanceof Error ? error.message : "could not be loaded";
+      if (this.hasPreview) this.preview = this.add(await loadModel(preview_url).catch(() => this.wholeInstead()));
+      else this.full = this.add(await loadModel(mesh_url));
+      this.phase = "ready";
+    } catch {
+      this.phase = "failed";
     }
     this.show();
   }
 
   loadFull(): Promise<void> {
-    if (this.source.mesh_url === this.source.preview_url) return Promise.resolve();
-    this.pendingFull ??= loadModel(this.source.mesh_url)
-      .then((model) => { this.full = this.add(model); })
-      .catch(() => { this.pendingFull = null; })
-      .then(() => this.show());
+    if (this.full || this.phase !== "ready") return Promise.resolve();
+    this.pendingFull ??= (async () => {
+      this.detail = "fetching";
+      this.dirty();
+      try {
+        this.full = this.add(await loadModel(this.source.mesh_url));
+        this.detail = "full";
+      } catch {
+        this.detail = "preview";
+        this.pendingFull = null;
+      }
+      this.show();
+    })();
     return this.pendingFull;
   }
 
   setLook(look: CellLook): void {
+    if (look === this.look) return;
     this.look = look;
+    this.note = "";
     if (look === "splat") void this.loadSplats();
     this.show();
   }
@@ -64,6 +92,14 @@ export class Cell {
     this.renderer.gl.render(this.studio.scene, camera);
   }
 
+  /** The graphics card has forgotten everything: meshes go there again by themselves, splats are loaded anew. */
+  restored(): void {
+    this.splats?.dispose();
+    this.splats = null;
+    this.pendingSplats = null;
+    if (this.look === "splat") void this.loadSplats();
+  }
+
   dispose(): void {
     this.isGone = true;
     this.preview?.dispose();
@@ -72,24 +108,35 @@ export class Cell {
     this.studio.dispose();
   }
 
+  private get hasPreview(): boolean {
+    return this.source.preview_url !== "" && this.source.preview_url !== this.source.mesh_url;
+  }
+
+  private async wholeInstead(): Promise<Model> {
+    const model = await loadModel(this.source.mesh_url);
+    this.detail = "full";
+    return model;
+  }
+
   private loadSplats(): Promise<void> {
     const { splat_url } = this.source;
     if (!splat_url) {
-      this.state = "has no splats";
+      this.note = t("has no splats");
       return Promise.resolve();
     }
     this.pendingSplats ??= (async () => {
-      this.state = "loading splats…";
+      this.note = t("loading splats…");
       this.dirty();
       try {
         const splats = await this.fetchSplats(splat_url);
         if (this.isGone) splats.dispose();
         else this.splats = splats;
-        this.state = this.renderer.isSoftware ? "as points, no GPU" : "";
-      } catch (error) {
-        this.state = error instanceof Error ? error.message : "no splats";
+        this.note = this.renderer.isSoftware ? t("as points, no GPU") : "";
+      } catch {
+        this.note = t("splats could not be loaded");
         this.pendingSplats = null;
       }
+      if (this.look !== "splat") this.note = "";
       this.show();
     })();
     return this.pendingSplats;
@@ -107,13 +154,13 @@ export class Cell {
   }
 
   private show(): void {
+    if (this.isGone) return;
     const isSplat = this.look === "splat" && this.splats !== null;
     if (this.splats) this.splats.object.visible = isSplat;
     const best = this.full ?? this.preview;
     for (const model of [this.preview, this.full]) if (model) model.root.visible = model === best && !isSplat;
     // Until the splats are there, the coloured mesh stands in for them.
     best?.setLook(this.look === "splat" ? "colour" : this.look);
-    if (this.look !== "splat" && best) this.state = "";
     this.dirty();
   }
 }

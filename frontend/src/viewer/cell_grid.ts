@@ -11,14 +11,35 @@ import type { CellLook, CellSource } from "./cell";
 import { createRenderer } from "./context";
 import type { Renderer } from "./context";
 import { aboveFloor, OBJECT_FRONT, OBJECT_UP, photoCameraInObject, projectionFromIntrinsics, towardsPhotoCamera } from "./frames";
+import { LostPicture } from "./lost_picture";
+import "./viewer.css";
 import { createBackdrop, paintBackdrop } from "./studio";
 
 export interface Placed { id: number; rect: Rect; isLarge: boolean }
+export interface FrameCounts { calls: number; triangles: number }
+
+export interface GridListener {
+  layout: () => void;
+  clicked: (id: number, isDouble: boolean) => void;
+  /** A frame has been drawn. */
+  drawn: () => void;
+  /** What a cell shows, or how all are seen, has changed. */
+  changed: () => void;
+  /** The pointer is over another cell now, or over none. */
+  hovered?: (id: number | null) => void;
+  /** The camera was turned by the pointer, beginning in this cell. */
+  turned?: (id: number | null) => void;
+}
+
 export interface PhotoView { intrinsics: Intrinsics; bbox: readonly [number, number, number, number] }
 
 const DISTANCE = 2.35;
 const FIELD_OF_VIEW = 32;
 const TURN_SECONDS = 24;
+/** Nobody is there after so many turns that nobody touched. */
+const MOST_TURNS = 8;
+/** A turn of the camera, and not a trembling hand. */
+const LEAST_TURN = (2 * Math.PI) / 180;
 const SOFTWARE_FRAME_MS = 160;
 const CLICK_PX = 4;
 const SETTLE_MS = 1500;
@@ -30,6 +51,9 @@ export class CellGrid {
   look: CellLook = "colour";
   isPhotoCamera = false;
   isTurning = false;
+  isLost = false;
+  /** What the last frame cost, over all cells. */
+  counts: FrameCounts = { calls: 0, triangles: 0 };
   private readonly canvas = h("canvas", { tabindex: 0, "aria-label": "3D candidates. Drag to turn all of them together." });
   private readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.05, 30);
   private readonly photoCamera = new PerspectiveCamera();
@@ -44,13 +68,18 @@ export class CellGrid {
   private lastTurn = 0;
   private home = new Vector3();
   private pressedAt: [number, number] | null = null;
+  private hovered: number | null = null;
+  private turnStart: { id: number | null; direction: Vector3 } | null = null;
+  private readonly lost = new LostPicture();
   private readonly observer = new ResizeObserver(() => this.resized());
   private readonly onTheme = () => { paintBackdrop(this.backdrop); this.redraw(); };
 
   /** Raises NoWebGl. ``drawn`` is called after each frame. */
-  constructor(private readonly listener: { layout: () => void; clicked: (id: number, isDouble: boolean) => void; drawn: () => void; changed: () => void }) {
-    this.element = h("div", { class: "viewport" }, this.canvas);
+  constructor(private readonly listener: GridListener) {
+    this.element = h("div", { class: "viewport" }, this.canvas, this.lost.element);
     this.renderer = createRenderer(this.canvas);
+    // Many views make one frame: their counts are added up.
+    this.renderer.gl.info.autoReset = false;
     this.backdrop = createBackdrop();
     this.camera.up.copy(OBJECT_UP);
     this.controls = new OrbitControls(this.camera, this.canvas);
@@ -58,18 +87,21 @@ export class CellGrid {
     this.controls.maxDistance = 8;
     this.controls.mouseButtons = { LEFT: MOUSE.ROTATE, MIDDLE: MOUSE.DOLLY, RIGHT: MOUSE.PAN };
     this.controls.addEventListener("change", () => this.redraw());
-    this.controls.addEventListener("start", () => this.touched());
+    this.controls.addEventListener("start", () => this.turnBegins());
+    this.controls.addEventListener("end", () => this.turnEnds());
     this.canvas.addEventListener("pointerdown", (event) => { this.pressedAt = [event.offsetX, event.offsetY]; });
     this.canvas.addEventListener("pointerup", (event) => this.released(event));
     this.canvas.addEventListener("dblclick", (event) => this.hit(event.offsetX, event.offsetY, true));
-    this.canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
-    this.canvas.addEventListener("webglcontextrestored", () => this.redraw());
+    this.canvas.addEventListener("pointermove", (event) => this.hover(this.at(event.offsetX, event.offsetY)));
+    this.canvas.addEventListener("pointerleave", () => this.hover(null));
+    this.canvas.addEventListener("webglcontextlost", (event) => { event.preventDefault(); this.setLost(true); });
+    this.canvas.addEventListener("webglcontextrestored", () => this.setLost(false));
     addEventListener("candid8:theme", this.onTheme);
     this.observer.observe(this.element);
   }
 
-  /** Shows new candidates; resolves when all previews are there or have failed. */
-  async load(sources: readonly CellSource[], photo: PhotoView | null): Promise<void> {
+  /** Shows new candidates; one promise for each, which resolves when its preview is there or has failed. */
+  show(sources: readonly CellSource[], photo: PhotoView | null): Promise<void>[] {
     this.clear();
     this.photo = photo;
     for (const source of sources) this.cells.set(source.id, new Cell(source, this.backdrop, this.renderer, () => { this.listener.changed(); this.redraw(); }, () => this.request()));
@@ -77,7 +109,14 @@ export class CellGrid {
     this.home.copy(aboveFloor(pose ? towardsPhotoCamera(pose) : OBJECT_FRONT.clone().add(new Vector3(0.5, 0, 0.45)), 12, 55));
     this.resetCamera();
     this.listener.layout();
-    await Promise.all([...this.cells.values()].map((cell) => cell.loadPreview()));
+    return [...this.cells.values()].map((cell) => cell.load());
+  }
+
+  /** Tries those again that could not be loaded. */
+  async reload(): Promise<void> {
+    await Promise.all([...this.cells.values()].filter(({ phase }) => phase === "failed").map((cell) => cell.load()));
+    // The new ones have the look and the detail that their places ask for.
+    this.place(this.placed);
   }
 
   clear(): void {
@@ -86,6 +125,7 @@ export class CellGrid {
     this.placed = [];
     this.isPhotoCamera = false;
     this.isTurning = false;
+    this.hovered = null;
     this.look = "colour";
     this.renderer.gl.renderLists.dispose();
     this.redraw();
@@ -94,6 +134,7 @@ export class CellGrid {
   dispose(): void {
     this.clear();
     cancelAnimationFrame(this.frame);
+    this.lost.setLost(false);
     this.observer.disconnect();
     removeEventListener("candid8:theme", this.onTheme);
     this.controls.dispose();
@@ -146,7 +187,7 @@ export class CellGrid {
     this.turnBy(azimuth, polar, distance);
   }
 
-  /** One slow turn for a first look at all sides; it ends by itself, and at the first touch. */
+  /** Slow turns for a look at all sides, until somebody touches anything; after some more nobody is there to see them. */
   setTurning(isOn: boolean): void {
     this.isTurning = isOn;
     this.turned = 0;
@@ -198,8 +239,44 @@ export class CellGrid {
   }
 
   private hit(x: number, y: number, isDouble: boolean): void {
-    const found = this.placed.find(({ rect }) => x >= rect.x && y >= rect.y && x < rect.x + rect.width && y < rect.y + rect.height);
-    if (found) this.listener.clicked(found.id, isDouble);
+    const found = this.at(x, y);
+    if (found !== null) this.listener.clicked(found, isDouble);
+  }
+
+  private at(x: number, y: number): number | null {
+    return this.placed.find(({ rect }) => x >= rect.x && y >= rect.y && x < rect.x + rect.width && y < rect.y + rect.height)?.id ?? null;
+  }
+
+  private hover(id: number | null): void {
+    if (id === this.hovered) return;
+    this.hovered = id;
+    this.listener.hovered?.(id);
+  }
+
+  private turnBegins(): void {
+    this.touched();
+    this.turnStart = { id: this.hovered, direction: this.direction() };
+  }
+
+  private turnEnds(): void {
+    const start = this.turnStart;
+    this.turnStart = null;
+    if (start && start.direction.angleTo(this.direction()) > LEAST_TURN) this.listener.turned?.(start.id);
+  }
+
+  private direction(): Vector3 {
+    return this.camera.position.clone().sub(this.controls.target);
+  }
+
+  /** The graphics card takes its memory back at times. The browser gives a new one, and everything is drawn again. */
+  private setLost(isLost: boolean): void {
+    this.isLost = isLost;
+    this.lost.setLost(isLost);
+    if (!isLost) {
+      for (const cell of this.cells.values()) cell.restored();
+      this.redraw();
+    }
+    this.listener.changed();
   }
 
   private resized(): void {
@@ -229,7 +306,7 @@ export class CellGrid {
     const seconds = Math.min(0.25, (now - this.lastTurn) / 1000);
     this.lastTurn = now;
     this.turned += seconds / TURN_SECONDS;
-    if (this.turned >= 1) {
+    if (this.turned >= MOST_TURNS) {
       this.isTurning = false;
       this.listener.changed();
     }
@@ -238,6 +315,8 @@ export class CellGrid {
 
   private draw(): void {
     const { gl, isSoftware } = this.renderer;
+    if (this.isLost) return;
+    gl.info.reset();
     const height = this.element.clientHeight;
     gl.setScissorTest(false);
     gl.setClearColor(0x000000, 0);
@@ -254,6 +333,7 @@ export class CellGrid {
       cell.studio.floor.visible = !this.isPhotoCamera && this.camera.position.z > cell.studio.floor.position.z;
       cell.draw(this.cameraFor(cell, rect));
     }
+    this.counts = { calls: gl.info.render.calls, triangles: gl.info.render.triangles };
     this.listener.drawn();
     // Splats are sorted beside the drawing, so that some more frames pass until they stand.
     if (this.look === "splat" && !isSoftware && performance.now() < this.settleUntil) setTimeout(() => this.request(), SETTLE_FRAME_MS);

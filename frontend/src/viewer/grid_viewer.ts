@@ -26,7 +26,7 @@ export class GridViewer {
 
   async show(cells: readonly ViewedCell[]): Promise<void> {
     this.cells = cells.map((cell, key) => ({ ...cell, key }));
-    await this.grid.load(this.cells.map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null);
+    await Promise.all(this.grid.show(this.cells.map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null));
     this.layout();
   }
 

@@ -1,9 +1,9 @@
 /** Loads GLB files into the object frame, and shows them in colour, as clay or by their normals. */
-import { BufferAttribute, Color, DoubleSide, FrontSide, Group, Mesh, MeshLambertMaterial, MeshNormalMaterial } from "three";
+import { BufferAttribute, Color, DoubleSide, FrontSide, Group, Mesh, MeshLambertMaterial, MeshMatcapMaterial, MeshNormalMaterial } from "three";
 import type { BufferGeometry, Material, MeshStandardMaterial } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
-import { token } from "../ui/theme";
-import { disposeTree } from "./dispose";
+import { clayMatcap } from "./clay";
+import { disposeMaterial } from "./dispose";
 import { objectFromGlb } from "./frames";
 
 export type Look = "colour" | "clay" | "normals";
@@ -12,7 +12,7 @@ const LOAD_TIMEOUT_MS = 30_000;
 
 export class Model {
   private readonly colours = new Map<Mesh, Material>();
-  private readonly clay = new MeshLambertMaterial();
+  private readonly clay = new MeshMatcapMaterial();
   private readonly normals = new MeshNormalMaterial();
 
   /** ``root`` is in the object frame (Z-up). */
@@ -37,13 +37,14 @@ export class Model {
   }
 
   setLook(look: Look): void {
-    this.clay.color = new Color(token("--scene-clay"));
+    if (look === "clay") this.clay.matcap = clayMatcap();
     for (const [mesh, colour] of this.colours) mesh.material = look === "clay" ? this.clay : look === "normals" ? this.normals : colour;
   }
 
   dispose(): void {
-    disposeTree(this.root);
-    for (const material of this.colours.values()) material.dispose();
+    for (const mesh of this.meshes()) mesh.geometry.dispose();
+    // Also the textures of colours that do not show at the moment. The clay's picture belongs to the page.
+    for (const material of this.colours.values()) disposeMaterial(material);
     this.clay.dispose();
     this.normals.dispose();
     this.root.removeFromParent();

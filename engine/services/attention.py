@@ -1,0 +1,67 @@
+"""How a person looked at candidates before judging them; kept with the judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import BadInput
+
+LOOKS = ("colour", "splat", "clay", "normals")
+#: A day in milliseconds, beyond which a duration is a mistake.
+MAX_MILLISECONDS = 86_400_000
+#: Turns of the camera, or looks at the photograph, beyond which a count is a mistake.
+MAX_TIMES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Durations in milliseconds, counts of gestures. A candidate that is not named was not looked at in that way."""
+
+    dwell: Mapping[int, int] = field(default_factory=dict)  # large on the screen, or under the pointer
+    orbits: Mapping[int, int] = field(default_factory=dict)  # turns of the camera that began on it
+    orbits_of_all: int = 0  # turns of the camera by key, over the whole grid
+    looks: Mapping[str, int] = field(default_factory=dict)  # how long each look was on
+    photo_camera: int = 0  # how long the candidates were seen from where the photograph was taken
+    flickers: int = 0  # times the photograph was laid over them
+
+
+def check_attention(attention: Attention, *, ids: Sequence[int]) -> None:
+    """Raises BadInput unless all of it is possible for somebody who was shown the candidates ``ids``."""
+    for name, found, most in (
+        ("dwell", attention.dwell, MAX_MILLISECONDS),
+        ("orbits", attention.orbits, MAX_TIMES),
+    ):
+        for one, number in found.items():
+            if one not in ids or not 0 <= number <= most:
+                raise BadInput(
+                    f"attention.{name} must map candidates of {', '.join(map(str, sorted(ids)))} to numbers "
+                    f"from 0 to {most}, not {one} to {number}."
+                )
+    for look, number in attention.looks.items():
+        if look not in LOOKS or not 0 <= number <= MAX_MILLISECONDS:
+            raise BadInput(
+                f"attention.looks must map {', '.join(LOOKS)} to milliseconds, not {look!r} to {number}."
+            )
+    for name, number, most in (
+        ("orbits_of_all", attention.orbits_of_all, MAX_TIMES),
+        ("photo_camera", attention.photo_camera, MAX_MILLISECONDS),
+        ("flickers", attention.flickers, MAX_TIMES),
+    ):
+        if not 0 <= number <= most:
+            raise BadInput(f"attention.{name} must be from 0 to {most}, not {number}.")
+
+
+def attention_json(attention: Attention | None) -> dict[str, Any]:
+    """As a row keeps it and as the page sent it; empty when nothing is known."""
+    if attention is None:
+        return {}
+    return {
+        "dwell": {str(one): number for one, number in attention.dwell.items()},
+        "orbits": {str(one): number for one, number in attention.orbits.items()},
+        "orbits_of_all": attention.orbits_of_all,
+        "looks": dict(attention.looks),
+        "photo_camera": attention.photo_camera,
+        "flickers": attention.flickers,
+    }

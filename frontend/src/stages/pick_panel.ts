@@ -1,0 +1,61 @@
+/** The tools beside the candidates: the comparison's progress, how they are seen, and the photo over them. */
+import type { Commands } from "../core/commands";
+import { h } from "../core/dom";
+import { t } from "../core/language";
+import { commandButton } from "../ui/buttons";
+import type { CellLook } from "../viewer/cell";
+
+export interface PanelState { look: CellLook; isTurning: boolean; isPhotoCamera: boolean; isKing: boolean; opacity: number; done: number; all: number; isOver: boolean; numCandidates: number }
+
+/** Builds the sections; they follow ``state`` whenever the commands change. ``setOpacity`` takes 0 to 1. */
+export function pickPanel(commands: Commands, state: () => PanelState, setOpacity: (opacity: number) => void): HTMLElement[] {
+  return [comparing(commands, state), viewing(commands, state), photographing(commands, state, setOpacity)];
+}
+
+function comparing(commands: Commands, state: () => PanelState): HTMLElement {
+  const text = h("span", { class: "caption" }), bar = h("div");
+  const judging = h("div", { class: "stack" },
+    h("div", { class: "view-buttons thirds" }, commandButton(commands, "king.left", { label: t("Left") }), commandButton(commands, "king.equal", { label: t("Equal") }), commandButton(commands, "king.right", { label: t("Right") })),
+    commandButton(commands, "king.back", { icon: "undo" }));
+  // Left and right are the names of their keys already.
+  for (const id of ["king.left", "king.right"]) judging.querySelector(`[data-command="${id}"] kbd`)?.remove();
+  commands.onChange(() => {
+    const { isKing, isOver, done, all, numCandidates } = state();
+    judging.hidden = !commands.isIn("king");
+    text.textContent = isKing ? t("{number} of {all}", { number: Math.min(done + (isOver ? 0 : 1), all), all }) : done ? t("{number} of {all} done", { number: done, all }) : t("all {all} at once", { all: numCandidates });
+    bar.style.transform = `scaleX(${all ? done / all : 0})`;
+  });
+  return h("section", {}, h("div", { class: "row spread" }, h("h3", { text: t("Comparing") }), text), h("div", { class: "progress" }, bar), judging,
+    commandButton(commands, "mode", { icon: "king", pressed: () => state().isKing, label: t("Two at a time") }));
+}
+
+function viewing(commands: Commands, state: () => PanelState): HTMLElement {
+  const look = (id: CellLook) => commandButton(commands, `look.${id}`, { pressed: () => state().look === id });
+  return h("section", {}, h("h3", { text: t("View") }), h("div", { class: "view-buttons thirds" },
+    look("colour"), look("splat"), look("clay"), look("normals"),
+    commandButton(commands, "turntable", { pressed: () => state().isTurning }), commandButton(commands, "camera.reset", { label: t("Reset") })));
+}
+
+function photographing(commands: Commands, state: () => PanelState, setOpacity: (opacity: number) => void): HTMLElement {
+  const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": t("Photo over the candidates"), title: t("Photo over the candidates ([ less, ] more)"), on: { input: () => setOpacity(Number(slider.value)) } });
+  commands.onChange(() => {
+    slider.value = String(state().opacity);
+    slider.disabled = !commands.isEnabled("photo.more");
+  });
+  return h("section", {}, h("div", { class: "row spread" }, h("h3", { text: t("Against the photo") }), h("label", { class: "overlay-row caption" }, h("span", { text: t("over it") }), slider)),
+    h("div", { class: "view-buttons" }, commandButton(commands, "photo.camera", { pressed: () => state().isPhotoCamera, label: t("Photo's view") }), holdButton(commands, "photo.flicker", t("Hold: photo"))));
+}
+
+/** A button for a command that acts while it is held, by mouse, pen, finger, Space or Enter. */
+function holdButton(commands: Commands, id: string, label: string): HTMLButtonElement {
+  const hold = () => commands.run(id);
+  const release = () => { commands.get(id)?.release?.(); commands.changed(); };
+  const button = h("button", { type: "button", title: t("Hold it down to see the photo at the same place (Space)"), "aria-keyshortcuts": "Space", data: { command: id } }, h("span", { text: label }), h("kbd", { text: t("Space"), "aria-hidden": "true" }));
+  button.addEventListener("pointerdown", (event) => {
+    button.setPointerCapture(event.pointerId);
+    hold();
+  });
+  for (const type of ["pointerup", "pointercancel", "keyup", "blur"]) button.addEventListener(type, release);
+  button.addEventListener("keydown", (event) => { if (!event.repeat && (event.key === "Enter" || event.code === "Space")) hold(); });
+  return button;
+}
