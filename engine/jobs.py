@@ -32,6 +32,7 @@ WORKER = Actor(name="worker")
 #: kind > queue. The Celery task of a kind is named ``workers.<kind>``.
 QUEUES: Mapping[str, str] = {
     "refine_mask": "interactive",
+    "snap_pose": "interactive",
     "read_point_map": "cpu",
     "validate_mesh": "cpu",
     "estimate_point_map": "gpu",
