@@ -26,6 +26,7 @@ REACHES = (0.3, 0.2, 0.12, 0.08, 0.05, 0.03)  # in shape sizes, one round after 
 FIT_REACH = 0.03  # in shape sizes: a point this near lies on the surface
 FEWEST_IN_REACH = 0.1  # of the points: with fewer there is nothing to hold on to
 SCALE_STEP, SCALE_MOST = 1.15, 2.0  # a round may change the size by this factor, all together by that
+MOST_TURN_DEG = 30.0  # a snap is a correction; a shape that comes to lie on another side is another answer
 DEPTH_WEIGHT = 2.0  # a residual of half the shape's size weighs as much as the whole mask
 LEAST_GAIN = 0.002
 
@@ -77,6 +78,8 @@ def snap(shape: Shape, pose: Pose, scene: Scene, *, with_scale: bool) -> Snap:
     before = _measured(shape, pose, scene, points)
     best, best_measures = pose, before
     for tried in _tries(shape, pose, scene, points, with_scale=with_scale):
+        if _turn_deg(pose, tried) > MOST_TURN_DEG:
+            continue
         measures = _measured(shape, tried, scene, points)
         if _score(measures, pose.scale) > _score(best_measures, pose.scale) + LEAST_GAIN:
             best, best_measures = tried, measures
@@ -125,6 +128,11 @@ def _carried(pose: Pose, T_surface_points: Floats, *, start: Pose) -> Pose:
         scale=pose.scale / bounded,
         unit=pose.unit,
     )
+
+
+def _turn_deg(a: Pose, b: Pose) -> float:
+    cosine = abs(float(np.dot(a.rotation_wxyz, b.rotation_wxyz)))
+    return float(np.degrees(2 * np.arccos(min(cosine, 1.0))))
 
 
 def _target_points(scene: Scene, pose: Pose) -> Floats:

@@ -78,7 +78,7 @@ class PoseStage implements StageView<PoseTask> {
       gesture: (before, after, mode) => this.record(`gizmo_${mode}`, before, after),
       drawn: () => this.drawn(),
     });
-    this.panel = new PosePanel((pose) => this.edit("typed", this.clamped(pose)));
+    this.panel = new PosePanel((pose) => { if (!this.review.isOpen) this.edit("typed", this.clamped(pose)); });
     this.review = new PoseReview(host, {
       show: (pose) => this.setPose(pose),
       accepted: ({ action, before, after }) => this.record(action, before, after),
@@ -201,7 +201,7 @@ class PoseStage implements StageView<PoseTask> {
       { id: "axes", label: t("Object's axes"), keys: ["X"], scope: "pose", run: () => this.toggleAxes() },
       { id: "turnsteps", label: t("Turn in steps of {degrees}°", { degrees: TURN_STEP_DEG }), keys: ["Q"], scope: "pose", run: () => this.toggleTurnSteps() },
       { id: "snap", label: t("Snap to the points"), keys: ["I"], scope: "pose", enabled: isFree, run: () => void this.snap(false) },
-      { id: "snap.scale", label: t("Snap to the points, size too"), keys: ["Shift+I"], scope: "pose", enabled: isFree, run: () => void this.snap(true) },
+      { id: "snap.scale", label: t("Snap to the points, size too"), keys: ["U"], scope: "pose", enabled: isFree, run: () => void this.snap(true) },
       { id: "pairs", label: t("Align by three point pairs"), keys: ["P"], scope: "pose", enabled: isFree, run: () => this.startPairs() },
       { id: "heading", label: t("Turn to the next equal heading"), keys: ["T"], scope: "pose", enabled: () => isFree() && this.symmetry.value !== 1, run: () => this.turnHeading() },
       { id: "reset", label: t("Back to the proposal"), keys: ["Backspace"], scope: "pose", enabled: () => isFree() && this.pose !== this.proposal, run: () => this.edit("reset", this.proposal as PoseJson) },
@@ -226,13 +226,13 @@ class PoseStage implements StageView<PoseTask> {
     replace(shell.tools,
       h("section", {}, this.panel.readouts),
       h("section", {}, h("div", { class: "view-buttons thirds" },
-        third("snap", t("Snap")), third("pairs", t("3 pairs")), third("snap.scale", t("+ size")))),
-      h("section", {}, h("div", { class: "view-buttons thirds" }, mode("translate"), mode("rotate"), mode("scale"),
-        third("axes", t("Axes"), () => this.isInObjectAxes), third("turnsteps", t("15°"), () => this.isInTurnSteps), third("reset", t("Reset"))), this.panel.fields),
-      this.symmetry.element,
-      h("section", {}, h("div", { class: "view-buttons thirds" },
+        third("snap", t("Snap")), third("snap.scale", t("+ size")), third("pairs", t("3 pairs")),
+        mode("translate"), mode("rotate"), mode("scale"),
+        third("axes", t("Axes"), () => this.isInObjectAxes), third("turnsteps", t("15°"), () => this.isInTurnSteps), third("reset", t("Reset")),
         ...PRESETS.map((preset) => commandButton(commands, `view.${preset}`)), undo,
         third("hide", t("Hide"), () => this.isHidden), third("dim", t("Dim"), () => this.isDimmed))),
+      h("section", {}, this.panel.fields),
+      this.symmetry.element,
       h("section", {}, h("label", { class: "field" }, h("span", { class: "row spread" }, t("Shape over the photo"), h("span", {}, h("kbd", { text: "[" }), " ", h("kbd", { text: "]" }))), this.opacity)));
   }
 
