@@ -44,9 +44,9 @@ generate: install ## write the OpenAPI snapshot and the TypeScript types anew
 	@$(RUN) -m workers.stack types
 
 lock: install ## write the locks anew from pyproject.toml, keeping versions that still fit
-	@$(COMPILE) --extra ml --extra embedded --extra dev -o requirements.lock
+	@$(COMPILE) --extra ml --extra pointcloud --extra embedded --extra dev -o requirements.lock
 	@$(COMPILE) -c requirements.lock --no-annotate -o requirements-server.lock
-	@$(COMPILE) -c requirements.lock --no-annotate --extra ml -o requirements-worker.lock
+	@$(COMPILE) -c requirements.lock --no-annotate --extra ml --extra pointcloud -o requirements-worker.lock
 
 bench: install ## measure the budgets of docs and print them
 	@$(RUN) -m benchmarks

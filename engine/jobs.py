@@ -33,6 +33,7 @@ WORKER = Actor(name="worker")
 QUEUES: Mapping[str, str] = {
     "refine_mask": "interactive",
     "propose_masks": "cpu",
+    "snap_pose": "interactive",
     "read_point_map": "cpu",
     "validate_mesh": "cpu",
     "estimate_point_map": "gpu",

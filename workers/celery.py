@@ -45,6 +45,7 @@ app.conf.update(
         "workers.tasks.layouts",
         "workers.tasks.masks",
         "workers.tasks.point_maps",
+        "workers.tasks.poses",
         "workers.tasks.training",
     ],
     beat_schedule={

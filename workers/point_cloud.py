@@ -32,7 +32,7 @@ def cloud_from_point_map(
 ) -> PointCloud:
     """Cleans an H x W x 3 point map (NaN where unknown), colours it by the photograph and thins it to ``most``."""
     assert points.shape == image.shape, (points.shape, image.shape)
-    known = np.isfinite(points).all(axis=2) & (points[:, :, 2] > 0) & ~_flying(points[:, :, 2])
+    known = np.isfinite(points).all(axis=2) & (points[:, :, 2] > 0) & ~flying(points[:, :, 2])
     xyz, rgb = points[known], image[known]
     if len(xyz):
         near = xyz[:, 2] <= FAR_FACTOR * np.quantile(xyz[:, 2], FAR_QUANTILE)
@@ -68,17 +68,17 @@ def decoded(data: bytes) -> PointCloud:
     return PointCloud(points=points, colours=colours, approximate=bool(flags & APPROXIMATE))
 
 
-def _flying(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
+def flying(depth: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels that hang between a near and a far neighbour, as sensors and networks put them along outlines."""
-    flying = np.zeros(depth.shape, dtype=bool)
+    hanging = np.zeros(depth.shape, dtype=bool)
     for axis in (0, 1):
         middle = np.moveaxis(depth, axis, 0)
         before, here, after = middle[:-2], middle[1:-1], middle[2:]
         with np.errstate(invalid="ignore"):
             rise, fall = (after - here) / here, (here - before) / here
             between = (np.minimum(np.abs(rise), np.abs(fall)) > FLYING_RATIO) & (rise * fall > 0)
-        np.moveaxis(flying, axis, 0)[1:-1] |= between
-    return flying
+        np.moveaxis(hanging, axis, 0)[1:-1] |= between
+    return hanging
 
 
 def _voxel_thinned(points: Points, *, most: int) -> NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""The assisted mask, and how far a worker is with a job."""
+"""The assisted mask, the snapped pose, and how far a worker is with a job."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotate.api.reading import MEBIBYTE
-from annotate.api.shapes.jobs import Job, JobStarted, RefineRequest
+from annotate.api.shapes.jobs import Job, JobStarted, RefineRequest, SnapRequest
 from annotate.api.view import ApiView, operation, present, read
 from engine import blobs
 from engine.access import access_job
 from engine.models import Job as JobRow
 from engine.services.stage1 import Prompt, Refinement, request_refinement
+from engine.services.stage3 import PoseResult, request_snap
 
 
 class RefineView(ApiView):
@@ -38,13 +39,30 @@ class RefineView(ApiView):
         return present(JobStarted, job, status=202)
 
 
+class SnapView(ApiView):
+    @operation("assignments.snap", body=SnapRequest, answer=JobStarted, status=202)
+    def post(self, request: Request, assignment: UUID) -> Response:
+        """Asks a worker to snap a pose to the scene's points; the job's ``snap`` has what it found."""
+        body = read(request, SnapRequest)
+        job = request_snap(
+            user_id=self.user_id,
+            assignment=assignment,
+            lease_token=body.pop("lease_token"),
+            with_scale=body.pop("with_scale"),
+            pose=PoseResult(**body),
+            now=timezone.now(),
+        )
+        return present(JobStarted, job, status=202)
+
+
 class JobView(ApiView):
     @operation("jobs.get", answer=Job)
     def get(self, request: Request, job: UUID) -> Response:
         """How far a worker is with a job of one's project."""
         row = access_job(user_id=self.user_id, job=job)
         shown = {"uuid": row.uuid, "kind": row.kind, "status": row.status, "error": row.error or None}
-        return present(Job, {**shown, "result": _result(row)})
+        snap = row.result if row.kind == "snap_pose" else None
+        return present(Job, {**shown, "result": _result(row), "snap": snap})
 
 
 def _result(row: JobRow) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ urlpatterns = [
     path("assignments/<uuid:assignment>/heartbeat", assignments.HeartbeatView.as_view()),
     path("assignments/<uuid:assignment>/draft", assignments.DraftView.as_view()),
     path("assignments/<uuid:assignment>/refine", jobs.RefineView.as_view()),
+    path("assignments/<uuid:assignment>/snap", jobs.SnapView.as_view()),
     path("jobs/<uuid:job>", jobs.JobView.as_view()),
     path("projects/<row:project_id>/artist-cases", artists.CasesView.as_view()),
     path("artist-cases/<row:case_id>", artists.CaseView.as_view()),

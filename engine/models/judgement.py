@@ -18,6 +18,9 @@ from engine.models.round import Round
 from engine.models.task import Assignment
 from engine.states import AssignmentStatus
 
+#: Turns about a shape's upright axis after which it may look the same; 1 says that its heading matters.
+ANY_HEADING = 0
+SYMMETRIES = (ANY_HEADING, 1, 2, 3, 4, 5, 6)
 FIVE = [MinValueValidator(1), MaxValueValidator(5)]
 
 
@@ -142,6 +145,9 @@ class Alignment(models.Model):
     mask_iou = models.FloatField(null=True, blank=True, help_text="As the person saw it when submitting.")
     depth_residual = models.FloatField(null=True, blank=True)
     actions = models.JSONField(default=dict)
+    symmetry = models.PositiveSmallIntegerField(
+        default=1, help_text="Equal headings about the shape's upright axis, as declared: 1 none, 0 any."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()
@@ -149,6 +155,7 @@ class Alignment(models.Model):
 
     class Meta:
         constraints = [
+            CheckConstraint(condition=Q(symmetry__in=SYMMETRIES), name="alignment_symmetry_known"),
             CheckConstraint(
                 condition=Q(mask_iou__isnull=True) | Q(mask_iou__gte=0, mask_iou__lte=1),
                 name="alignment_iou_in_range",

@@ -8,15 +8,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import transaction
 
+from engine import jobs
 from engine.errors import BadInput, NotFound
-from engine.models import Alignment, Assignment, Candidate, LayoutProposal, PointMap
+from engine.models import Alignment, Assignment, Candidate, Job, LayoutProposal, PointMap
+from engine.models.judgement import SYMMETRIES
 from engine.services import submissions
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
-from engine.services.own_work import OwnWork
+from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import open_pose_task
 from engine.states import PointMapStatus, Stage
@@ -31,7 +33,11 @@ CANNOT_BE_PLACED = ("shape_wrong", MASK_WRONG, "ambiguous")
 
 @dataclass(frozen=True, kw_only=True)
 class PoseResult:
-    """A pose as it was sent: T_camera_object, the mask IoU the person saw, and what they did how often."""
+    """A pose as it was sent: T_camera_object, the mask IoU the person saw, and what they did how often.
+
+    ``symmetry`` is how many turns about the shape's upright axis the person declared to look the same: 1 for a shape
+    whose heading matters, ANY_HEADING for one that looks the same from every side.
+    """
 
     rotation_wxyz: Sequence[float]
     translation: Sequence[float]
@@ -39,6 +45,7 @@ class PoseResult:
     mask_iou: float | None = None
     depth_residual: float | None = None
     actions: Mapping[str, int] | None = None
+    symmetry: int = 1
 
 
 def record_layout_proposal(
@@ -122,6 +129,43 @@ def report_pose(
     return hand_over(report, stage=Stage.POSE, reasons=CANNOT_BE_PLACED, judge=lambda work: None)
 
 
+def request_snap(
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    pose: PoseResult,
+    with_scale: bool,
+    now: datetime,
+) -> Job:
+    """Asks a worker to snap the pose to the scene's points; the job's result has the pose and what it gained.
+
+    Raises LeaseLost without a live lease, and BadInput for no pose (bad_request) or a photograph without measured
+    points (no_points, points_approximate).
+    """
+    held = read_own_work(user_id=user_id, assignment=assignment, stage=Stage.POSE).row
+    submissions.require_live(held, lease_token=lease_token, now=now, unsent=None)
+    point_map = _point_map_of(held)
+    if point_map is None:
+        raise BadInput(
+            "This photo has no points to snap to: place the shape by the photo.", code="no_points"
+        )
+    if point_map.approximate:
+        raise BadInput(
+            "The points of this photo are only estimated, so snapping to them would copy the estimate's errors: "
+            "place the shape by the photo.",
+            code="points_approximate",
+        )
+    start = _read_pose(pose, unit="m" if point_map.metric else "pointmap")
+    payload = {"candidate_id": held.task.candidate_id, "pose": pose_json(start), "with_scale": with_scale}
+    with transaction.atomic():
+        order = jobs.Order(
+            kind="snap_pose", key=f"snap-{uuid4()}", payload=payload, project_id=held.project_id
+        )
+        [job] = jobs.enqueue_new([order])
+    return job
+
+
 def pose_json(pose: Pose) -> dict[str, Any]:
     """The pose as rows and the wire carry it."""
     return {
@@ -145,6 +189,7 @@ def _record_alignment(work: OwnWork, result: PoseResult, *, pose: Pose, approxim
         mask_iou=result.mask_iou,
         depth_residual=result.depth_residual,
         actions=dict(result.actions or {}),
+        symmetry=result.symmetry,
     )
     return Judged(answer={"alignment": alignment.pk})
 
@@ -181,6 +226,8 @@ def _check_numbers(result: PoseResult) -> None:
         raise BadInput(
             f"depth_residual must be a finite number not below 0, or null, not {result.depth_residual}."
         )
+    if result.symmetry not in SYMMETRIES:
+        raise BadInput(f"symmetry must be one of {sorted(SYMMETRIES)}, not {result.symmetry}.")
     actions = result.actions or {}
     if len(actions) > MAX_ACTIONS or any(len(name) > 40 or count < 0 for name, count in actions.items()):
         raise BadInput(f"actions must map at most {MAX_ACTIONS} names of up to 40 characters to counts.")

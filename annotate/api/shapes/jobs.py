@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from annotate.api.reading import Body, FiniteFloat, JsonObject, PngField
 from annotate.api.shapes.claims import LeaseRequest
-from annotate.api.shapes.fields import exactly
+from annotate.api.shapes.fields import FARTHEST, exactly
+from annotate.api.shapes.scene import PoseJson
 from engine.services.stage1 import MAX_POINTS
 from engine.states import JobStatus
 
@@ -31,6 +32,35 @@ class RefineRequest(LeaseRequest):
     background_png = PngField(allow_null=True, default=None)
 
 
+class SnapRequest(LeaseRequest):
+    """The pose to snap to the scene's points: T_camera_object, in the unit of the points."""
+
+    rotation_wxyz = exactly(4, "A unit quaternion, w first.")
+    translation = exactly(3, "In the unit of the scene's points.")
+    scale = FiniteFloat(min_value=1e-9, max_value=FARTHEST)
+    with_scale = serializers.BooleanField(default=False, help_text="The size may change too.")
+
+
+class PoseMeasures(serializers.Serializer[Any]):
+    """How well a posed shape meets the mask and the points."""
+
+    mask_iou = serializers.FloatField()
+    depth_residual = serializers.FloatField(
+        allow_null=True, help_text="Median distance along the line of sight."
+    )
+    fitness = serializers.FloatField(help_text="Share of the object's points that lie on the shape.")
+
+
+class PoseSnap(serializers.Serializer[Any]):
+    """What snapping found; when nothing is better than the pose sent, ``found`` is false and ``pose`` is that one."""
+
+    pose = PoseJson()
+    found = serializers.BooleanField()
+    num_points = serializers.IntegerField()
+    before = PoseMeasures()
+    after = PoseMeasures()
+
+
 class JobStarted(serializers.Serializer[Any]):
     """Ask /jobs/{job}, or wait for job.changed."""
 
@@ -45,3 +75,4 @@ class Job(serializers.Serializer[Any]):
     status = serializers.ChoiceField(choices=JobStatus.choices)
     error = serializers.CharField(allow_null=True)
     result = JsonObject(allow_null=True)
+    snap = PoseSnap(allow_null=True, help_text="The result of a job of the kind snap_pose.")

@@ -132,6 +132,11 @@ class PoseResult(Body):
     mask_iou = FiniteFloat(min_value=0, max_value=1, allow_null=True)
     depth_residual = FiniteFloat(min_value=0, allow_null=True, default=None)
     actions = serializers.DictField(child=Count(), default=dict, help_text="How often each tool was used.")
+    symmetry = Count(
+        default=1,
+        max_value=6,
+        help_text="Turns about the upright axis after which the shape looks the same: 1 for none, 0 for any.",
+    )
 
     def validate_rotation_wxyz(self, rotation: tuple[float, ...]) -> tuple[float, ...]:
         norm = sum(part * part for part in rotation) ** 0.5

@@ -28,6 +28,7 @@ export type ImagePage = Schemas["ImagePage"];
 export type PointMap = Schemas["PointMap"];
 export type Job = Schemas["Job"];
 export type JobStarted = Schemas["JobStarted"];
+export type PoseSnap = Schemas["PoseSnap"];
 export type ArtistCase = Schemas["ArtistCase"];
 export type ArtistCaseRow = Schemas["ArtistCaseRow"];
 export type ArtistCaseList = Schemas["ArtistCaseList"];

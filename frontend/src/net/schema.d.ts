@@ -174,6 +174,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/assignments/{assignment}/snap": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Asks a worker to snap a pose to the scene's points; the job's ``snap`` has what it found. */
+        post: operations["assignments_snap"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/assignments/{assignment}/submit": {
         parameters: {
             query?: never;
@@ -837,6 +854,8 @@ export interface components {
             result: {
                 [key: string]: unknown;
             } | null;
+            /** @description The result of a job of the kind snap_pose. */
+            snap: components["schemas"]["PoseSnap"] | null;
         };
         /** @description Ask /jobs/{job}, or wait for job.changed. */
         JobStarted: {
@@ -1091,6 +1110,21 @@ export interface components {
             /** @enum {string} */
             unit: "m" | "pointmap";
         };
+        /** @description How well a posed shape meets the mask and the points. */
+        PoseMeasures: {
+            /** Format: double */
+            mask_iou: number;
+            /**
+             * Format: double
+             * @description Median distance along the line of sight.
+             */
+            depth_residual: number | null;
+            /**
+             * Format: double
+             * @description Share of the object's points that lie on the shape.
+             */
+            fitness: number;
+        };
         /** @description Stage 3: T_camera_object. */
         PoseResult: {
             /** @description A unit quaternion, w first. */
@@ -1116,6 +1150,19 @@ export interface components {
             actions?: {
                 [key: string]: number;
             };
+            /**
+             * @description Turns about the upright axis after which the shape looks the same: 1 for none, 0 for any.
+             * @default 1
+             */
+            symmetry: number;
+        };
+        /** @description What snapping found; when nothing is better than the pose sent, ``found`` is false and ``pose`` is that one. */
+        PoseSnap: {
+            pose: components["schemas"]["PoseJson"];
+            found: boolean;
+            num_points: number;
+            before: components["schemas"]["PoseMeasures"];
+            after: components["schemas"]["PoseMeasures"];
         };
         /** @description Stage 3: place the shape in the scene, starting from the model's proposal. */
         PoseTask: {
@@ -1304,6 +1351,31 @@ export interface components {
             /** Format: uuid */
             lease_token: string;
             reason: string;
+        };
+        /** @description The pose to snap to the scene's points: T_camera_object, in the unit of the points. */
+        SnapRequest: {
+            /** Format: uuid */
+            lease_token: string;
+            /** @description A unit quaternion, w first. */
+            rotation_wxyz: [
+                number,
+                number,
+                number,
+                number
+            ];
+            /** @description In the unit of the scene's points. */
+            translation: [
+                number,
+                number,
+                number
+            ];
+            /** Format: double */
+            scale: number;
+            /**
+             * @description The size may change too.
+             * @default false
+             */
+            with_scale: boolean;
         };
         /** @description The result of a live lease. */
         SubmitRequest: {
@@ -1730,6 +1802,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AssignmentState"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    assignments_snap: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                assignment: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SnapRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStarted"];
                 };
             };
             default: {

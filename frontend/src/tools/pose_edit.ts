@@ -5,10 +5,16 @@ import { quaternionFromWxyz, wxyzFromQuaternion } from "../viewer/frames";
 
 export type Mode = "translate" | "rotate" | "scale";
 export type NudgeKey = "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown" | "PageUp" | "PageDown";
-export interface NudgeStyle { inObjectAxes: boolean; size: "coarse" | "normal" | "fine" }
+/** ``turnStep_deg`` replaces the step of a turn where it is not fine. */
+export interface NudgeStyle { inObjectAxes: boolean; size: "coarse" | "normal" | "fine"; turnStep_deg?: number }
+type Point = readonly [x: number, y: number];
+
+/** Turning in steps, by the gizmo and by keys. */
+export const TURN_STEP_DEG = 15;
 
 const SMALLEST_FACTOR = 0.05;
 const LARGEST_FACTOR = 20;
+const MIDDLE_PX = 14;
 const FACTOR = { coarse: 5, normal: 1, fine: 0.2 };
 /** A plain nudge moves by this part of the object's size, turns by so many degrees, scales by this part. */
 const STEP = { translate: 0.02, rotate_deg: 2, scale: 0.02 };
@@ -19,19 +25,17 @@ export function clampScale(scale: number, start: number): number {
   return MathUtils.clamp(scale, start * SMALLEST_FACTOR, start * LARGEST_FACTOR);
 }
 
-/** One scale from a gizmo that may have scaled its axes differently: the axis that changed most decides. */
-export function uniformScale(scaled: Vec3, before: number, start: number): number {
-  const factor = scaled.map((s) => s / before).reduce((most, f) => (change(f) > change(most) ? f : most), 1);
-  return clampScale(before * factor, start);
-}
-
 /** One scale from a drag of so many pixels: a hundred pixels are a factor of about two. */
 export function dragScale(before: number, pixels: number, start: number): number {
   return clampScale(before * Math.exp(pixels * 0.007), start);
 }
 
-// A gizmo's factor may be zero, negative or not a number; such an axis changed, but tells no size.
-const change = (factor: number): number => (factor > 0 && Number.isFinite(factor) ? Math.abs(Math.log(factor)) : 0);
+/** Pixels by which a drag leads away from the middle of what is dragged; from the middle itself, right and up are away. */
+export function outwardPixels(middle: Point, pressed: Point, pointer: Point): number {
+  const [x, y] = [pressed[0] - middle[0], pressed[1] - middle[1]], distance = Math.hypot(x, y);
+  const [dx, dy] = distance > MIDDLE_PX ? [x / distance, y / distance] : [Math.SQRT1_2, -Math.SQRT1_2];
+  return (pointer[0] - pressed[0]) * dx + (pointer[1] - pressed[1]) * dy;
+}
 
 const AXIS: Record<NudgeKey, Vec3> = {
   ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, -1, 0], ArrowDown: [0, 1, 0], PageUp: [0, 0, 1], PageDown: [0, 0, -1],
@@ -53,9 +57,11 @@ export function nudge(pose: PoseJson, mode: Mode, key: NudgeKey, style: NudgeSty
     const moved = new Vector3(...pose.translation).addScaledVector(axis, STEP.translate * factor * pose.scale);
     return { ...pose, translation: moved.toArray() as Vec3 };
   }
-  const turn = new Quaternion().setFromAxisAngle(turnAxis(axis, key, style), MathUtils.degToRad(STEP.rotate_deg * factor));
+  const turn = new Quaternion().setFromAxisAngle(turnAxis(axis, key, style), MathUtils.degToRad(turnOf(style)));
   return { ...pose, rotation_wxyz: wxyzFromQuaternion(turn.multiply(rotation)) };
 }
+
+const turnOf = ({ size, turnStep_deg }: NudgeStyle): number => (turnStep_deg && size !== "fine" ? turnStep_deg : STEP.rotate_deg * FACTOR[size]);
 
 /** Turning follows the finger: the right arrow swings the front to the right, which is a turn about the upright axis. */
 function turnAxis(direction: Vector3, key: NudgeKey, style: NudgeStyle): Vector3 {

@@ -21,7 +21,10 @@ export interface Measure { iou: number; residual: number | null }
 export class PhotoOverlay {
   opacity = 0.55;
   isMeshHidden = false;
-  private readonly camera = new PerspectiveCamera();
+  /** What is not the target grows dark. */
+  isDimmed = false;
+  /** The photo's own. */
+  readonly camera = new PerspectiveCamera();
   private readonly flat = new OrthographicCamera(-1, 1, 1, -1, 0, 1);
   private readonly quadScene = new Scene();
   private readonly shape = new WebGLRenderTarget(4, 4, { type: HalfFloatType, minFilter: LinearFilter, magFilter: LinearFilter });
@@ -99,6 +102,7 @@ export class PhotoOverlay {
     const uniforms = this.composite.uniforms as Record<string, { value: unknown }>;
     (uniforms["pixel"] as { value: Vector2 }).value.set(1 / width, 1 / height);
     (uniforms["opacity"] as { value: number }).value = this.opacity;
+    (uniforms["dim"] as { value: number }).value = this.isDimmed ? 0.72 : 0;
     gl.render(this.quadScene, this.flat);
   }
 
@@ -177,12 +181,12 @@ function compositeMaterial(photo: Texture, shape: Texture, mask: Texture): Shade
     depthTest: false,
     depthWrite: false,
     uniforms: {
-      photo: { value: photo }, shape: { value: shape }, mask: { value: mask }, pixel: { value: new Vector2() }, opacity: { value: 0.5 },
+      photo: { value: photo }, shape: { value: shape }, mask: { value: mask }, pixel: { value: new Vector2() }, opacity: { value: 0.5 }, dim: { value: 0 },
       outline: { value: new Color() }, targetOutline: { value: new Color() },
     },
     vertexShader: `varying vec2 at; void main() { at = uv; gl_Position = vec4(position.xy, 0.0, 1.0); }`,
     fragmentShader: `
-      uniform sampler2D photo, shape, mask; uniform vec2 pixel; uniform float opacity; uniform vec3 outline, targetOutline; varying vec2 at;
+      uniform sampler2D photo, shape, mask; uniform vec2 pixel; uniform float opacity, dim; uniform vec3 outline, targetOutline; varying vec2 at;
       float edgeOf(sampler2D map, bool useAlpha, float radius) {
         float low = 1.0, high = 0.0;
         for (int y = -1; y <= 1; y++) for (int x = -1; x <= 1; x++) {
@@ -194,6 +198,7 @@ function compositeMaterial(photo: Texture, shape: Texture, mask: Texture): Shade
       }
       void main() {
         vec3 colour = texture2D(photo, at).rgb;
+        colour = mix(colour, vec3(dot(colour, vec3(0.3, 0.5, 0.2)) * 0.3), dim * (1.0 - step(0.5, texture2D(mask, at).r)));
         vec4 over = texture2D(shape, at);
         vec3 shown = mix(over.rgb * 12.92, 1.055 * pow(max(over.rgb, vec3(0.0)), vec3(1.0 / 2.4)) - 0.055, step(0.0031308, over.rgb));
         colour = mix(colour, shown, step(0.5, over.a) * opacity);

@@ -1,12 +1,11 @@
 /** The scene in the photo's camera frame: points, shape and gizmo on the left, the photo with the shape over it on the right. */
-import { BufferAttribute, BufferGeometry, CanvasTexture, Group, Light, PerspectiveCamera, Points, PointsMaterial, Vector3 } from "three";
+import { CanvasTexture, Group, Light, PerspectiveCamera, Raycaster, Vector2, Vector3 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
-import { TransformControls } from "three/addons/controls/TransformControls.js";
 import { h } from "../core/dom";
 import type { Intrinsics, PoseJson, Vec3 } from "../net/contract";
 import type { Mask, Rect } from "../tools/mask";
-import { dragScale, uniformScale } from "../tools/pose_edit";
 import type { Mode } from "../tools/pose_edit";
+import { CloudPoints } from "./cloud_points";
 import { createRenderer } from "./context";
 import type { Renderer } from "./context";
 import { CAMERA_UP, matrixFromPose, poseFromMatrix, project } from "./frames";
@@ -14,6 +13,7 @@ import type { Model } from "./models";
 import { PhotoOverlay, SHAPE_LAYER } from "./photo_overlay";
 import type { Measure } from "./photo_overlay";
 import type { PointCloud } from "./point_cloud_file";
+import { PoseGizmo } from "./pose_gizmo";
 import { createBackdrop, paintBackdrop, Studio } from "./studio";
 
 export type Preset = "photo" | "top" | "side" | "front" | "orbit";
@@ -21,6 +21,8 @@ export type Preset = "photo" | "top" | "side" | "front" | "orbit";
 /** Where each preset stands, from the object, in camera axes (x right, y down, z forward). */
 const STANDS: Record<Exclude<Preset, "photo">, Vec3> = { top: [0, -1, -0.02], side: [1, 0, 0], front: [0, 0, -1], orbit: [0.62, -0.5, -0.78] };
 const DISTANCE_IN_SCALES = 3.4;
+/** Turning the wheel has no end that one could hear of. */
+const STILL_AFTER_MS = 220;
 
 export interface PoseSceneListener { posed: (pose: PoseJson) => void; gesture: (before: PoseJson, after: PoseJson, mode: Mode) => void; drawn: () => void }
 
@@ -35,19 +37,23 @@ export class PoseScene {
   private readonly backdrop: CanvasTexture = createBackdrop();
   private readonly node = new Group();
   private readonly orbit: OrbitControls;
-  private readonly gizmo: TransformControls;
+  private readonly gizmo: PoseGizmo;
   private model: Model | null = null;
-  private points: Points | null = null;
+  private cloud: CloudPoints | null = null;
   private pose: PoseJson | null = null;
   private startScale = 1;
   private before: PoseJson | null = null;
   private intrinsics: Intrinsics | null = null;
   private frame = 0;
-  private pointer: [number, number] = [0, 0];
-  private pressedAt: [number, number] = [0, 0];
+  private stillTimer = 0;
   private readonly observer = new ResizeObserver(() => this.resized());
-  private readonly onPointer = (event: PointerEvent) => { this.pointer = [event.clientX, event.clientY]; };
-  private readonly onTheme = () => { paintBackdrop(this.backdrop); this.overlay?.refreshColours(); this.redraw(); };
+  private readonly onTheme = () => {
+    paintBackdrop(this.backdrop);
+    this.overlay?.refreshColours();
+    this.cloud?.refreshColours();
+    this.gizmo.refreshColours();
+    this.redraw();
+  };
 
   /** Raises NoWebGl. */
   constructor(private readonly listener: PoseSceneListener) {
@@ -58,18 +64,15 @@ export class PoseScene {
     this.studio.scene.add(this.node);
     this.camera.up.copy(CAMERA_UP);
     this.orbit = new OrbitControls(this.camera, this.pane);
-    this.orbit.addEventListener("change", () => this.redraw());
-    // Before the gizmo's own listeners, so that it finds the pointer where it is.
-    this.pane.addEventListener("pointerdown", (event) => { this.pressedAt = this.pointer = [event.clientX, event.clientY]; });
-    addEventListener("pointermove", this.onPointer, { capture: true });
-    this.gizmo = new TransformControls(this.camera, this.pane);
-    this.gizmo.setSize(0.85);
-    this.studio.scene.add(this.gizmo.getHelper());
-    this.gizmo.addEventListener("change", () => this.redraw());
-    this.gizmo.addEventListener("dragging-changed", (event) => { this.orbit.enabled = !event.value; });
-    this.gizmo.addEventListener("mouseDown", () => { this.before = this.pose; });
-    this.gizmo.addEventListener("objectChange", () => this.dragged());
-    this.gizmo.addEventListener("mouseUp", () => this.dropped());
+    this.orbit.addEventListener("change", () => { this.moves(); this.redraw(); });
+    this.gizmo = new PoseGizmo(this.camera, this.pane, this.node, {
+      redraw: () => this.redraw(),
+      moved: () => this.dragged(),
+      began: () => { this.before = this.pose; this.orbit.enabled = false; },
+      ended: () => this.dropped(),
+      broken: () => this.putBack(),
+    }, () => this.startScale);
+    this.studio.scene.add(this.gizmo.helper);
     addEventListener("candid8:theme", this.onTheme);
     this.observer.observe(this.element);
   }
@@ -86,23 +89,20 @@ export class PoseScene {
     this.camera.near = far / 4000;
     this.camera.far = far * 4;
     this.overlay = new PhotoOverlay(this.renderer.gl, intrinsics, photo, mask, far);
-    if (cloud) this.showCloud(cloud);
+    if (cloud) this.showCloud(cloud, mask, intrinsics);
     this.setPose(pose);
-    this.gizmo.attach(this.node);
+    this.gizmo.setActive(true);
     this.look("orbit");
     this.resized();
   }
 
   clear(): void {
-    this.gizmo.detach();
+    clearTimeout(this.stillTimer);
+    this.gizmo.setActive(false);
     this.model?.dispose();
     this.overlay?.dispose();
-    if (this.points) {
-      this.points.geometry.dispose();
-      (this.points.material as PointsMaterial).dispose();
-      this.points.removeFromParent();
-    }
-    this.model = this.overlay = this.points = this.pose = this.before = null;
+    this.cloud?.dispose();
+    this.model = this.overlay = this.cloud = this.pose = this.before = null;
     this.redraw();
   }
 
@@ -119,7 +119,28 @@ export class PoseScene {
   }
 
   setObjectAxes(isOn: boolean): void {
-    this.gizmo.setSpace(isOn ? "local" : "world");
+    this.gizmo.setObjectAxes(isOn);
+    this.redraw();
+  }
+
+  setTurnSteps = (isOn: boolean): void => this.gizmo.setTurnSteps(isOn);
+
+  /** Whether the shape can be dragged now. */
+  setGizmo(isActive: boolean): void {
+    this.gizmo.setActive(isActive && this.model !== null);
+    this.redraw();
+  }
+
+  setDimmed(isDimmed: boolean): void {
+    if (this.overlay) this.overlay.isDimmed = isDimmed;
+    if (this.cloud) this.cloud.isDimmed = isDimmed;
+    this.redraw();
+  }
+
+  /** While points are picked, what cannot be picked now stands back. */
+  showForPicking(what: "shape" | "cloud" | null): void {
+    if (this.cloud) this.cloud.isFaint = what === "shape";
+    if (this.model) for (const mesh of this.model.meshes()) mesh.layers[what === "cloud" ? "disable" : "enable"](0);
     this.redraw();
   }
 
@@ -175,6 +196,51 @@ export class PoseScene {
     return [box.left + ((at.x + 1) / 2) * box.width, box.top + ((1 - at.y) / 2) * box.height];
   }
 
+  /** The shape's point under a place of the page, in the object frame. */
+  pickShape(at: readonly [number, number]): Vec3 | null {
+    if (!this.model || !this.overlay) return null;
+    const caster = new Raycaster(), isPhoto = this.isOverPhoto(at);
+    const box = isPhoto ? this.photoBox() : this.pane.getBoundingClientRect();
+    caster.setFromCamera(new Vector2(((at[0] - box.left) / box.width) * 2 - 1, 1 - ((at[1] - box.top) / box.height) * 2), isPhoto ? this.overlay.camera : this.camera);
+    caster.layers.set(SHAPE_LAYER);
+    const hit = caster.intersectObject(this.model.root, true)[0];
+    return hit ? (this.node.worldToLocal(hit.point.clone()).toArray() as Vec3) : null;
+  }
+
+  /** The scene's point under a place of the page, in the camera frame. */
+  pickCloud(at: readonly [number, number]): Vec3 | null {
+    const { intrinsics: k, cloud } = this;
+    if (!cloud || !k) return null;
+    if (this.isOverPhoto(at)) {
+      const box = this.photoBox();
+      return cloud.pick((x, y, z) => [box.left + ((k.fx * x) / z + k.cx) * (box.width / k.width), box.top + ((k.fy * y) / z + k.cy) * (box.height / k.height), z], at);
+    }
+    const box = this.pane.getBoundingClientRect(), m = this.camera.projectionMatrix.clone().multiply(this.camera.matrixWorldInverse).elements;
+    const row = (i: number, x: number, y: number, z: number) => (m[i] as number) * x + (m[i + 4] as number) * y + (m[i + 8] as number) * z + (m[i + 12] as number);
+    return cloud.pick((x, y, z) => {
+      const w = row(3, x, y, z);
+      return [box.left + ((row(0, x, y, z) / w + 1) / 2) * box.width, box.top + ((1 - row(1, x, y, z) / w) / 2) * box.height, w];
+    }, at);
+  }
+
+  /** A point of the posed shape in the camera frame. */
+  placed = (onShape: Vec3): Vec3 => this.node.localToWorld(new Vector3(...onShape)).toArray() as Vec3;
+
+  isOverPhoto(at: readonly [number, number]): boolean {
+    const box = this.photoBox();
+    return at[0] >= box.left && at[0] <= box.left + box.width && at[1] >= box.top && at[1] <= box.top + box.height;
+  }
+
+  /** The photo's rectangle on the page. */
+  photoBox(): { left: number; top: number; width: number; height: number } {
+    const rect = this.photoRect(), box = this.canvas.getBoundingClientRect();
+    return { left: box.left + rect.x, top: box.top + rect.y, width: rect.width, height: rect.height };
+  }
+
+  get cloudState(): { total: number; shown: number } | null {
+    return this.cloud && { total: this.cloud.total, shown: this.cloud.shown };
+  }
+
   cameraState = (): Record<string, unknown> => ({ position: this.camera.position.toArray(), target: this.orbit.target.toArray(), fov: this.camera.fov });
 
   redraw(): void {
@@ -193,34 +259,37 @@ export class PoseScene {
 
   private dragged(): void {
     if (!this.pose) return;
-    if (this.gizmo.mode === "scale") {
-      const before = (this.before ?? this.pose).scale;
-      // The gizmo's middle handle divides by the distance from its own centre, which is about zero when it is grabbed.
-      const isMiddle = (this.gizmo.axis?.length ?? 0) > 1;
-      this.node.scale.setScalar(isMiddle ? dragScale(before, this.draggedBy(), this.startScale) : uniformScale(this.node.scale.toArray() as Vec3, before, this.startScale));
-    }
-    this.node.updateMatrix();
     this.pose = poseFromMatrix(this.node.matrix, this.pose.unit);
+    this.moves();
     this.listener.posed(this.pose);
-  }
-
-  /** Pixels to the right and up since the gesture began. */
-  private draggedBy(): number {
-    return this.pointer[0] - this.pressedAt[0] - (this.pointer[1] - this.pressedAt[1]);
   }
 
   private dropped(): void {
     const { before, pose } = this;
     this.before = null;
-    if (before && pose && before !== pose) this.listener.gesture(before, pose, this.gizmo.mode as Mode);
+    this.orbit.enabled = true;
+    if (before && pose && before !== pose) this.listener.gesture(before, pose, this.gizmo.mode);
   }
 
-  private showCloud(cloud: PointCloud): void {
-    const geometry = new BufferGeometry();
-    geometry.setAttribute("position", new BufferAttribute(cloud.positions, 3));
-    geometry.setAttribute("color", new BufferAttribute(linearColours(cloud.colours), 3, true));
-    this.points = new Points(geometry, new PointsMaterial({ size: 2 * this.renderer.gl.getPixelRatio(), sizeAttenuation: false, vertexColors: true }));
-    this.studio.scene.add(this.points);
+  private putBack(): void {
+    const { before } = this;
+    this.before = null;
+    this.orbit.enabled = true;
+    if (!before) return;
+    this.setPose(before);
+    this.listener.posed(before);
+  }
+
+  /** Fewer points are drawn until nothing has moved for a moment. */
+  private moves(): void {
+    this.cloud?.setMoving(true);
+    clearTimeout(this.stillTimer);
+    this.stillTimer = window.setTimeout(() => { this.cloud?.setMoving(false); this.redraw(); }, STILL_AFTER_MS);
+  }
+
+  private showCloud(cloud: PointCloud, mask: Mask, intrinsics: Intrinsics): void {
+    this.cloud = new CloudPoints(cloud, mask, intrinsics, this.renderer.isSoftware);
+    this.studio.scene.add(this.cloud.object);
     this.overlay?.setCloud(cloud.positions);
   }
 
@@ -246,6 +315,7 @@ export class PoseScene {
     gl.setViewport(0, 0, left, height);
     gl.setScissor(0, 0, left, height);
     this.studio.lightFrom(this.camera);
+    this.cloud?.fit(this.camera, height, gl.getPixelRatio());
     gl.render(this.studio.scene, this.camera);
     this.overlay.draw(this.studio.scene, this.photoRect(), height);
     this.listener.drawn();
@@ -256,13 +326,4 @@ function farthest(positions: Float32Array): number {
   let far = 0;
   for (let i = 2; i < positions.length; i += 3) far = Math.max(far, positions[i] as number);
   return far;
-}
-
-/** Photo bytes (sRGB) as linear values, sixteen bits each so that dark ones are not banded. */
-function linearColours(bytes: Uint8Array): Uint16Array {
-  const table = Uint16Array.from({ length: 256 }, (_, i) => {
-    const v = i / 255;
-    return Math.round(65535 * (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-  });
-  return Uint16Array.from(bytes, (byte) => table[byte] as number);
 }
