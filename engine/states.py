@@ -100,6 +100,29 @@ class DeploymentStatus(TextChoices):
     RETIRED = "RETIRED"
 
 
+class StandingStatus(TextChoices):
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+
+
+class ReviewStatus(TextChoices):
+    WAITING = "WAITING"
+    ACCEPTED = "ACCEPTED"
+    FIXED = "FIXED"
+    SENT_BACK = "SENT_BACK"
+
+
+class ArenaStatus(TextChoices):
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class MatchStatus(TextChoices):
+    WAITING = "WAITING"
+    CLAIMED = "CLAIMED"
+    ANSWERED = "ANSWERED"
+
+
 class JobStatus(TextChoices):
     PENDING = "PENDING"
     SENT = "SENT"
@@ -130,6 +153,8 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
     },
     TaskStatus: {
         TaskStatus.OPEN: frozenset({TaskStatus.DONE, TaskStatus.ESCALATED, TaskStatus.CANCELLED}),
+        # One more person is asked: the judgements so far leave it open, or one of them was sent back.
+        TaskStatus.DONE: frozenset({TaskStatus.OPEN}),
     },
     AssignmentStatus: {
         AssignmentStatus.LEASED: frozenset(
@@ -167,6 +192,19 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         ),
         DeploymentStatus.CANARY: frozenset({DeploymentStatus.SERVING, DeploymentStatus.RETIRED}),
         DeploymentStatus.SERVING: frozenset({DeploymentStatus.RETIRED}),
+    },
+    StandingStatus: {
+        StandingStatus.ACTIVE: frozenset({StandingStatus.PAUSED}),
+        StandingStatus.PAUSED: frozenset({StandingStatus.ACTIVE}),
+    },
+    ReviewStatus: {
+        ReviewStatus.WAITING: frozenset({ReviewStatus.ACCEPTED, ReviewStatus.FIXED, ReviewStatus.SENT_BACK}),
+    },
+    ArenaStatus: {ArenaStatus.OPEN: frozenset({ArenaStatus.CLOSED})},
+    MatchStatus: {
+        MatchStatus.WAITING: frozenset({MatchStatus.CLAIMED}),
+        # WAITING again: who claimed it did not answer in time.
+        MatchStatus.CLAIMED: frozenset({MatchStatus.ANSWERED, MatchStatus.WAITING}),
     },
     JobStatus: {
         # PENDING again: the sweep found it lost by the broker, or its worker dead.

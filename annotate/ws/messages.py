@@ -18,6 +18,10 @@ RowKind = Literal[
     "run.changed",
     "checkpoint.changed",
     "job.changed",
+    "standing.changed",
+    "review.changed",
+    "arena.changed",
+    "arena_match.changed",
 ]
 
 

@@ -15,6 +15,7 @@ from engine.models import (
     PointMap,
     Selection,
 )
+from engine.selectors.judgements import counting
 from engine.services.curation import (
     AcceptedModel,
     JudgedCandidate,
@@ -41,7 +42,7 @@ def read_evidence(project_id: int) -> Evidence:
     """Everything judged in the project: six queries, however much there is."""
     # Selections first: a pick that arrives meanwhile is then missing as a whole, never in half.
     selections = list(
-        Selection.objects.filter(project_id=project_id)
+        counting(Selection.objects.filter(project_id=project_id))
         .select_related("assignment__annotator", "round", "batch")
         .order_by("pk")
     )
@@ -59,7 +60,7 @@ def read_evidence(project_id: int) -> Evidence:
         ).select_related("target__image", "target__taxonomy_entry", "checkpoint")
     }
     maps = PointMap.objects.filter(project_id=project_id, status=PointMapStatus.READY)
-    aligned = Alignment.objects.filter(project_id=project_id).order_by("pk")
+    aligned = counting(Alignment.objects.filter(project_id=project_id)).order_by("pk")
     people = [selection.assignment.annotator for selection in selections]
     people += [case.claimed_by for case in cases if case.claimed_by is not None]
     return Evidence(
@@ -97,7 +98,7 @@ def read_evidence(project_id: int) -> Evidence:
 def _comparisons(project_id: int) -> dict[int, Sequence[ShownPair]]:
     """By assignment."""
     found: dict[int, list[ShownPair]] = {}
-    rows = Comparison.objects.filter(project_id=project_id).order_by("assignment_id", "order")
+    rows = counting(Comparison.objects.filter(project_id=project_id)).order_by("assignment_id", "order")
     for pk, assignment, left, right, outcome in rows.values_list(
         "pk", "assignment_id", "left_id", "right_id", "outcome"
     ):

@@ -10,17 +10,17 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
-from django.db.models import F, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import JSONObject
 
 from engine import access, events
 from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound, StaleTransition
-from engine.models import AnnotationTask, Assignment, Membership, Project
+from engine.models import AnnotationTask, Assignment, Membership, Project, Standing
 from engine.selectors import queues
 from engine.selectors.queues import NothingToClaim
 from engine.services import lease_sql
 from engine.services.tasks import announce_queue
-from engine.states import AssignmentStatus, Role, Stage
+from engine.states import AssignmentStatus, Role, Stage, StandingStatus
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
@@ -43,7 +43,7 @@ def claim(
         desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
         if not desk.roles & (access.MAY_ANNOTATE | access.ALWAYS):
             return NothingToClaim(reason="not_qualified", retry_after_s=60)
-        if desk.project.paused:
+        if desk.project.paused or desk.is_paused:
             return NothingToClaim(reason="paused", retry_after_s=30)
         try:
             with transaction.atomic():
@@ -116,6 +116,7 @@ class _Desk:
 
     project: Project
     roles: frozenset[Role]
+    is_paused: bool  # the person, until a lead looks
     leases: tuple[tuple[int, bool, datetime], ...]  # id, prefetched, expires_at
 
 
@@ -125,8 +126,13 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
     held = Assignment.objects.filter(
         annotator_id=user_id, project_id=OuterRef("pk"), stage=stage, status=AssignmentStatus.LEASED
     ).values(row=JSONObject(id="id", prefetched="prefetched", expires_at="expires_at"))
+    stopped = Standing.objects.filter(
+        user_id=user_id, project_id=OuterRef("pk"), status=StandingStatus.PAUSED
+    )
     project = (
-        Project.objects.annotate(my_roles=ArraySubquery(mine), my_leases=ArraySubquery(held))
+        Project.objects.annotate(
+            my_roles=ArraySubquery(mine), my_leases=ArraySubquery(held), i_am_paused=Exists(stopped)
+        )
         .filter(pk=project_id)
         .first()
     )
@@ -135,6 +141,7 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
     return _Desk(
         project=project,
         roles=frozenset(Role(role) for role in project.my_roles),
+        is_paused=project.i_am_paused,
         leases=tuple(
             (row["id"], row["prefetched"], datetime.fromisoformat(row["expires_at"]))
             for row in project.my_leases
