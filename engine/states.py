@@ -112,6 +112,27 @@ class QuizAttemptStatus(TextChoices):
     OPEN = "OPEN"
     PASSED = "PASSED"
     FAILED = "FAILED"
+class StandingStatus(TextChoices):
+    ACTIVE = "ACTIVE"
+    PAUSED = "PAUSED"
+
+
+class ReviewStatus(TextChoices):
+    WAITING = "WAITING"
+    ACCEPTED = "ACCEPTED"
+    FIXED = "FIXED"
+    SENT_BACK = "SENT_BACK"
+
+
+class ArenaStatus(TextChoices):
+    OPEN = "OPEN"
+    CLOSED = "CLOSED"
+
+
+class MatchStatus(TextChoices):
+    WAITING = "WAITING"
+    CLAIMED = "CLAIMED"
+    ANSWERED = "ANSWERED"
 
 
 class JobStatus(TextChoices):
@@ -150,7 +171,8 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
     },
     TaskStatus: {
         TaskStatus.OPEN: frozenset({TaskStatus.DONE, TaskStatus.ESCALATED, TaskStatus.CANCELLED}),
-        # The judgement that ended it, or the report that cancelled it, was taken back.
+        # The judgement that ended it, or the report that cancelled it, was taken back; or one more person is asked,
+        # because the judgements so far leave it open, or one of them was sent back.
         TaskStatus.DONE: frozenset({TaskStatus.OPEN}),
         TaskStatus.ESCALATED: frozenset({TaskStatus.OPEN}),
         TaskStatus.CANCELLED: frozenset({TaskStatus.OPEN}),
@@ -199,6 +221,19 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
     GuidelineStatus: {GuidelineStatus.DRAFT: frozenset({GuidelineStatus.PUBLISHED})},
     QuizAttemptStatus: {
         QuizAttemptStatus.OPEN: frozenset({QuizAttemptStatus.PASSED, QuizAttemptStatus.FAILED}),
+    },
+    StandingStatus: {
+        StandingStatus.ACTIVE: frozenset({StandingStatus.PAUSED}),
+        StandingStatus.PAUSED: frozenset({StandingStatus.ACTIVE}),
+    },
+    ReviewStatus: {
+        ReviewStatus.WAITING: frozenset({ReviewStatus.ACCEPTED, ReviewStatus.FIXED, ReviewStatus.SENT_BACK}),
+    },
+    ArenaStatus: {ArenaStatus.OPEN: frozenset({ArenaStatus.CLOSED})},
+    MatchStatus: {
+        MatchStatus.WAITING: frozenset({MatchStatus.CLAIMED}),
+        # WAITING again: who claimed it did not answer in time.
+        MatchStatus.CLAIMED: frozenset({MatchStatus.ANSWERED, MatchStatus.WAITING}),
     },
     JobStatus: {
         # PENDING again: the sweep found it lost by the broker, or its worker dead.

@@ -20,6 +20,10 @@ RowKind = Literal[
     "job.changed",
     "guideline.changed",
     "quiz_attempt.changed",
+    "standing.changed",
+    "review.changed",
+    "arena.changed",
+    "arena_match.changed",
 ]
 
 

@@ -14,6 +14,7 @@ from engine.states import Role
 #: Roles that may look into the console, change what it drives, and change the project itself.
 MAY_LOOK = MAY_TRAIN | MAY_REVIEW | ALWAYS
 MAY_DRIVE = MAY_TRAIN | ALWAYS
+MAY_JUDGE = MAY_REVIEW | ALWAYS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,8 @@ def require_in(request: HttpRequest, project_id: int, wanted: frozenset[Role]) -
         return
     if project_id not in reach.roles:
         raise NotFound("There is no such page, or you are not a member of its project.")
-    raise NoAccess("This needs the role ML engineer, lead or admin in the project.")
+    names = ", ".join(sorted(role.label for role in wanted))
+    raise NoAccess(f"This needs one of the roles {names} in the project.")
 
 
 def require_anywhere(request: HttpRequest, wanted: frozenset[Role]) -> None:

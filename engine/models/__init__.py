@@ -1,5 +1,6 @@
 """Every row, one noun a module."""
 
+from engine.models.arena import Arena, ArenaMatch
 from engine.models.artist import ArtistCase
 from engine.models.candidate import Candidate, CandidateBatch, LayoutProposal
 from engine.models.checkpoint import Checkpoint, Deployment
@@ -10,6 +11,7 @@ from engine.models.journal import Job, StateChange
 from engine.models.judgement import Alignment, Comparison, MaskEdit, Selection
 from engine.models.person import PersonalSettings
 from engine.models.project import Membership, Project, TaxonomyEntry
+from engine.models.quality import SampledReview, Standing
 from engine.models.quiz import GoldAnswer, GoldItem, Quiz, QuizAttempt, QuizQuestion
 from engine.models.round import Round
 from engine.models.run import RunMetric, TrainingRun
@@ -18,6 +20,8 @@ from engine.models.task import AnnotationTask, Assignment
 __all__ = [
     "Alignment",
     "AnnotationTask",
+    "Arena",
+    "ArenaMatch",
     "ArtistCase",
     "Assignment",
     "Candidate",
@@ -44,7 +48,9 @@ __all__ = [
     "QuizQuestion",
     "Round",
     "RunMetric",
+    "SampledReview",
     "Selection",
+    "Standing",
     "StateChange",
     "TargetObject",
     "TaxonomyEntry",

@@ -1,6 +1,7 @@
 """What people judged: append-only, each naming its assignment. A database trigger refuses any update.
 
-Read ``standing``, not ``objects``, for what counts: a judgement whose assignment was RETRACTED stays, and says nothing.
+Read ``standing``, not ``objects``, for what counts: a judgement that its author took back, or that a reviewer sent back
+or fixed, stays and says nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine.models.image import TargetObject
 from engine.models.project import Project
 from engine.models.round import Round
 from engine.models.task import Assignment
-from engine.states import AssignmentStatus
+from engine.states import AssignmentStatus, ReviewStatus
 
 #: Turns about a shape's upright axis after which it may look the same; 1 says that its heading matters.
 ANY_HEADING = 0
@@ -24,11 +25,13 @@ SYMMETRIES = (ANY_HEADING, 1, 2, 3, 4, 5, 6)
 FIVE = [MinValueValidator(1), MaxValueValidator(5)]
 
 
-class Standing(models.Manager[Any]):
-    """The judgements that count: those that nobody took back."""
+class StandingJudgements(models.Manager[Any]):
+    """The judgements that count: neither taken back, nor sent back, nor fixed by a reviewer."""
 
     def get_queryset(self) -> models.QuerySet[Any]:
-        return super().get_queryset().exclude(assignment__status=AssignmentStatus.RETRACTED)
+        retracted = Q(assignment__status=AssignmentStatus.RETRACTED)
+        overruled = Q(assignment__review__status__in=[ReviewStatus.SENT_BACK, ReviewStatus.FIXED])
+        return super().get_queryset().exclude(retracted | overruled)
 
 
 class MaskEdit(models.Model):
@@ -44,7 +47,7 @@ class MaskEdit(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()
-    standing = Standing()
+    standing = StandingJudgements()
 
     class Meta:
         constraints = [
@@ -72,7 +75,7 @@ class Comparison(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()
-    standing = Standing()
+    standing = StandingJudgements()
 
     class Meta:
         constraints = [
@@ -113,7 +116,7 @@ class Selection(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()
-    standing = Standing()
+    standing = StandingJudgements()
 
     class Meta:
         constraints = [
@@ -151,7 +154,7 @@ class Alignment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = models.Manager()
-    standing = Standing()
+    standing = StandingJudgements()
 
     class Meta:
         constraints = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class BradleyTerry:
-    """``strengths`` (n) are log-odds with mean 0; ``tie`` is Davidson's log nu, -inf when nothing was ever equal."""
+    """``strengths`` (n) are log-odds with mean 0; ``tie`` is Davidson's log nu, -inf when nothing was ever equal.
+
+    ``effects`` (covariates) is what a unit of each adds to the gap in favour of the left.
+    """
 
     strengths: Floats
     tie: float
+    effects: Floats = field(default_factory=lambda: np.zeros(0))
 
     def elo(self) -> Floats:
         """The strengths in points of Elo around 0."""
@@ -41,6 +45,8 @@ def fit_bradley_terry(
     outcome: Ints,
     num_items: int,
     weights: Floats | None = None,
+    covariates: Floats | None = None,
+    start: Floats | None = None,
     prior_precision: float = 1e-6,
 ) -> BradleyTerry:
     """The most likely strengths of ``num_items`` items, given M shown pairs.
@@ -48,6 +54,8 @@ def fit_bradley_terry(
     ``outcome`` (M) is 1 where left was better, -1 where right was, 0 where the two were called equal. ``weights`` (M)
     counts a pair more or less than once. The weak normal prior keeps items finite that always won or always lost.
     With d the gap of strengths: P(left), P(right), P(equal) are proportional to exp(d/2), exp(-d/2), nu.
+    ``covariates`` (M, F) are of the pair, left less right (a column of ones is the advantage of being left); their
+    effects add to d. ``start`` (num_items) is where the search begins.
     """
     if not left.shape == right.shape == outcome.shape or left.ndim != 1:
         raise ValueError("left, right and outcome must be arrays of one length")
@@ -55,13 +63,19 @@ def fit_bradley_terry(
         raise ValueError("a pair names two different items below num_items")
     if not np.isin(outcome, (-1, 0, 1)).all():
         raise ValueError("an outcome is 1 (left), -1 (right) or 0 (equal)")
+    beside = np.zeros((left.size, 0)) if covariates is None else covariates
+    if beside.ndim != 2 or beside.shape[0] != left.size:
+        raise ValueError("covariates must be (pairs, F)")
     weight = np.ones(left.size) if weights is None else weights
     column = np.where(outcome == 1, 0, np.where(outcome == -1, 1, 2))
     had_ties = bool(weight[outcome == 0].sum() > 0)
 
+    ends = num_items + beside.shape[1]
+
     def loss(parameters: Floats) -> tuple[float, Floats]:
-        strengths, tie = parameters[:num_items], parameters[num_items] if had_ties else -math.inf
-        logs = _log_probabilities(strengths[left] - strengths[right], tie)
+        strengths, effects = parameters[:num_items], parameters[num_items:ends]
+        tie = parameters[ends] if had_ties else -math.inf
+        logs = _log_probabilities(strengths[left] - strengths[right] + beside @ effects, tie)
         chances = np.exp(logs)
         happened = np.zeros_like(chances)
         happened[np.arange(left.size), column] = 1.0
@@ -69,17 +83,23 @@ def fit_bradley_terry(
         by_gap = 0.5 * (surprise[:, 0] - surprise[:, 1])
         slope = np.zeros_like(parameters)
         slope[:num_items] = np.bincount(left, by_gap, num_items) - np.bincount(right, by_gap, num_items)
+        slope[num_items:ends] = by_gap @ beside
         if had_ties:
-            slope[num_items] = surprise[:, 2].sum()
+            slope[ends] = surprise[:, 2].sum()
         value = -float((weight * logs[np.arange(left.size), column]).sum())
         return value + 0.5 * prior_precision * float(
             parameters @ parameters
         ), slope + prior_precision * parameters
 
-    found = minimize(loss, np.zeros(num_items + had_ties), jac=True, method="L-BFGS-B").x
+    guess = np.zeros(ends + had_ties)
+    if start is not None:
+        guess[:num_items] = start
+    found = minimize(loss, guess, jac=True, method="L-BFGS-B").x
     strengths = found[:num_items]
     return BradleyTerry(
-        strengths=strengths - strengths.mean(), tie=float(found[num_items]) if had_ties else -math.inf
+        strengths=strengths - strengths.mean(),
+        tie=float(found[ends]) if had_ties else -math.inf,
+        effects=found[num_items:ends],
     )
 
 

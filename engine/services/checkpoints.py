@@ -11,7 +11,9 @@ from django.db.models import Max
 from engine import events, jobs
 from engine.errors import BadInput, EngineError, NotFound, StaleTransition
 from engine.models import Checkpoint, Deployment, TrainingRun
+from engine.ranking.gate import GateVerdict
 from engine.selectors import deployments
+from engine.selectors.arena import gate_between
 from engine.states import CheckpointStatus, DeploymentStatus
 from engine.transitions import Actor, record_creation, transition
 
@@ -92,13 +94,21 @@ def record_evaluation(*, checkpoint_id: int, evaluation: dict[str, Any]) -> None
 
 
 def deploy(
-    *, checkpoint_id: int, role: str = deployments.GENERATOR, actor: Actor, reason: str = ""
+    *,
+    checkpoint_id: int,
+    role: str = deployments.GENERATOR,
+    actor: Actor,
+    reason: str = "",
+    override: str = "",
 ) -> Deployment:
     """Makes the checkpoint serve in the role as a new generation, and retires what served, in one transaction.
 
-    Raises EngineError ``not_verified`` for a checkpoint that is not VERIFIED, ``already_serving`` when it serves now,
-    StaleTransition when somebody else deployed at the same moment.
+    Where the checkpoint met the serving one in an arena, the arena's gate must have passed it; ``override`` says why
+    it is deployed all the same, and the journal keeps that. Raises EngineError ``not_verified`` for a checkpoint that
+    is not VERIFIED, ``gate_not_passed``, ``already_serving`` when it serves now, StaleTransition when somebody else
+    deployed at the same moment.
     """
+    checked = _check_gate(checkpoint_id, role=role, override=override.strip())
     try:
         with transaction.atomic():
             checkpoint = _locked(checkpoint_id)
@@ -107,7 +117,7 @@ def deploy(
                     f"{checkpoint.name} is {checkpoint.status}: only a VERIFIED checkpoint may serve.",
                     code="not_verified",
                 )
-            return _promote(checkpoint, role=role, actor=actor, reason=reason)
+            return _promote(checkpoint, role=role, actor=actor, reason=reason or checked)
     except IntegrityError as error:
         raise StaleTransition("Somebody else deployed a checkpoint in the meantime. Look again.") from error
 
@@ -127,6 +137,7 @@ def rollback(*, role: str = deployments.GENERATOR, actor: Actor) -> Deployment:
         checkpoint_id=previous.checkpoint_id,
         role=role,
         actor=actor,
+        override="a rollback",
         reason=f"rolled back to the checkpoint of generation {previous.generation}",
     )
 
@@ -140,6 +151,26 @@ def record_swap_error(*, deployment_id: int, detail: str) -> None:
         if deployment.swap_error != detail:
             Deployment.objects.filter(pk=deployment_id).update(swap_error=detail)
             _announce(deployment)
+
+
+def _check_gate(checkpoint_id: int, *, role: str, override: str) -> str:
+    """What the journal should say of the arena; raises ``gate_not_passed`` when it does not let the checkpoint by."""
+    serving = deployments.serving(role)
+    if serving is None or serving.checkpoint_id == checkpoint_id:
+        return ""
+    met = gate_between(new_id=checkpoint_id, serving_id=serving.checkpoint_id)
+    if met is None:
+        return ""
+    arena, gate = met
+    if gate.verdict == GateVerdict.PASS:
+        return f"passed the gate of the arena {arena.name}"
+    said = " ".join(gate.reasons)
+    if not override:
+        raise EngineError(
+            f"The arena {arena.name} does not let it by: {said} Say why it should be deployed all the same.",
+            code="gate_not_passed",
+        )
+    return f"{override} (against the gate of the arena {arena.name}: {said})"
 
 
 def _promote(checkpoint: Checkpoint, *, role: str, actor: Actor, reason: str) -> Deployment:

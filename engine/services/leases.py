@@ -12,18 +12,18 @@ from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
-from django.db.models import F, OuterRef
+from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import JSONObject
 
 from engine import access, events
 from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound, StaleTransition
-from engine.models import AnnotationTask, Assignment, Membership, Project
+from engine.models import AnnotationTask, Assignment, Membership, Project, Standing
 from engine.selectors import queues
 from engine.selectors.guidelines import must_pass_quiz, must_read
 from engine.selectors.queues import NothingToClaim
 from engine.services import lease_sql, quizzes
 from engine.services.tasks import announce_queue
-from engine.states import IS_ANSWERED, AssignmentStatus, Role, Stage
+from engine.states import IS_ANSWERED, AssignmentStatus, Role, Stage, StandingStatus
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
@@ -67,7 +67,7 @@ def claim(
         desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
         if not desk.roles & (access.MAY_ANNOTATE | access.ALWAYS):
             return NothingToClaim(reason="not_qualified", retry_after_s=60)
-        if desk.project.paused:
+        if desk.project.paused or desk.is_paused:
             return NothingToClaim(reason="paused", retry_after_s=30)
         closed = desk.closed_because(prefetch=prefetch, now=now)
         try:
@@ -164,6 +164,7 @@ class _Desk:
 
     project: Project
     roles: frozenset[Role]
+    is_paused: bool  # the person, until a lead looks
     leases: tuple[tuple[int, bool, datetime], ...]  # id, prefetched, expires_at
     questions: frozenset[int]  # the leases that are questions of a quiz
     must_read: bool
@@ -187,10 +188,14 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
     ).values(
         row=JSONObject(id="id", prefetched="prefetched", expires_at="expires_at", question="question_id")
     )
+    stopped = Standing.objects.filter(
+        user_id=user_id, project_id=OuterRef("pk"), status=StandingStatus.PAUSED
+    )
     project = (
         Project.objects.annotate(
             my_roles=ArraySubquery(mine),
             my_leases=ArraySubquery(held),
+            i_am_paused=Exists(stopped),
             must_read=must_read(user_id=user_id, stage=stage),
             must_pass_quiz=must_pass_quiz(user_id=user_id, stage=stage),
         )
@@ -202,6 +207,7 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
     return _Desk(
         project=project,
         roles=frozenset(Role(role) for role in project.my_roles),
+        is_paused=project.i_am_paused,
         leases=tuple(
             (row["id"], row["prefetched"], datetime.fromisoformat(row["expires_at"]))
             for row in project.my_leases

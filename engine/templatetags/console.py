@@ -6,13 +6,27 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from engine.ranking.intervals import Estimate
+
 register = template.Library()
 
 TONES = {
-    "success": {"SUCCEEDED", "SERVING", "VERIFIED", "FROZEN", "READY", "DONE", "ACCEPTED", "better"},
-    "danger": {"FAILED", "REFUSED", "worse"},
+    "success": {
+        "ACTIVE",
+        "FIXED",
+        "pass",
+        "SUCCEEDED",
+        "SERVING",
+        "VERIFIED",
+        "FROZEN",
+        "READY",
+        "DONE",
+        "ACCEPTED",
+        "better",
+    },
+    "danger": {"FAILED", "PAUSED", "REFUSED", "SENT_BACK", "refuse", "worse"},
     "accent": {"RUNNING", "OPEN", "LEASED", "SENT", "GENERATING"},
-    "warning": {"QUEUED", "PENDING", "REGISTERED", "STAGED", "ESCALATED", "REWORK"},
+    "warning": {"wait", "WAITING", "QUEUED", "PENDING", "REGISTERED", "STAGED", "ESCALATED", "REWORK"},
 }
 
 
@@ -27,6 +41,20 @@ def badge(status: object) -> SafeString:
 def percent(share: float | None) -> str:
     """0.8333 as "83 %"; a dash when there is none."""
     return "–" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def estimate(value: Estimate | None) -> str:
+    """A share with its interval, as in "83 % (71 to 91)"; a dash when there is none."""
+    if value is None:
+        return "–"
+    return f"{100 * value.value:.0f} % ({100 * value.low:.0f} to {100 * value.high:.0f})"
+
+
+@register.filter
+def points(value: Estimate) -> str:
+    """Elo with its interval, as in "1043 (1020 to 1066)"."""
+    return f"{value.value:.0f} ({value.low:.0f} to {value.high:.0f})"
 
 
 @register.filter

@@ -15,6 +15,8 @@ from engine import states
 from engine.errors import IllegalTransition, StaleTransition
 from engine.models import (
     AnnotationTask,
+    Arena,
+    ArenaMatch,
     ArtistCase,
     Assignment,
     CandidateBatch,
@@ -27,6 +29,8 @@ from engine.models import (
     Quiz,
     QuizAttempt,
     Round,
+    SampledReview,
+    Standing,
     StateChange,
     TargetObject,
     TrainingRun,
@@ -51,6 +55,15 @@ class Ground:
         self.candidate = self.target.candidates.create(
             project=self.project, index=0, source="artist", mesh_key="aa/m", preview_key="aa/p"
         )
+        self.other_candidate = self.target.candidates.create(
+            project=self.project, index=1, source="artist", mesh_key="aa/m", preview_key="aa/p"
+        )
+        self.other_checkpoint = make_checkpoint()
+        self.reviewer = person("rev")
+        self.assignment = Assignment.objects.create(
+            project=self.project, task=self.task, annotator=person("bob"), stage="object", expires_at=NOW
+        )
+        self.arena = Arena.objects.create(project=self.project, name="arena", seed=1)
 
 
 #: Machine > how to make a row at its beginning, and what else a status asks for in the row.
@@ -110,6 +123,37 @@ WALKS: dict[type[TextChoices], tuple[Callable[[Ground], models.Model], dict[str,
             started_at=NOW,
         ),
         {"PASSED": {"num_right": 1, "ended_at": NOW}, "FAILED": {"ended_at": NOW}},
+    ),
+    states.StandingStatus: (
+        lambda g: Standing.objects.create(project=g.project, user=person("ana"), changed_at=NOW),
+        {"PAUSED": {"reason": "walks"}},
+    ),
+    states.ReviewStatus: (
+        lambda g: SampledReview.objects.create(
+            project=g.project, assignment=g.assignment, risk=1.0, because="by chance"
+        ),
+        {
+            "ACCEPTED": {"reviewer_id": "reviewer", "decided_at": NOW},
+            "SENT_BACK": {"reviewer_id": "reviewer", "decided_at": NOW, "note": "wrong"},
+            "FIXED": {"reviewer_id": "reviewer", "decided_at": NOW, "correction_id": "assignment"},
+        },
+    ),
+    states.ArenaStatus: (lambda g: g.arena, {}),
+    states.MatchStatus: (
+        lambda g: ArenaMatch.objects.create(
+            project=g.project,
+            arena=g.arena,
+            target=g.target,
+            place=0,
+            left=g.candidate,
+            right=g.other_candidate,
+            left_checkpoint=g.checkpoint,
+            right_checkpoint=g.other_checkpoint,
+        ),
+        {
+            "CLAIMED": {"annotator_id": "reviewer", "claimed_until": NOW},
+            "ANSWERED": {"outcome": "left", "answered_at": NOW},
+        },
     ),
     states.JobStatus: (lambda g: Job.objects.create(kind="refine_mask", queue="cpu", key="j"), {}),
 }

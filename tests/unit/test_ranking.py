@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from engine.ranking.bradley_terry import BradleyTerry, fit_bradley_terry
-from engine.ranking.intervals import bootstrap_over_tasks
-from engine.ranking.plackett_luce import NOTHING, fit_top_one
+from engine.ranking.intervals import bootstrap_over_tasks, posterior_of, rank_ranges
+from engine.ranking.plackett_luce import NOTHING, Picks, fit_top_one, fit_top_one_beside
 
 
 def pairs(*judged: tuple[int, int, int], num_items: int) -> BradleyTerry:
@@ -121,3 +121,78 @@ def test_judgements_of_one_task_are_drawn_together() -> None:
 
     bootstrap_over_tasks(fit, tasks=np.array([7, 7, 9]), rng=np.random.default_rng(0), num_samples=20)
     assert all(weights[0] == weights[1] and weights[0] + weights[2] == 2 for weights in seen)
+
+
+def test_picks_counted_by_pattern_are_fitted_as_picks_counted_one_by_one() -> None:
+    rng = np.random.default_rng(8)
+    shown = rng.integers(4, size=(300, 5))
+    winner = shown[np.arange(300), rng.integers(5, size=300)]
+    weights = rng.integers(0, 3, size=300).astype(np.float64)
+    picks = Picks(shown=shown, winner=winner, num_items=4)
+    repeated = np.repeat(np.arange(300), weights.astype(np.int64))
+    plain = fit_top_one(shown=shown[repeated], winner=winner[repeated], num_items=4)
+    assert picks.winner.size < 300
+    assert picks.fit(weights) == pytest.approx(plain, abs=1e-4)
+    assert picks.fit(weights, start=plain) == pytest.approx(plain, abs=1e-4)
+
+
+def test_what_the_first_cell_and_splats_add_is_told_apart_from_what_the_models_are_worth() -> None:
+    rng = np.random.default_rng(4)
+    truth, slot_effect, splat_effect = np.array([0.4, 0.0, -0.4]), 0.6, 0.5
+    shown = rng.integers(3, size=(6000, 4))
+    covariates = np.zeros((6000, 4, 2))
+    covariates[:, 0, 0] = 1.0
+    covariates[:, :, 1] = (shown == 2) & (
+        rng.random((6000, 4)) < 0.8
+    )  # the weakest model mostly shows splats
+    logits = truth[shown] + covariates @ np.array([slot_effect, splat_effect])
+    cell = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    beside = fit_top_one_beside(shown=shown, picked_cell=cell, covariates=covariates, num_items=3)
+    assert beside.strengths == pytest.approx(truth, abs=0.12)
+    assert beside.effects == pytest.approx([slot_effect, splat_effect], abs=0.12)
+    blind = fit_top_one(shown=shown, winner=shown[np.arange(6000), cell], num_items=3)
+    assert abs(blind[2] - truth[2]) > 0.2, "without the covariate the splats make the weakest look better"
+
+
+def test_an_advantage_of_the_left_side_is_not_credited_to_who_stood_there() -> None:
+    rng = np.random.default_rng(6)
+    left = (rng.random(5000) < 0.2).astype(np.int64)  # item 0 mostly stands on the left
+    right = 1 - left
+    gap = 0.8
+    outcome = np.where(rng.random(5000) < 1 / (1 + math.exp(-gap)), 1, -1)  # left wins, whoever it is
+    fitted = fit_bradley_terry(
+        left=left, right=right, outcome=outcome, num_items=2, covariates=np.ones((5000, 1))
+    )
+    assert fitted.strengths == pytest.approx([0, 0], abs=0.1)
+    assert fitted.effects == pytest.approx([gap], abs=0.1)
+
+
+def test_ranks_are_ranges_where_the_judgements_cannot_tell() -> None:
+    rng = np.random.default_rng(11)
+    truth = np.array([1.0, 0.02, 0.0, -1.0])
+    shown = np.tile(np.arange(4), (400, 1))
+    winner = (truth[shown] + rng.gumbel(size=shown.shape)).argmax(axis=1)
+    picks = Picks(shown=shown, winner=winner, num_items=4)
+    ranges = rank_ranges(bootstrap_over_tasks(picks.fit, tasks=np.arange(400), rng=rng, num_samples=100))
+    assert (ranges[0].best, ranges[0].worst) == (1, 1)
+    assert (ranges[3].best, ranges[3].worst) == (4, 4)
+    assert ranges[1] == ranges[2] and (ranges[1].best, ranges[1].worst) == (2, 3)
+
+
+def test_twenty_thousand_picks_are_fitted_as_some_hundred_patterns() -> None:
+    # A count, not a clock: this is what makes 200 bootstraps cheap; benchmarks/ranking.py has the seconds.
+    rng = np.random.default_rng(2)
+    truth = np.linspace(-0.5, 0.5, 4)
+    shown = rng.integers(4, size=(20_000, 8))
+    winner = shown[np.arange(20_000), (truth[shown] + rng.gumbel(size=shown.shape)).argmax(axis=1)]
+    picks = Picks(shown=shown, winner=winner, num_items=4)
+    assert picks.winner.size < 1000
+    assert picks.fit() == pytest.approx(truth, abs=0.06)
+
+
+def test_a_share_of_nine_of_ten_is_known_to_lie_between_six_and_ten_tenths() -> None:
+    found = posterior_of(9, 1).estimate()
+    # Beta(10, 2): mean 10/12; its 2.5 % and 97.5 % points from tables.
+    assert found.value == pytest.approx(10 / 12)
+    assert (found.low, found.high) == pytest.approx((0.5872, 0.9772), abs=1e-3)
+    assert posterior_of(0, 0).probability_above(0.3) == pytest.approx(0.7)

@@ -13,6 +13,7 @@ from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
 from engine.errors import NotFound
 from engine.models import Checkpoint
 from engine.selectors import deployments
+from engine.selectors.arena import gate_between
 from engine.selectors.lineage import ancestry, offspring
 from engine.services import checkpoints
 from engine.states import CheckpointStatus, DeploymentStatus
@@ -46,6 +47,9 @@ def checkpoint_page(request: HttpRequest, *, checkpoint_id: int) -> dict[str, An
         "deployments": deployments.history().filter(checkpoint=checkpoint),
         "serving": serving,
         "is_serving": is_serving,
+        "met": gate_between(new_id=checkpoint_id, serving_id=serving.checkpoint_id)
+        if serving is not None and not is_serving
+        else None,
         "may_deploy": checkpoint.status == CheckpointStatus.VERIFIED and not is_serving,
         "may_drive": reach_of(request).may(MAY_DRIVE),
     }
@@ -54,7 +58,11 @@ def checkpoint_page(request: HttpRequest, *, checkpoint_id: int) -> dict[str, An
 @action(back=checkpoint_url)
 def deploy(request: HttpRequest, *, checkpoint_id: int) -> Done:
     require_anywhere(request, MAY_DRIVE)
-    deployment = checkpoints.deploy(checkpoint_id=checkpoint_id, actor=actor_of(request))
+    deployment = checkpoints.deploy(
+        checkpoint_id=checkpoint_id,
+        actor=actor_of(request),
+        override=request.POST.get("override", "")[:200],
+    )
     return Done(
         message=(
             f"{deployment.checkpoint.name} serves as generation {deployment.generation}. "

@@ -176,6 +176,69 @@ def _field(setting: Setting) -> forms.Field:
     return forms.FloatField(min_value=setting.low, max_value=setting.high, **said)
 
 
+class ReasonForm(forms.Form):
+    """Whom it concerns, and why."""
+
+    user = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+    reason = forms.CharField(max_length=300, help_text="The person and the journal will keep it.")
+
+
+class DrawForm(forms.Form):
+    """How many judgements to look at again."""
+
+    number = forms.IntegerField(
+        min_value=1,
+        max_value=200,
+        initial=20,
+        label="Judgements",
+        help_text="Of the last week; risky ones first.",
+    )
+
+
+class NoteForm(forms.Form):
+    """What a reviewer says when sending back."""
+
+    note = forms.CharField(max_length=300, label="What is wrong", help_text="Its next judge starts anew.")
+
+
+class FixForm(forms.Form):
+    """The reviewer's own pick."""
+
+    winner = forms.TypedChoiceField(coerce=int, label="Winner")
+    shape_rating = forms.IntegerField(min_value=1, max_value=5, initial=4, label="Shape, 1 to 5")
+    texture_rating = forms.IntegerField(min_value=1, max_value=5, initial=4, label="Texture, 1 to 5")
+
+    def __init__(self, *args: Any, candidates: Iterable[tuple[int, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["winner"]
+        assert isinstance(choice, forms.TypedChoiceField)
+        choice.choices = list(candidates)
+
+
+class ArenaForm(forms.Form):
+    """Who meets, and how often."""
+
+    name = forms.CharField(max_length=120, initial="New against serving")
+    checkpoints = forms.TypedMultipleChoiceField(
+        coerce=int,
+        widget=forms.CheckboxSelectMultiple,
+        help_text="They meet on every target of which each has made a candidate, as a canary beside what serves does.",
+    )
+    votes = forms.IntegerField(
+        min_value=1,
+        max_value=20,
+        initial=1,
+        label="Votes per pair and target",
+        help_text="Each by another person.",
+    )
+
+    def __init__(self, *args: Any, known: Iterable[Checkpoint], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["checkpoints"]
+        assert isinstance(choice, forms.TypedMultipleChoiceField)
+        choice.choices = [(each.pk, each.name) for each in known]
+
+
 def require_valid(form: forms.Form) -> dict[str, Any]:
     """The form's clean values; raises BadInput that names the first field at fault."""
     if form.is_valid():

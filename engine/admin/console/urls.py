@@ -6,7 +6,18 @@ from typing import Any
 
 from django.urls import URLPattern, path
 
-from engine.admin.console import checkpoints, datasets, guidelines, jobs, rounds, runs, targets
+from engine.admin.console import (
+    arenas,
+    checkpoints,
+    datasets,
+    guidelines,
+    jobs,
+    quality,
+    reviews,
+    rounds,
+    runs,
+    targets,
+)
 from engine.states import Stage
 
 
@@ -33,6 +44,23 @@ urlpatterns = [
     path("projects/<int:project_id>/", rounds.project_page, name="console-project"),
     path("projects/<int:project_id>/rounds/open", rounds.open_round, name="console-round-open"),
     *(each for stage in Stage for each in _of_stage(stage)),
+    path("projects/<int:project_id>/quality/", quality.quality_page, name="console-quality"),
+    path(
+        "projects/<int:project_id>/quality/by-day.json", quality.agreement_by_day, name="console-quality-days"
+    ),
+    path("projects/<int:project_id>/quality/pause", quality.pause, name="console-pause"),
+    path("projects/<int:project_id>/quality/resume", quality.resume, name="console-resume"),
+    path("projects/<int:project_id>/quality/overlap", quality.widen, name="console-overlap"),
+    path("projects/<int:project_id>/reviews/", reviews.reviews_page, name="console-reviews"),
+    path("projects/<int:project_id>/reviews/draw", reviews.draw, name="console-reviews-draw"),
+    path("reviews/<int:review_id>/", reviews.review_page, name="console-review"),
+    path("reviews/<int:review_id>/accept", reviews.accept, name="console-review-accept"),
+    path("reviews/<int:review_id>/fix", reviews.fix, name="console-review-fix"),
+    path("reviews/<int:review_id>/send-back", reviews.send_back, name="console-review-back"),
+    path("projects/<int:project_id>/arenas/", arenas.arenas_page, name="console-arenas"),
+    path("projects/<int:project_id>/arenas/open", arenas.open_arena, name="console-arena-open"),
+    path("arenas/<int:arena_id>/", arenas.arena_page, name="console-arena"),
+    path("arenas/<int:arena_id>/close", arenas.close_arena, name="console-arena-close"),
     path("rounds/<int:round_id>/", rounds.round_page, name="console-round"),
     path("rounds/<int:round_id>/close", rounds.close_round, name="console-round-close"),
     path("rounds/<int:round_id>/freeze", rounds.freeze, name="console-freeze"),

@@ -1,0 +1,233 @@
+"""Lets checkpoints meet blind: draws the matches, gives each to one person, takes the answer once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import combinations
+from uuid import UUID
+
+import numpy as np
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from engine import access
+from engine.errors import BadInput, IdempotencyConflict, LeaseLost, NotFound, StaleTransition
+from engine.models import Arena, ArenaMatch, Candidate, Checkpoint, Project, Standing
+from engine.states import ArenaStatus, MatchStatus, StandingStatus, TargetStatus
+from engine.transitions import Actor, record_creation, record_creations, transition
+
+#: How long a person may look at a pair before somebody else gets it.
+CLAIM = timedelta(minutes=10)
+MOST_MATCHES = 20_000
+ATTEMPTS = 4
+MAX_SECONDS = 86_400.0
+
+
+def open_arena(
+    *,
+    project_id: int,
+    name: str,
+    checkpoint_ids: Sequence[int],
+    votes: int,
+    seed: int,
+    actor: Actor,
+    target_ids: Sequence[int] | None = None,
+) -> Arena:
+    """Opens an arena: every pair of the checkpoints on every target, ``votes`` times, in random order and sides.
+
+    The targets are frozen here: those given, or all confirmed ones of which every checkpoint has a candidate; each
+    checkpoint shows its first candidate. Raises BadInput when no target has all, or for fewer than two checkpoints.
+    """
+    wanted = sorted(set(checkpoint_ids))
+    if len(wanted) < 2:
+        raise BadInput("An arena needs two checkpoints or more.", code="too_few_checkpoints")
+    if not 1 <= votes <= 20:
+        raise BadInput(f"Each pair may be shown 1 to 20 times, not {votes}.")
+    if not 0 < len(name.strip()) <= 120:
+        raise BadInput("Name the arena in 1 to 120 characters.")
+    if not Project.objects.filter(pk=project_id).exists():
+        raise NotFound("There is no such project.")
+    known = Checkpoint.objects.in_bulk(wanted)
+    if len(known) != len(wanted):
+        raise NotFound("There is no such checkpoint.")
+    shown = _shown(project_id, wanted, target_ids)
+    if not shown:
+        names = ", ".join(known[pk].name for pk in wanted)
+        raise BadInput(
+            f"No target has a candidate of each of {names}: let them make some first, one as canary beside the other.",
+            code="nothing_to_show",
+        )
+    pairs = [
+        (target, first, second)
+        for target in sorted(shown)
+        for first, second in combinations(wanted, 2)
+        for _ in range(votes)
+    ]
+    if len(pairs) > MOST_MATCHES:
+        raise BadInput(f"These would be {len(pairs)} matches, more than {MOST_MATCHES}: take fewer targets.")
+    rng = np.random.default_rng(seed)
+    with transaction.atomic():
+        arena = Arena.objects.create(
+            project_id=project_id, name=name.strip(), seed=seed, opened_by_id=actor.user_id
+        )
+        arena.checkpoints.set(wanted)
+        record_creation(arena, by=actor)
+        matches = []
+        for place, index in enumerate(rng.permutation(len(pairs))):
+            target, *both = pairs[index]
+            left, right = both if rng.random() < 0.5 else reversed(both)
+            matches.append(
+                ArenaMatch(
+                    project_id=project_id,
+                    arena=arena,
+                    target_id=target,
+                    place=place,
+                    left_id=shown[target][left],
+                    right_id=shown[target][right],
+                    left_checkpoint_id=left,
+                    right_checkpoint_id=right,
+                )
+            )
+        record_creations(ArenaMatch.objects.bulk_create(matches, batch_size=1000), by=actor)
+    return arena
+
+
+def close_arena(*, arena_id: int, actor: Actor) -> Arena:
+    """No more matches are given; what was claimed may still be answered."""
+    with transaction.atomic():
+        arena = Arena.objects.select_for_update().filter(pk=arena_id).first()
+        if arena is None:
+            raise NotFound("There is no such arena.")
+        transition(arena, ArenaStatus.CLOSED, by=actor, changes={"closed_at": timezone.now()})
+    return arena
+
+
+def claim_match(*, project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
+    """The match the person holds, or the next one for them; None when there is none.
+
+    A person judges a pair of checkpoints on a target once. Raises NotFound for strangers, NoAccess for people without
+    the role annotator or reviewer.
+    """
+    access.require(user_id=user_id, project_id=project_id, any_of=access.MAY_ANNOTATE | access.MAY_REVIEW)
+    stopped = Standing.objects.filter(project_id=project_id, user_id=user_id, status=StandingStatus.PAUSED)
+    if stopped.exists():
+        return None
+    for _ in range(ATTEMPTS):
+        try:
+            with transaction.atomic():
+                held = _own_claim(project_id, user_id, now) or _take(project_id, user_id, now)
+        except (IntegrityError, StaleTransition):
+            continue  # another window of the same person was faster
+        return held
+    raise StaleTransition("Another window is claiming at the same time; try again.")
+
+
+def answer_match(
+    *, match: UUID, user_id: int, outcome: str, seconds: float, key: str, now: datetime
+) -> ArenaMatch:
+    """Records the choice; a repeat under the same key changes nothing and gives the same.
+
+    Raises NotFound for a match of somebody else, LeaseLost when it was given to another person meanwhile,
+    IdempotencyConflict for a second answer under another key, BadInput for an unknown outcome.
+    """
+    if outcome not in ArenaMatch.Outcome.values:
+        raise BadInput(f"An outcome must be one of {', '.join(ArenaMatch.Outcome.values)}, not {outcome!r}.")
+    if not 0 < len(key) <= 80:
+        raise BadInput("Send an Idempotency-Key of 1 to 80 characters; a UUID is right.")
+    if not math.isfinite(seconds) or not 0 <= seconds <= MAX_SECONDS:
+        raise BadInput(f"seconds must be between 0 and {MAX_SECONDS:.0f}, not {seconds}.")
+    with transaction.atomic():
+        held = ArenaMatch.objects.select_for_update(of=["self"]).filter(uuid=match).first()
+        if held is None or held.annotator_id != user_id:
+            raise NotFound("There is no such match of yours.")
+        if held.status == MatchStatus.ANSWERED:
+            if held.answer_key != key:
+                raise IdempotencyConflict("This match was answered already, under another Idempotency-Key.")
+            return held
+        if held.status != MatchStatus.CLAIMED or (
+            held.claimed_until is not None and held.claimed_until <= now
+        ):
+            raise LeaseLost("Your time for this pair has run out: claim again.")
+        transition(
+            held,
+            MatchStatus.ANSWERED,
+            by=Actor(user_id=user_id),
+            changes={"outcome": outcome, "seconds": seconds, "answer_key": key, "answered_at": now},
+        )
+    return held
+
+
+def _shown(
+    project_id: int, checkpoint_ids: Sequence[int], target_ids: Sequence[int] | None
+) -> dict[int, dict[int, int]]:
+    """Target > checkpoint > candidate, of the targets where every checkpoint has one."""
+    rows = Candidate.objects.filter(
+        project_id=project_id, checkpoint_id__in=checkpoint_ids, target__status=TargetStatus.CONFIRMED
+    )
+    if target_ids is not None:
+        rows = rows.filter(target_id__in=target_ids)
+    found: dict[int, dict[int, int]] = {}
+    for target, checkpoint, candidate in rows.order_by("target_id", "checkpoint_id", "pk").values_list(
+        "target_id", "checkpoint_id", "pk"
+    ):
+        assert checkpoint is not None
+        found.setdefault(target, {}).setdefault(checkpoint, candidate)
+    return {target: made for target, made in found.items() if len(made) == len(checkpoint_ids)}
+
+
+def _own_claim(project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
+    """What the person holds; a claim that ran out goes back to the others."""
+    held = (
+        ArenaMatch.objects.select_for_update(of=["self"])
+        .filter(
+            project_id=project_id,
+            annotator_id=user_id,
+            status=MatchStatus.CLAIMED,
+            arena__status=ArenaStatus.OPEN,
+        )
+        .first()
+    )
+    if held is None or (held.claimed_until is not None and held.claimed_until > now):
+        return held
+    _release(held, by=Actor(user_id=user_id))
+    return None
+
+
+def _take(project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
+    judged = ArenaMatch.objects.filter(
+        Q(left_checkpoint=OuterRef("left_checkpoint"), right_checkpoint=OuterRef("right_checkpoint"))
+        | Q(left_checkpoint=OuterRef("right_checkpoint"), right_checkpoint=OuterRef("left_checkpoint")),
+        arena=OuterRef("arena"),
+        target=OuterRef("target"),
+        annotator_id=user_id,
+        status=MatchStatus.ANSWERED,
+    )
+    free = Q(status=MatchStatus.WAITING) | Q(status=MatchStatus.CLAIMED, claimed_until__lte=now)
+    match = (
+        ArenaMatch.objects.select_for_update(skip_locked=True, of=["self"])
+        .filter(~Exists(judged), free, project_id=project_id, arena__status=ArenaStatus.OPEN)
+        .order_by("arena_id", "place")
+        .first()
+    )
+    if match is None:
+        return None
+    by = Actor(user_id=user_id)
+    if match.status == MatchStatus.CLAIMED:
+        _release(match, by=by)
+    transition(
+        match, MatchStatus.CLAIMED, by=by, changes={"annotator_id": user_id, "claimed_until": now + CLAIM}
+    )
+    return match
+
+
+def _release(match: ArenaMatch, *, by: Actor) -> None:
+    transition(
+        match,
+        MatchStatus.WAITING,
+        by=by,
+        reason="not answered in time",
+        changes={"annotator_id": None, "claimed_until": None},
+    )
