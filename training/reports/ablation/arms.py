@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from modelzoo.contracts import SamplerSettings
 from modelzoo.registry import load_models
 from training.configs import STAGES, RunConfig, Stage, default_config
 from training.runs import run_training
 from training.simulation.annotators import judge
 from training.simulation.datasets import Origin, Share, write_dataset
-from training.simulation.proposals import propose
+from training.simulation.eyes import Eyes, as_seen
+from training.simulation.proposals import SETTINGS, propose
 from training.simulation.rounds import typical_annotator, yields
 from training.simulation.targets import fresh_targets
 from training.trainer import Progress
@@ -31,8 +33,10 @@ class AblationPlan:
 
     num_targets: int = 240
     num_candidates: int = 8
+    guidance: float = SamplerSettings().geometry_cfg_strength  # of candidates: as people really get them
+    eyes: Eyes = "surface"
     accepted: float = 0.6
-    pairs_per_target: int = 2
+    pairs_per_target: int = 3
     num_replay: int = 256  # procedural examples that fine-tuning keeps seeing
     steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's of training/configs.py
 
@@ -119,7 +123,9 @@ def _collect(
         return folder
     manifest, models = load_models(checkpoint)
     targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=start)
-    proposals = propose(models, targets, num=plan.num_candidates, seed=seed)
+    drawn = replace(SETTINGS, cfg_strength=plan.guidance)
+    blind = propose(models, targets, num=plan.num_candidates, seed=seed, settings=drawn)
+    proposals = as_seen(plan.eyes, blind, targets)
     person = typical_annotator(proposals, seed=seed)
     free = judge(proposals, person, alpha=0.0, seed=seed)
     alpha = float(np.quantile(free.rating, 1.0 - plan.accepted))
@@ -135,5 +141,7 @@ def _collect(
         seed=seed,
     )
     told = {"alpha": round(alpha, 4), "noise": round(person.noise, 4), **yields(proposals, judgements)}
+    winners = blind.quality[np.arange(len(targets)), judgements.picks.winner]
+    told |= {"mean_viou": round(float(blind.quality.mean()), 4), "picked_viou": round(float(winners.mean()), 4)}
     summary.write_text(json.dumps({**told, **asdict(counts)}))
     return folder
