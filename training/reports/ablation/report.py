@@ -102,11 +102,7 @@ def report(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "texture": _texture(tables),
         "floor_f1_001": bootstrap_mean(tables["midtrain"].by_seed[0].shape.f1_001_floor).as_dict(),
         "rounds": {
-            str(seed): {
-                share: json.loads((work / f"seed-{seed}" / share / "round.json").read_text())
-                for share in ("people", "artists")
-            }
-            for seed in seeds
+            str(seed): json.loads((work / f"seed-{seed}" / "round.json").read_text()) for seed in seeds
         },
     }
 
@@ -169,13 +165,9 @@ def _table(rows: dict[str, Any], columns: Sequence[str], titles: dict[str, str])
 
 def _rounds(rounds: dict[str, Any]) -> list[str]:
     """What each seed's people and artists were shown and gave."""
-    names = list(next(iter(next(iter(rounds.values())).values())))
-    lines = [_line(["seed", "round", *(name.replace("_", " ") for name in names)])]
-    lines.append(_line(["---"] * (2 + len(names))))
-    for seed, shares in rounds.items():
-        for share, told in shares.items():
-            lines.append(_line([seed, share, *(str(told[name]) for name in names)]))
-    return lines
+    names = list(next(iter(rounds.values())))
+    lines = [_line(["seed", *(name.replace("_", " ") for name in names)]), _line(["---"] * (1 + len(names)))]
+    return lines + [_line([seed, *(str(told[name]) for name in names)]) for seed, told in rounds.items()]
 
 
 def _step_title(name: str) -> str:
