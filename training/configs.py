@@ -65,6 +65,7 @@ class RunConfig:
     replay_share: float = 0.5  # demonstrations: share of each batch that is procedural
     num_replay: int = 256  # demonstrations: how many procedural examples are made for replay
     num_trajectories: int = 512  # trajectories: so many are recorded of the teacher
+    keep_weight: float = 1.0  # trajectories: of staying the teacher's flow when no step size is told
     # by which loss
     objective: Objective = "flow"
     weights: LayoutWeights = field(default_factory=LayoutWeights)  # beside the shape's 1
@@ -203,8 +204,9 @@ STAGES: dict[str, RunConfig] = {
             stage="distil",
             frozen=("condition",),  # trajectories are recorded with its tokens
             objective="trajectories",
-            num_trajectories=1536,  # 128 are learned by heart (docs/log.md)
-            steps=600,
+            num_trajectories=1024,  # 128 are learned by heart (docs/log.md)
+            keep_weight=0.0,  # a distilled checkpoint is served by its few steps alone
+            steps=450,
             optimizer=OptimizerConfig(kind="muon", learning_rate=1e-3, ema_decay=0.98),
         ),
         RunConfig(

@@ -84,7 +84,9 @@ def stage_setup(
     if config.objective == "trajectories":
         file = workdir / TRAJECTORIES_FILE
         recorded = _trajectories(config, models, source, file=file, team=team)
-        walked = TrajectoryObjective(teacher=models.geometry.to(team.device), weights=config.weights)
+        walked = TrajectoryObjective(
+            teacher=models.geometry.to(team.device), weights=config.weights, keep_weight=config.keep_weight
+        )
         return StageSetup(model=policy, objective=walked, source=recorded, reference=walked.frozen)
     objective = _geometry_objective(config, models, device=team.device)
     reference = objective.frozen if isinstance(objective, PreferenceObjective) else None

@@ -21,18 +21,17 @@ from training.reports.scoring import ShapeScores
 METRICS = [name for name in ShapeScores.__dataclass_fields__ if name != "f1_001_floor"]
 
 
-def _write_scores(path: Path, *, viou: np.ndarray, rest: float = 0.5) -> None:
+def _write_scores(path: Path, *, viou: np.ndarray, rest: float = 0.5, texture: str = "a") -> None:
     """Kept scores whose overlap is given (N x K) and whose other metrics are one number."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {name: np.full(viou.shape, rest) for name in METRICS}
     columns["viou"] = viou
-    np.savez(path, many_overlaps=viou, f1_001_floor=np.full(len(viou), 0.99), **columns)
+    np.savez(path, many_overlaps=viou, texture=texture, f1_001_floor=np.full(len(viou), 0.99), **columns)
 
 
 def _write_round(folder: Path) -> None:
-    for share in ("people", "artists"):
-        (folder / share).mkdir(parents=True)
-        (folder / share / "round.json").write_text("{}")
+    folder.mkdir(parents=True)
+    (folder / "round.json").write_text('{"alpha": 0.3, "demonstrations": 7}')
 
 
 @pytest.fixture
@@ -66,6 +65,7 @@ def test_rows_give_the_best_of_many_and_its_gap_to_the_mean(work: Path) -> None:
     assert list(rows) == [*GIVEN, *MADE, CONTROL]
     gap = float((np.linspace(0.1, 0.2, 12).reshape(6, 2) @ np.array([-0.5, 0.5])).mean())
     assert rows["pretrain"]["gap_of_many"]["mean"] == pytest.approx(gap, abs=1e-4)
+    assert len(rows["sft"]["f1_001_by_seed"]) == 2 and len(rows["pretrain"]["chamfer_by_seed"]) == 1
     assert rows["sft"]["viou_by_seed"][1] - rows["sft"]["viou_by_seed"][0] == pytest.approx(0.02, abs=2e-4)
 
 
@@ -73,16 +73,28 @@ def test_the_words_follow_the_intervals_and_know_which_way_is_better(work: Path)
     _write_scores(work / "seed-0" / "dpo.npz", viou=np.full((6, 2), 0.4), rest=0.9)
     _write_scores(work / "seed-1" / "dpo.npz", viou=np.full((6, 2), 0.4), rest=0.9)
     said = "\n".join(verdicts(report(work, [0, 1])))
-    assert "pretrain > midtrain, viou: better" in said
-    assert "sft > dpo, chamfer: worse" in said and "sft > dpo, f1_001: better" in said
-    assert "midtrain > control, viou: no difference" in said
+    assert "pre to mid, vIoU: better" in said
+    assert "SFT to DPO, Chamfer (less is better): worse" in said and "SFT to DPO, F1@0.01: better" in said
+    assert "mid to control, vIoU: no difference" in said
 
 
 def test_the_table_for_people_has_a_line_for_every_stage(work: Path) -> None:
     document = {**report(work, [0, 1]), "provenance": provenance(seed=0)}
+    document["verdicts"] = verdicts(document)
     text = as_markdown(json.loads(json.dumps(document)))
-    assert text.count("control: as many steps") == 1 and "+ DPO (artists)" in text
+    assert text.count("control: as many steps") == 2 and "+ DPO (artists)" in text  # shape and layout
+    assert "| mid to SFT | +0.0000 ± 0.0000 ± 0.0000 | +0.1100 ± 0.0000 ± 0.0100 |" in text
+    assert "| 1 | 0.3 | 7 |" in text and "no stage of this table touches it" in text
     assert "F1@0.01 of two samplings of one shape" in text and document["provenance"]["commit"] in text
+
+
+def test_what_one_seed_alone_shows_is_not_called_better_and_textures_that_differ_are_told(work: Path) -> None:
+    _write_scores(work / "seed-0" / "sft.npz", viou=np.full((6, 2), 0.9), texture="b")
+    document = report(work, [0, 1])
+    step = document["steps"]["midtrain > sft"]["viou"]
+    assert step["low"] > 0 and step["difference"] < 2 * step["standard_error_over_seeds"]
+    assert "mid to SFT, vIoU: no difference" in "\n".join(verdicts(document))
+    assert document["texture"] == "not measured, although the rows have 2 different texture flows"
 
 
 def test_the_picture_has_as_many_points_as_stages(work: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from training.simulation.annotators import (
     pair_agreement,
 )
 from training.simulation.datasets import Origin, merge_datasets, write_dataset
+from training.simulation.eyes import as_seen, likeness
 from training.simulation.proposals import Proposals, propose
 from training.simulation.targets import SimulatedTarget, fresh_targets
 
@@ -123,6 +124,29 @@ def test_chosen_candidates_keep_their_numbers(proposals: Proposals) -> None:
     assert few.quality[3, 1] == proposals.quality[3, 4]
     with pytest.raises(ValueError, match="a row for each"):
         proposals.chosen(columns[:2])
+
+
+def test_surface_eyes_see_a_shape_at_its_own_size_and_weigh_it_with_overlap(
+    targets: tuple[SimulatedTarget, ...],
+) -> None:
+    whole, half, flat, nothing = (np.zeros((16, 16, 16), np.bool_) for _ in range(4))
+    whole[2:14, 6:10, 6:10], half[5:11, 7:9, 7:9], flat[2:14, 2:14, 7:9] = True, True, True
+    target = replace(targets[0], truth=whole)
+    grids = np.stack([whole, half, flat, nothing])[None]
+    overlap = np.array([[1.0, 1 / 8, 1 / 4, 0.0]])
+    candidates = Proposals(
+        packed=np.packbits(grids.reshape(1, 4, -1), axis=-1),
+        resolution=16,
+        latents=np.zeros((1, 4, 1, 1, 1, 1), np.float32),
+        layouts=np.zeros((1, 4, 13), np.float32),
+        quality=overlap,
+    )
+    alike = likeness(candidates, [target])[0]
+    assert alike[:2] == pytest.approx([1.0, 1.0], abs=0.02)  # the half is the same bar, smaller
+    assert alike[2] < 0.5 and alike[3] == 0.0
+    seen = as_seen("surface", candidates, [target]).quality[0]
+    assert seen == pytest.approx(np.sqrt(overlap[0] * alike))
+    assert as_seen("volume", candidates, [target]) is candidates
 
 
 def test_fresh_targets_are_repeatable_and_never_of_a_held_out_stream(

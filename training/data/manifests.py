@@ -162,19 +162,37 @@ def prepare_preference(
     dataset: Dataset, item: PreferencePair, vae: SparseStructureVAE, *, size: int
 ) -> tuple[Prepared, Prepared]:
     """Chosen and rejected of a pair, with the same condition."""
-    try:
-        seen = _seen(dataset, item, size=size)
-        solids = [
-            _solid(dataset, latents, mesh, vae)[0]
-            for latents, mesh in (
-                (item.chosen_latents, item.chosen_mesh),
-                (item.rejected_latents, item.rejected_mesh),
-            )
-        ]
-    except ValueError as error:
-        raise ManifestRefused(f"preference {item.id}: {error}") from error
-    chosen, rejected = (Prepared(condition=seen, latent=_encoded(grid, vae), layout=None) for grid in solids)
-    return chosen, rejected
+    return PairReader(dataset, vae, size=size).pair(item)
+
+
+class PairReader:
+    """Prepares a dataset's pairs; a photograph or a candidate that several pairs name is prepared once."""
+
+    def __init__(self, dataset: Dataset, vae: SparseStructureVAE, *, size: int) -> None:
+        self.dataset, self.vae, self.size = dataset, vae, size
+        self._seen: dict[tuple[str | None, ...], Condition] = {}
+        self._latents: dict[tuple[str | None, str | None], Tensor] = {}
+
+    def pair(self, item: PreferencePair) -> tuple[Prepared, Prepared]:
+        """Chosen and rejected, with the same condition. Raises ManifestRefused naming the pair."""
+        photograph = (item.image, item.mask, _shaping_point_map(item))
+        halves = (
+            (item.chosen_latents, item.chosen_mesh),
+            (item.rejected_latents, item.rejected_mesh),
+        )
+        try:
+            if photograph not in self._seen:
+                self._seen[photograph] = _seen(self.dataset, item, size=self.size)
+            for half in halves:
+                if half not in self._latents:
+                    self._latents[half] = _encoded(_solid(self.dataset, *half, self.vae)[0], self.vae)
+        except ValueError as error:
+            raise ManifestRefused(f"preference {item.id}: {error}") from error
+        seen = self._seen[photograph]
+        chosen, rejected = (
+            Prepared(condition=seen, latent=self._latents[half], layout=None) for half in halves
+        )
+        return chosen, rejected
 
 
 class _Row:

@@ -12,7 +12,7 @@ from modelzoo.conditioning import Condition
 from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch, DemonstrationBatch, PreferenceBatch, views_tensor
-from training.data.manifests import Dataset, Prepared, prepare_demonstration, prepare_preference
+from training.data.manifests import Dataset, PairReader, Prepared, prepare_demonstration
 from training.data.samples import Mixture, make_example
 
 
@@ -139,9 +139,8 @@ def preference_source(
     dataset: Dataset, vae: SparseStructureVAE, *, size: int, batch_size: int, seed: int
 ) -> PreferenceSource:
     """Every preference pair of a dataset, prepared. Raises ManifestRefused, or ValueError when there is none."""
-    pairs: list[tuple[Prepared, Prepared]] = [
-        prepare_preference(dataset, item, vae, size=size) for item in dataset.preferences
-    ]
+    reader = PairReader(dataset, vae, size=size)
+    pairs: list[tuple[Prepared, Prepared]] = [reader.pair(item) for item in dataset.preferences]
     if not pairs:
         raise ValueError("the dataset has no preference pairs")
     return PreferenceSource(

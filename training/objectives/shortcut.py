@@ -98,12 +98,14 @@ class SelfConsistencyObjective:
 class TrajectoryObjective:
     """Each of a few steps learns the constant velocity that leads from where the student is to where the teacher was.
 
-    The student walks its own way from the recorded noise, one step of the recorded grid at a time and without a
-    gradient through the steps before, so that an error of one step is met, and mended, by the next. Guidance is in
-    the targets. It is told step_size = 1 / (number of steps), as ``FlowSettings`` of kind shortcut tells it.
+    The student walks its own way from the recorded noise, one step of the recorded grid at a time, so that an error of
+    one step is met, and mended, by the next. The gradient runs through the whole walk: an early step also learns what
+    the later ones can make good and what they cannot. Guidance is in the targets. It is told step_size =
+    1 / (number of steps), as ``FlowSettings`` of kind shortcut tells it.
 
     ``keep_weight`` times the distance to ``teacher``'s own velocities, at step size 0 and partly without the
-    photograph, keeps the flow: the same weights go on to take many steps, guided or not.
+    photograph, keeps the flow: the same weights go on to take many steps, guided or not. At 0 nothing is kept, and a
+    step costs a third less.
     """
 
     teacher: GeometryModel
@@ -121,6 +123,8 @@ class TrajectoryObjective:
         """The mean over the steps, and what to log of each. Raises ReferenceChanged when the teacher was trained."""
         self.frozen.glance()
         walked, metrics = self._walked(model, batch)
+        if self.keep_weight == 0.0:
+            return walked, metrics
         kept = self._kept(model, batch, generator)
         return walked + self.keep_weight * kept, {**metrics, "kept": kept.item()}
 
@@ -138,7 +142,7 @@ class TrajectoryObjective:
             )
             shape_losses.append(shape_error(found[0], wanted[0]).mean())
             layout_losses.append(layout_error(found[1], wanted[1], weights=self.weights).mean())
-            state = _moved(state, (found[0].detach(), found[1].detach()), later_t - t)
+            state = _moved(state, found, later_t - t)
         shape, layout = torch.stack(shape_losses).mean(), torch.stack(layout_losses).mean()
         steps_missed = {f"shape_step_{n}": one.item() for n, one in enumerate(shape_losses, start=1)}
         missed = (state[0] - batch.shape[:, -1]).square().mean()

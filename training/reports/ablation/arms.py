@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from modelzoo.contracts import SamplerSettings
 from modelzoo.registry import load_models
 from training.configs import STAGES, RunConfig, Stage, default_config
 from training.runs import run_training
 from training.simulation.annotators import judge
-from training.simulation.datasets import Origin, Share, write_dataset
-from training.simulation.proposals import propose
+from training.simulation.datasets import Origin, Share, merge_datasets, write_dataset
+from training.simulation.eyes import Eyes, as_seen
+from training.simulation.proposals import SETTINGS, propose
 from training.simulation.rounds import typical_annotator, yields
 from training.simulation.targets import fresh_targets
 from training.trainer import Progress
@@ -22,6 +24,7 @@ from training.trainer import Progress
 #: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.
 GIVEN = ("pretrain", "midtrain")
 MADE: tuple[Stage, ...] = ("sft", "dpo", "sft_art", "dpo_art")
+REPLAY_BESIDE_ARTISTS = 0.25
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
 
 
@@ -29,16 +32,22 @@ CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered s
 class AblationPlan:
     """What every seed does. ``accepted`` is the share of picks that clears the bar: alpha follows from it."""
 
-    num_targets: int = 240
+    num_targets: int = 200
     num_candidates: int = 8
+    guidance: float = SamplerSettings().geometry_cfg_strength  # of candidates: as people really get them
+    sampler_steps: int = 6
+    eyes: Eyes = "surface"
     accepted: float = 0.6
-    pairs_per_target: int = 2
+    pairs_per_target: int = 3
     num_replay: int = 256  # procedural examples that fine-tuning keeps seeing
     steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's of training/configs.py
 
     def config(self, stage: Stage, *, seed: int) -> RunConfig:
-        """A stage's settings for a seed."""
+        """A stage's settings for a seed. Artists' shapes come with what people accepted: alone they are the hard and
+        thin objects, and every candidate turns thinner (docs/log.md)."""
         config = default_config(stage, steps=dict(self.steps).get(stage), seed=seed)
+        if stage == "sft_art":
+            config = replace(config, data="demonstrations", replay_share=REPLAY_BESIDE_ARTISTS)
         return replace(config, num_replay=self.num_replay)
 
     def control(self, *, seed: int) -> RunConfig:
@@ -58,22 +67,14 @@ def run_arms(
     """Yields each made stage's name and checkpoint folder, then the control's; finished stages are not run again.
 
     People judge the mid-trained model's candidates; SFT takes what they accepted, DPO what they picked before what they
-    did not. Then the model so far proposes for other targets, and artists make what it failed at: SFT on their shapes,
-    DPO between these and the best failure.
+    did not. Artists make the true shape of what nobody's candidate was good enough for: SFT and DPO on both.
     """
-    people = _collect(midtrained, folder / "people", plan, seed=seed, start=0, shares=("people",))
-    done = {"midtrain": midtrained}
-    made: tuple[tuple[Stage, str, Path], ...] = (("sft", "midtrain", people), ("dpo", "sft", people))
-    for stage, parent, dataset in made:
-        done[stage] = _train(stage, done[parent], dataset, folder, plan, seed=seed, on_progress=on_progress)
-        yield stage, done[stage]
-    artists = _collect(
-        done["dpo"], folder / "artists", plan, seed=seed, start=plan.num_targets, shares=("artist",)
-    )
-    made = (("sft_art", "dpo", artists), ("dpo_art", "sft_art", artists))
-    for stage, parent, dataset in made:
-        done[stage] = _train(stage, done[parent], dataset, folder, plan, seed=seed, on_progress=on_progress)
-        yield stage, done[stage]
+    people = _collect(midtrained, folder, plan, seed=seed)
+    everyone = folder / "everyone"
+    parent = midtrained
+    for stage, dataset in zip(MADE, (people, people, everyone, everyone), strict=True):
+        parent = _train(stage, parent, dataset, folder, plan, seed=seed, on_progress=on_progress)
+        yield stage, parent
     result = run_training(
         plan.control(seed=seed),
         workdir=folder / CONTROL,
@@ -104,36 +105,38 @@ def _train(
     return result.output_dir
 
 
-def _collect(
-    checkpoint: Path,
-    folder: Path,
-    plan: AblationPlan,
-    *,
-    seed: int,
-    start: int,
-    shares: tuple[Share, ...],
-) -> Path:
-    """A simulated round's dataset and, beside it, what the round gave."""
-    summary = folder / "round.json"
+def _collect(checkpoint: Path, folder: Path, plan: AblationPlan, *, seed: int) -> Path:
+    """A simulated round: what people said, the same with artists' shapes in ``everyone``, and what the round gave."""
+    people, artists, summary = folder / "people", folder / "artists", folder / "round.json"
     if summary.exists():
-        return folder
+        return people
     manifest, models = load_models(checkpoint)
-    targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=start)
-    proposals = propose(models, targets, num=plan.num_candidates, seed=seed)
+    targets = fresh_targets(models, count=plan.num_targets, seed=seed)
+    drawn = replace(SETTINGS, steps=plan.sampler_steps, cfg_strength=plan.guidance)
+    blind = propose(models, targets, num=plan.num_candidates, seed=seed, settings=drawn)
+    proposals = as_seen(plan.eyes, blind, targets)
     person = typical_annotator(proposals, seed=seed)
     free = judge(proposals, person, alpha=0.0, seed=seed)
     alpha = float(np.quantile(free.rating, 1.0 - plan.accepted))
     judgements = replace(free, alpha=alpha)
-    counts = write_dataset(
-        folder,
-        targets,
-        proposals,
-        judgements,
-        origin=Origin(checkpoint=manifest.sha256),
-        shares=shares,
-        pairs_per_target=plan.pairs_per_target,
-        seed=seed,
-    )
+    shares: tuple[tuple[Share, Path], ...] = (("people", people), ("artist", artists))
+    for share, place in shares:
+        write_dataset(
+            place,
+            targets,
+            proposals,
+            judgements,
+            origin=Origin(checkpoint=manifest.sha256),
+            shares=(share,),
+            pairs_per_target=plan.pairs_per_target,
+            seed=seed,
+        )
+    counts = merge_datasets([people, artists], folder / "everyone")
     told = {"alpha": round(alpha, 4), "noise": round(person.noise, 4), **yields(proposals, judgements)}
+    winners = blind.quality[np.arange(len(targets)), judgements.picks.winner]
+    told |= {
+        "mean_viou": round(float(blind.quality.mean()), 4),
+        "picked_viou": round(float(winners.mean()), 4),
+    }
     summary.write_text(json.dumps({**told, **asdict(counts)}))
-    return folder
+    return people

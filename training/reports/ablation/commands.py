@@ -58,8 +58,6 @@ def _ablate(options: argparse.Namespace) -> int:
         seed=options.objects_seed,
     )
     own = options.work / f"seed-{options.seed}"
-    for stage, checkpoint in zip(GIVEN, (options.pretrained, options.midtrained), strict=True):
-        _say(stage, held_out.scores(checkpoint, options.work / f"{stage}.npz").shape.viou.mean())
     stages = run_arms(
         midtrained=options.midtrained,
         folder=own,
@@ -69,6 +67,8 @@ def _ablate(options: argparse.Namespace) -> int:
     )
     for stage, checkpoint in stages:
         _say(stage, held_out.scores(checkpoint, own / f"{stage}.npz").shape.viou.mean())
+    for stage, checkpoint in zip(GIVEN, (options.pretrained, options.midtrained), strict=True):
+        _say(stage, held_out.scores(checkpoint, options.work / f"{stage}.npz").shape.viou.mean())
     return 0
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from modelzoo.presets import GeometryPreset
 from modelzoo.registry import load_models
 from training.data.samples import Example, Mixture
+from training.loop.fingerprint import weights_sha256
 from training.reports.held_out import (
     Drawn,
     SamplerPlan,
@@ -27,10 +28,14 @@ HELD_OUT_SEED = 0  # of the set that the report is about; settings are tried on 
 
 @dataclass(frozen=True, kw_only=True)
 class StageScores:
-    """Every metric of the first candidates (N x K), and overlap of more of them (N x M), object by object."""
+    """Every metric of the first candidates (N x K), and overlap of more of them (N x M), object by object.
+
+    ``texture`` is the sha256 of the checkpoint's texture flow, which no stage of geometry may have changed.
+    """
 
     shape: ShapeScores
     many_overlaps: np.ndarray
+    texture: str
 
 
 class HeldOutSet:
@@ -73,7 +78,7 @@ class HeldOutSet:
         columns = {one.name: getattr(scores, one.name) for one in fields(scores)}
         kept.parent.mkdir(parents=True, exist_ok=True)
         draft = kept.with_suffix(".new.npz")
-        np.savez(draft, many_overlaps=many, **columns)
+        np.savez(draft, many_overlaps=many, texture=weights_sha256(models.texture), **columns)
         draft.replace(kept)
 
 
@@ -81,4 +86,5 @@ def read_scores(kept: Path) -> StageScores:
     """What ``HeldOutSet.scores`` kept."""
     with np.load(kept) as file:
         columns = {name: file[name] for name in file.files}
-    return StageScores(many_overlaps=columns.pop("many_overlaps"), shape=ShapeScores(**columns))
+    many, texture = columns.pop("many_overlaps"), str(columns.pop("texture"))
+    return StageScores(many_overlaps=many, texture=texture, shape=ShapeScores(**columns))

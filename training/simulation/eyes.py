@@ -1,0 +1,60 @@
+"""What a simulated person looks at in a candidate: how much of its solid is right, or also where its surface lies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from training.metrics.alignment import to_unit_range
+from training.metrics.sampling import sampled_grid
+from training.metrics.surface import NearestDistances
+from training.simulation.proposals import Proposals
+from training.simulation.targets import SimulatedTarget
+
+Eyes = Literal["volume", "surface"]
+LOOKED_AT = 2_000  # points of each surface
+CLOSE = 0.07  # where the longest side is 2: nearer is the same place to the eye
+
+Floats = NDArray[np.float64]
+
+
+def as_seen(eyes: Eyes, proposals: Proposals, targets: Sequence[SimulatedTarget]) -> Proposals:
+    """The same candidates with their quality as these eyes have it.
+
+    ``volume`` leaves the overlap that proposals come with. ``surface`` is its geometric mean with how alike the
+    surfaces are: overlap alone prefers the fuller candidate, likeness alone the thinner one.
+    """
+    if eyes == "volume":
+        return proposals
+    return replace(proposals, quality=np.sqrt(proposals.quality * likeness(proposals, targets)))
+
+
+def likeness(proposals: Proposals, targets: Sequence[SimulatedTarget]) -> Floats:
+    """T x N F-scores of points within ``CLOSE`` of the other surface, each shape at its own size; 0 when empty."""
+    rows = []
+    for row, target in enumerate(targets):
+        rng = np.random.default_rng([*target.name.encode(), 5])
+        truth = cKDTree(_points(target.truth, rng))
+        rows.append([_f_score(grid, truth, rng) for grid in proposals.grids(row)])
+    return np.array(rows, dtype=np.float64)
+
+
+def _f_score(grid: NDArray[np.bool_], truth: cKDTree, rng: np.random.Generator) -> float:
+    if not grid.any():
+        return 0.0
+    points, bound = _points(grid, rng), float(np.nextafter(CLOSE, 1.0))
+    found = NearestDistances(
+        there=truth.query(points, distance_upper_bound=bound)[0],
+        back=cKDTree(points).query(truth.data, distance_upper_bound=bound)[0],
+    )
+    return found.f_score(threshold=CLOSE)
+
+
+def _points(grid: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+    surface = sampled_grid(grid, count=LOOKED_AT, rng=rng)
+    return to_unit_range(surface, surface.points)
