@@ -57,7 +57,9 @@ class MyWork:
 
 def my_work(*, user_id: int, project_id: int, now: datetime) -> MyWork:
     """Four queries, however much the person did."""
-    own = Assignment.objects.filter(annotator_id=user_id, project_id=project_id, ended_at__isnull=False)
+    own = Assignment.objects.filter(
+        annotator_id=user_id, project_id=project_id, ended_at__isnull=False, question__isnull=True
+    )
     edits = MaskEdit.objects.select_related("target").order_by("id")
     ended = (
         own.filter(status__in=CAN_BE_UNDONE)
@@ -99,7 +101,10 @@ def _past(ended: Assignment, *, now: datetime) -> PastTask:
 
 def _pace(user_id: int, project_id: int, now: datetime) -> dict[str, Pace]:
     answered = Assignment.objects.filter(
-        annotator_id=user_id, project_id=project_id, status=AssignmentStatus.SUBMITTED
+        annotator_id=user_id,
+        project_id=project_id,
+        status=AssignmentStatus.SUBMITTED,
+        question__isnull=True,
     )
     midnight = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
     today = dict(answered.filter(ended_at__gte=midnight).values_list("stage").annotate(Count("id")))

@@ -61,6 +61,7 @@ def draw_reviews(
                 project_id=project_id,
                 status=AssignmentStatus.SUBMITTED,
                 ended_at__gte=now - LOOK_BACK,
+                question__isnull=True,
                 review__isnull=True,
                 corrects__isnull=True,
             )

@@ -19,6 +19,7 @@ from engine.models import (
     Candidate,
     CandidateBatch,
     DatasetVersion,
+    SampledReview,
     Selection,
     TargetObject,
 )
@@ -67,7 +68,8 @@ def undo(*, user_id: int, assignment: UUID, now: datetime) -> Assignment:
 
 def _own(*, user_id: int, assignment: UUID) -> Assignment:
     own = Assignment.objects.select_related("project", "task__image", "selection", "alignment")
-    ended = own.filter(uuid=assignment, annotator_id=user_id).first()
+    # The answer to a question of a quiz is no judgement and stays as it is.
+    ended = own.filter(uuid=assignment, annotator_id=user_id, question__isnull=True).first()
     if ended is None:
         raise NotFound("There is no such assignment of yours.")
     return ended
@@ -92,6 +94,8 @@ def _check(ended: Assignment, *, now: datetime) -> None:
     if now - ended.ended_at > UNDO_WITHIN:
         minutes = int(UNDO_WITHIN.total_seconds() // 60)
         raise CannotUndo(f"An answer can be taken back for {minutes} minutes.", code="undo_too_late")
+    if SampledReview.objects.filter(assignment=ended).exists():
+        raise CannotUndo("A reviewer looks at this answer already.", code="undo_built_on")
 
 
 def _retract(ended: Assignment, *, now: datetime) -> Assignment:

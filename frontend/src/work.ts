@@ -24,11 +24,11 @@ import { Shell } from "./ui/shell";
 import { restoreTheme } from "./ui/theme";
 
 /** Which scope lies in which; those not named lie in the shell. Keys of two commands may be the same if they never meet. */
-const WITHIN = { polygon: "object", grid: "pick", king: "pick", inspect: "pick", rating: "pick" };
+const WITHIN = { polygon: "object", grid: "pick", king: "pick", inspect: "pick", rating: "pick", review: "pose", pairs: "pose" };
 
 const scopeNames = (): Record<string, string> => ({
   shell: t("Everywhere"), gate: t("Before the work"), object: t("Marking an object"), polygon: t("Drawing a polygon"), pick: t("Picking"), grid: t("Grid"),
-  king: t("Comparing two"), inspect: t("Looking at one"), rating: t("Rating"), pose: t("Placing"),
+  king: t("Comparing two"), inspect: t("Looking at one"), rating: t("Rating"), pose: t("Placing"), review: t("Before and after"), pairs: t("Point pairs"),
 });
 
 /** A mark of the browser's own performance timeline at each submit, and a measure up to the next scene that can be used. */
