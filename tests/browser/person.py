@@ -22,12 +22,16 @@ class Person:
         self.page, self.site, self.name = page, site, name
         page.set_default_timeout(PATIENCE_MS)
         page.goto("/login")
-        page.get_by_label("User name").fill(name)
-        page.get_by_label("Password").fill(_password(site, name))
-        page.get_by_role("button", name="Log in").click()
-        page.wait_for_url(lambda url: "/login" not in url)
+        self.logs_in()
         if reads:
             self.acknowledges()
+
+    def logs_in(self) -> None:
+        """Fills the page that asks who one is."""
+        self.page.get_by_label("User name").fill(self.name)
+        self.page.get_by_label("Password").fill(_password(self.site, self.name))
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_url(lambda url: "/login" not in url)
 
     def acknowledges(self) -> None:
         """Says by the interface that the newest guidelines of every stage are read."""

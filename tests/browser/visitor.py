@@ -24,17 +24,21 @@ HARMLESS = re.compile(
 
 
 @contextmanager
-def visit(browser: Browser, site: RunningSite, *, expected: Sequence[str] = ()) -> Iterator[Page]:
+def visit(
+    browser: Browser, site: RunningSite, *, expected: Sequence[str] = (), expected_console: Sequence[str] = ()
+) -> Iterator[Page]:
     """A fresh visitor's page. Afterwards no console error, uncaught exception or answer of 400 and more may have been.
 
-    ``expected`` are patterns of answers that the test provokes, as in ``"400 POST .*/upload"``.
+    ``expected`` are patterns of answers that the test provokes, as in ``"400 POST .*/upload"``, and
+    ``expected_console`` of errors on the console.
     """
     context = browser.new_context(base_url=site.url, viewport=VIEWPORT)
     page = context.new_page()
     faults: list[str] = []
 
     def on_console(message: ConsoleMessage) -> None:
-        if message.type == "error" and not HARMLESS.search(message.text):
+        is_provoked = any(re.search(pattern, message.text) for pattern in expected_console)
+        if message.type == "error" and not is_provoked and not HARMLESS.search(message.text):
             faults.append(f"console: {message.text}")
 
     def on_response(response: Response) -> None:
