@@ -25,7 +25,7 @@ from engine.models import (
 from engine.selectors.tasks import ObjectTask, task_payload
 from engine.services import images, leases
 from engine.services.rounds import current_round
-from engine.services.stage1 import ObjectChoice, Refinement, request_refinement, submit_object
+from engine.services.stage1 import ObjectChoice, Prompt, Refinement, request_refinement, submit_object
 from engine.states import AssignmentStatus, BatchStatus, Stage, TargetStatus, TaskStatus
 from tests.factories import HEIGHT, NOW, WIDTH, claim, make_image, make_pick_task, mask_bytes, photo_bytes
 from tests.listening import Heard
@@ -294,6 +294,10 @@ class TestRefinement:
             ({"box": (30.0, 2.0, 1.0, 40.0)}, "x0 < x1"),
             ({"box": (0.0, 0.0, 500.0, 40.0)}, "inside 64 x 48"),
             ({"box": (0.0, 0.0, float("nan"), 40.0)}, "box"),
+            ({"points": (Prompt(x=3.0, y=3.0, is_object=False),)}, "nothing to refine"),
+            ({"points": (Prompt(x=65.0, y=3.0, is_object=True),)}, "inside 64 x 48"),
+            ({"points": (Prompt(x=float("nan"), y=3.0, is_object=True),)}, "inside 64 x 48"),
+            ({"points": (Prompt(x=3.0, y=3.0, is_object=True),) * 101}, "100 points"),
             ({"mask_png": b"\x89PNG nothing"}, "PNG"),
             ({"mask_png": mask_bytes(width=30, height=30)}, "aspect"),
             ({"mask_png": mask_bytes(width=640, height=480)}, "larger"),
@@ -306,9 +310,36 @@ class TestRefinement:
             self.ask(held, **request_)
         assert not Job.objects.filter(kind="refine_mask").exists()
 
+    def test_a_point_on_the_object_is_enough_and_reaches_the_worker(self, held: Assignment) -> None:
+        points = (Prompt(x=20.5, y=9.0, is_object=True), Prompt(x=1.0, y=2.0, is_object=False))
+        assert self.ask(held, points=points).payload["points"] == [[20.5, 9.0, True], [1.0, 2.0, False]]
+
+    def test_a_small_drawing_of_a_flat_photograph_may_be_off_by_a_pixel(
+        self, project: Project, people: People
+    ) -> None:
+        images.ingest_image(
+            project_id=project.pk, data=photo_bytes(width=3000, height=33), name="flat", user_id=None
+        )
+        flat = claim(people.bob.pk, project, Stage.OBJECT)
+        small = mask_bytes(box=(10, 2, 30, 9), width=1024, height=11)
+        assert self.ask(flat, mask_png=small).payload["mask_key"]
+        with pytest.raises(BadInput, match="aspect"):
+            self.ask(flat, mask_png=mask_bytes(box=(10, 2, 30, 9), width=1024, height=14))
+
     def test_it_needs_the_live_lease(self, held: Assignment) -> None:
         with pytest.raises(LeaseLost):
             self.ask(held, token=uuid4(), box=(0.0, 0.0, 9.0, 9.0))
+
+
+def test_the_warnings_that_stood_are_kept_with_the_judgement_and_refuse_nothing(held: Assignment) -> None:
+    submit(held, choice(warnings=("border", "parts")))
+    assert MaskEdit.objects.get().warnings == ["border", "parts"]
+
+
+@pytest.mark.parametrize("warnings", [("",), ("x" * 41,), ("small",) * 11])
+def test_warnings_that_are_no_names_are_refused(held: Assignment, warnings: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match="warnings"):
+        submit(held, choice(warnings=warnings))
 
 
 def test_a_photograph_sent_as_a_mask_is_refused(held: Assignment) -> None:

@@ -20,7 +20,9 @@ def encoded(image: Pillow.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 
 def read(data: bytes, **limits: int) -> Photograph:
-    return read_photograph(data, **{"max_bytes": 10**6, "max_pixels": 10**6, "min_side": 16, **limits})
+    return read_photograph(
+        data, **{"max_bytes": 10**6, "max_pixels": 10**6, "min_side": 16, "max_side": 9000, **limits}
+    )
 
 
 def pixel(photograph: Photograph, at: tuple[int, int]) -> tuple[int, ...]:
@@ -66,6 +68,13 @@ def test_every_kind_of_pixel_becomes_plain_colour(image: Pillow.Image, colour: t
     assert all(abs(one - other) <= 12 for one, other in zip(found, colour, strict=True)), found
 
 
+def test_the_refusal_of_a_single_row_says_what_would_be_right() -> None:
+    with pytest.raises(BadInput, match="3000 x 1; each side needs at least 16 pixels"):
+        read(encoded(Pillow.new("RGB", (3000, 1))))
+    with pytest.raises(BadInput, match="10000 x 32; its longer side may have 9000 pixels at most"):
+        read(encoded(Pillow.new("RGB", (10_000, 32))))
+
+
 def test_a_colour_profile_is_applied() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = Pillow.new("RGB", (32, 32), (10, 200, 30))
@@ -87,6 +96,9 @@ def test_a_colour_profile_is_applied() -> None:
         (encoded(Pillow.new("RGB", (32, 32)), "TIFF"), {}, "bad_image"),
         (encoded(Pillow.effect_noise((64, 64), 50).convert("RGB"), "JPEG")[:400], {}, "bad_image"),
         (encoded(Pillow.new("RGB", (8, 64))), {}, "bad_image"),
+        (encoded(Pillow.new("RGB", (3000, 1))), {}, "bad_image"),
+        (encoded(Pillow.new("RGB", (1, 3000))), {}, "bad_image"),
+        (encoded(Pillow.new("RGB", (10_000, 32))), {}, "image_too_large"),
         (encoded(Pillow.new("RGB", (64, 64))), {"max_pixels": 100}, "image_too_large"),
         (encoded(Pillow.new("RGB", (64, 64))), {"max_bytes": 10}, "image_too_large"),
         (encoded(Pillow.new("1", (14_000, 13_000))), {}, "image_too_large"),

@@ -176,11 +176,10 @@ class ObjectStage implements StageView<ObjectTask> {
       commandButton(commands, "refine", { icon: "refine" }), commandButton(commands, "fill", { icon: "fill", label: t("Fill") }), commandButton(commands, "invert", { icon: "invert" }), h("hr"),
       commandButton(commands, "undo", { icon: "undo" }), commandButton(commands, "redo", { icon: "redo", label: t("Redo") }));
     for (const button of rail.querySelectorAll("[data-command=undo] kbd, [data-command=redo] kbd")) button.remove();
-    replace(shell.work, this.canvas.element, rail, this.status);
+    replace(shell.work, this.canvas.element, rail, this.checks.element, this.status);
     replace(shell.tools,
       this.naming.element,
-      this.checks.element,
-      h("section", {}, h("h3", { text: t("Objects of this photo") }), this.list.element, h("div", { class: "row" }, commandButton(commands, "another", { icon: "plus" }), commandButton(commands, "back", { icon: "undo", label: t("Back") }))),
+      h("section", {}, h("h3", { text: t("Objects of this photo") }), this.list.element, h("div", { class: "row wrap" }, commandButton(commands, "another", { icon: "plus", label: t("Add another") }), commandButton(commands, "back", { icon: "undo", label: t("Back") }))),
       h("section", {}, commandButton(commands, "discard", { icon: "remove" })));
   }
 

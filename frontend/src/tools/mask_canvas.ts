@@ -254,6 +254,8 @@ export class MaskCanvas {
     const erases = event.button === PEN_ERASER_BUTTON;
     if (event.button !== 0 && !erases && !(isBackground && editor.tool === "point")) return;
     if (this.isLocked() && editor.tool !== "point") return;
+    // A pen takes over from the finger that was there first.
+    if (editor.gesture) editor.abort();
     this.activePointer = event.pointerId;
     editor.press(this.at(event), { radius: this.radius(event), erases, isBackground });
   }

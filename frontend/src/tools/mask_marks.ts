@@ -16,8 +16,8 @@ export interface Marks {
   mark: string;
 }
 
-const CROSS_PX = 16;
-const GAP_PX = 4;
+const CROSS_PX = 26;
+const GAP_PX = 5;
 
 export function drawSuggestions(context: CanvasRenderingContext2D, suggestions: readonly Suggestion[], scale: number): void {
   const accent = token("--accent"), onAccent = token("--on-accent");
