@@ -131,17 +131,25 @@ def ellipsoid(number: int, *, subdivisions: int) -> ColouredMesh:
     return mesh_from_surface(vertices, ball.faces.astype(np.int32), colours)
 
 
+def splats_of(mesh: ColouredMesh) -> Gaussians:
+    """One round splat on each vertex."""
+    number = len(mesh.vertices)
+    return Gaussians(
+        positions=mesh.vertices,
+        scales=np.full((number, 3), 0.03, np.float32),
+        rotations_wxyz=np.tile(np.float32([1, 0, 0, 0]), (number, 1)),
+        opacities=np.full(number, 0.9, np.float32),
+        colours=mesh.colours,
+    )
+
+
 def _files(number: int) -> tuple[bytes, bytes, bytes]:
     whole, small = ellipsoid(number, subdivisions=4), ellipsoid(number, subdivisions=3)
-    few = ellipsoid(number, subdivisions=2)
-    splats = Gaussians(
-        positions=few.vertices,
-        scales=np.full((len(few.vertices), 3), 0.03, np.float32),
-        rotations_wxyz=np.tile(np.float32([1, 0, 0, 0]), (len(few.vertices), 1)),
-        opacities=np.full(len(few.vertices), 0.9, np.float32),
-        colours=few.colours,
+    return (
+        glb_from_mesh(whole),
+        compact_glb(glb_from_mesh(small)),
+        ply_from_gaussians(splats_of(ellipsoid(number, subdivisions=2))),
     )
-    return glb_from_mesh(whole), compact_glb(glb_from_mesh(small)), ply_from_gaussians(splats)
 
 
 @cache

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import trimesh
-from csp.utils import build_policy
 from playwright.sync_api import Browser, Page, expect
 
 from modelzoo.decoders.mesh import ColouredMesh
@@ -24,9 +18,8 @@ from modelzoo.exports.meshopt_glb import compact_glb
 from modelzoo.exports.spz import spz_from_gaussians
 from modelzoo.exports.texture import textured
 from tests.browser.person import PATIENCE_MS
-from workers.stack.frontend_build import node_environment
+from tests.browser.viewer_pages import build_viewer_pages, serving
 
-FRONTEND = Path(__file__).resolve().parents[2] / "frontend"
 SIDE = 160  # of the page's canvas
 COLOUR = (0.8, 0.45, 0.15)  # sRGB, off the diagonal: wrong gamma or swapped channels show
 EXTENTS = np.array([0.9, 0.6, 0.4])
@@ -38,16 +31,7 @@ pytestmark = pytest.mark.timeout(300)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page, built from the viewer's own modules, with the files beside it."""
     folder = tmp_path_factory.mktemp("viewer")
-    node = ["node", "node_modules/vite/bin/vite.js", "build", "--config", "tests/pages/vite.config.ts"]
-    done = subprocess.run(
-        [*node, "--outDir", str(folder), "--emptyOutDir"],
-        cwd=FRONTEND,
-        env=os.environ | node_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    build_viewer_pages(folder)
     box, splats = _box(), _splats()
     baked = glb_from_textured(
         textured(box, lambda points, _: np.tile(np.float32(COLOUR), (len(points), 1)), size=64)
@@ -68,11 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(folder: Path) -> Iterator[str]:
-    handler = partial(_WithPolicy, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +154,3 @@ def _splats() -> Gaussians:
         opacities=np.full(len(positions), 0.9, np.float32),
         colours=colours.astype(np.float32),
     )
-
-
-class _WithPolicy(SimpleHTTPRequestHandler):
-    """Serves files with the header that the product's pages carry."""
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", build_policy())
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """The test's output is no access log."""

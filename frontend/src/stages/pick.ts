@@ -202,7 +202,7 @@ class PickStage implements StageView<PickTask> {
       changeOpacity: (by) => this.setOpacity(this.opacity + by),
       stopInspecting: () => { this.stopInspecting(); this.layout(); },
       unpick: () => this.unpick(),
-      hasFailed: () => this.order().some((id) => this.grid.cell(id)?.phase === "failed"),
+      hasFailed: () => this.order().some((id) => this.grid.cell(id)?.mayBeReloaded),
       reload: () => this.reload(),
     });
     addRatingCommands(commands, this.anchors, (aspect, value) => this.rate(aspect, value));

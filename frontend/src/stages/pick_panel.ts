@@ -33,7 +33,7 @@ function viewing(commands: Commands, state: () => PanelState): HTMLElement {
   const look = (id: CellLook) => commandButton(commands, `look.${id}`, { pressed: () => state().look === id });
   return h("section", {}, h("h3", { text: t("View") }), h("div", { class: "view-buttons thirds" },
     look("colour"), look("splat"), look("clay"), look("normals"),
-    commandButton(commands, "turntable", { pressed: () => state().isTurning }), commandButton(commands, "camera.reset", { label: t("Reset") })));
+    commandButton(commands, "turntable", { pressed: () => state().isTurning, label: t("Turn") }), commandButton(commands, "camera.reset", { label: t("Reset") })));
 }
 
 function photographing(commands: Commands, state: () => PanelState, setOpacity: (opacity: number) => void): HTMLElement {

@@ -21,6 +21,8 @@ export class Cell {
   readonly studio: Studio;
   phase: CellPhase = "loading";
   detail: CellDetail;
+  /** The whole mesh could not be had; the small one is still there. */
+  isIncomplete = false;
   private note = "";
   private preview: Model | null = null;
   private full: Model | null = null;
@@ -28,6 +30,7 @@ export class Cell {
   private look: CellLook = "colour";
   private pendingFull: Promise<void> | null = null;
   private pendingSplats: Promise<void> | null = null;
+  private isFullWanted = false;
   private isGone = false;
 
   /** ``dirty``: what the cell shows has changed. ``wanted``: it only wants to be drawn once more. */
@@ -40,7 +43,8 @@ export class Cell {
   /** What the cell says of itself; empty when the picture says it all. */
   get state(): string {
     if (this.phase === "loading") return t("loading…");
-    return this.phase === "failed" ? t("could not be loaded") : this.note;
+    if (this.phase === "failed") return t("could not be loaded");
+    return this.note || (this.isIncomplete ? t("full detail could not be loaded") : "");
   }
 
   /** Loads the small mesh, or the whole one when the small one cannot be had; a failure stays in this cell. */
@@ -52,27 +56,42 @@ export class Cell {
       if (this.hasPreview) this.preview = this.add(await loadModel(preview_url).catch(() => this.wholeInstead()));
       else this.full = this.add(await loadModel(mesh_url));
       this.phase = "ready";
+      if (this.isFullWanted) void this.loadFull();
     } catch {
       this.phase = "failed";
     }
     this.show();
   }
 
+  /** Loads the whole mesh, after the small one. */
   loadFull(): Promise<void> {
-    if (this.full || this.phase !== "ready") return Promise.resolve();
+    this.isFullWanted = true;
+    if (this.detail === "full" || this.phase !== "ready") return Promise.resolve();
     this.pendingFull ??= (async () => {
       this.detail = "fetching";
+      this.isIncomplete = false;
       this.dirty();
       try {
         this.full = this.add(await loadModel(this.source.mesh_url));
         this.detail = "full";
       } catch {
         this.detail = "preview";
+        this.isIncomplete = true;
         this.pendingFull = null;
       }
       this.show();
     })();
     return this.pendingFull;
+  }
+
+  get mayBeReloaded(): boolean {
+    return this.phase === "failed" || this.isIncomplete;
+  }
+
+  /** Tries again what failed. */
+  async reload(): Promise<void> {
+    if (this.phase === "failed") await this.load();
+    else if (this.isIncomplete) await this.loadFull();
   }
 
   setLook(look: CellLook): void {

@@ -114,7 +114,7 @@ export class CellGrid {
 
   /** Tries those again that could not be loaded. */
   async reload(): Promise<void> {
-    await Promise.all([...this.cells.values()].filter(({ phase }) => phase === "failed").map((cell) => cell.load()));
+    await Promise.all([...this.cells.values()].map((cell) => cell.reload()));
     // The new ones have the look and the detail that their places ask for.
     this.place(this.placed);
   }

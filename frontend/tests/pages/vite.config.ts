@@ -1,4 +1,4 @@
-/** Builds the page that opens files in the real viewer, for the browser tests; ``--outDir`` says where. */
+/** Builds the pages that use the real viewer without the product around it, for the browser tests; ``--outDir`` says where. */
 import { defineConfig } from "vite";
 
 export default defineConfig({
@@ -6,5 +6,5 @@ export default defineConfig({
   base: "/",
   publicDir: false,
   logLevel: "warn",
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, chunkSizeWarningLimit: 3000, rollupOptions: { input: `${import.meta.dirname}/files.html` } },
+  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false }, chunkSizeWarningLimit: 3000, rollupOptions: { input: ["files", "grid"].map((name) => `${import.meta.dirname}/${name}.html`) } },
 });
