@@ -46,7 +46,7 @@ def rendered(ana: Person) -> dict[str, Any]:
 def test_a_shape_is_placed_with_the_keyboard_alone(page: Page, site: RunningSite) -> None:
     ana, task = takes_the_shape(page, site, "pack of socks")
     start = ana.stage()
-    assert start["pose"] == start["proposal"] and start["now"]["residual"] is not None
+    assert start["pose"] == start["proposal"] and start["first"]["residual"] is not None
     assert start["cloud"]["total"] > 100_000 and start["cloud"]["shown"] <= start["cloud"]["total"]
     shot(page, "30-pose-start")
 
