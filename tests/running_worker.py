@@ -19,10 +19,10 @@ from engine.models import Job
 from engine.states import JobStatus
 from workers.celery import QUEUES, app
 from workers.stack.tether import die_with_parent
-from workers.tasks import artists, candidates, housekeeping, layouts, masks, point_maps, training
+from workers.tasks import artists, candidates, housekeeping, layouts, masks, point_maps, poses, training
 
 #: Importing them registers what becomes of the rows whose jobs die, which `sweep` needs in this process.
-REGISTERED = (artists, candidates, layouts, masks, point_maps, training)
+REGISTERED = (artists, candidates, layouts, masks, point_maps, poses, training)
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 300  # for machines that are busy with something else; nothing is asserted about time
 

@@ -27,6 +27,7 @@ FIT_REACH = 0.03  # in shape sizes: a point this near lies on the surface
 FEWEST_IN_REACH = 0.1  # of the points: with fewer there is nothing to hold on to
 SCALE_STEP, SCALE_MOST = 1.15, 2.0  # a round may change the size by this factor, all together by that
 MOST_TURN_DEG = 30.0  # a snap is a correction; a shape that comes to lie on another side is another answer
+MOST_IOU_LOSS = 0.05  # a better depth is not worth more of the photograph's evidence than this
 DEPTH_WEIGHT = 2.0  # a residual of half the shape's size weighs as much as the whole mask
 LEAST_GAIN = 0.002
 
@@ -42,7 +43,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """Mask IoU; median distance to the points along the line of sight, None without overlap; share of points in reach."""
+    """Mask IoU; median distance to the points along the line of sight (None without overlap); share in reach."""
 
     mask_iou: float
     depth_residual: float | None
@@ -81,11 +82,11 @@ def snap(shape: Shape, pose: Pose, scene: Scene, *, with_scale: bool) -> Snap:
         if _turn_deg(pose, tried) > MOST_TURN_DEG:
             continue
         measures = _measured(shape, tried, scene, points)
+        if measures.mask_iou < before.mask_iou - MOST_IOU_LOSS:
+            continue
         if _score(measures, pose.scale) > _score(best_measures, pose.scale) + LEAST_GAIN:
             best, best_measures = tried, measures
-    return Snap(
-        pose=best, before=before, after=best_measures, found=best is not pose, num_points=len(points)
-    )
+    return Snap(pose=best, before=before, after=best_measures, found=best is not pose, num_points=len(points))
 
 
 def _tries(shape: Shape, pose: Pose, scene: Scene, points: Floats, *, with_scale: bool) -> Iterator[Pose]:

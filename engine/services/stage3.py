@@ -147,9 +147,7 @@ def request_snap(
     submissions.require_live(held, lease_token=lease_token, now=now, unsent=None)
     point_map = _point_map_of(held)
     if point_map is None:
-        raise BadInput(
-            "This photo has no points to snap to: place the shape by the photo.", code="no_points"
-        )
+        raise BadInput("This photo has no points to snap to: place the shape by the photo.", code="no_points")
     if point_map.approximate:
         raise BadInput(
             "The points of this photo are only estimated, so snapping to them would copy the estimate's errors: "

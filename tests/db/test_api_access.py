@@ -84,6 +84,12 @@ ANYTHING_GOES = {
     "escalate": {"lease_token": str(uuid4()), "reason": "none_good"},
     "draft": {"lease_token": str(uuid4()), "draft": {}},
     "refine": {"lease_token": str(uuid4()), "box": [1, 1, 9, 9]},
+    "snap": {
+        "lease_token": str(uuid4()),
+        "rotation_wxyz": [1, 0, 0, 0],
+        "translation": [0, 0, 1],
+        "scale": 1,
+    },
 }
 
 

@@ -257,6 +257,25 @@ def test_a_refinement_is_a_job_whose_result_is_the_mask_itself(desk: Project, pe
     assert Browser(people.eve).get(path).status == 404
 
 
+def test_a_snap_is_a_job_whose_answer_has_both_poses_measures(desk: Project, people: People) -> None:
+    factories.make_pose_task(desk)
+    ana = Browser(people.ana)
+    claim = ana.claim(desk.pk, "pose")
+    pose = {"rotation_wxyz": [1, 0, 0, 0], "translation": [0, 0.1, 1.5], "scale": 0.4}
+    path = f"/assignments/{claim['assignment']}/snap"
+    reply = ana.post(path, {"lease_token": claim["lease_token"], **pose, "with_scale": True})
+    assert reply.status == 202
+    waiting = ana.get(f"/jobs/{reply.body['job']}").body
+    assert (waiting["kind"], waiting["status"], waiting["snap"]) == ("snap_pose", "PENDING", None)
+    measures = {"mask_iou": 0.5, "depth_residual": None, "fitness": 0.2}
+    found = {
+        "pose": {**pose, "unit": "m"}, "found": True, "num_points": 900, "before": measures, "after": measures
+    }  # fmt: skip
+    Job.objects.filter(uuid=reply.body["job"]).update(status="DONE", result=found)
+    assert ana.get(f"/jobs/{reply.body['job']}").body["snap"] == found
+    assert ana.post(path, {"lease_token": claim["lease_token"], **pose, "scale": 0}).status == 400
+
+
 def test_another_persons_assignment_is_not_there(desk: Project, people: People) -> None:
     factories.make_image(desk)
     claim = Browser(people.ana).claim(desk.pk, "object")

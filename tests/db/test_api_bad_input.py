@@ -307,7 +307,7 @@ def test_no_body_whatever_makes_the_server_fail(body: Any, desk: Project, lea: B
     if isinstance(body, dict) and "lease_token" in body:
         body["lease_token"] = str(held.lease_token)
     text = json.dumps(body)
-    verbs = ("submit", "skip", "escalate", "release", "heartbeat", "refine")
+    verbs = ("submit", "skip", "escalate", "release", "heartbeat", "refine", "snap")
     writes = [("POST", f"/assignments/{held.uuid}/{verb}") for verb in verbs]
     writes += [("PUT", f"/assignments/{held.uuid}/draft"), ("POST", f"/projects/{desk.pk}/claims")]
     writes += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -209,6 +209,11 @@ class TestPoses:
         alignment = Alignment.objects.get()
         assert alignment.approximate and alignment.pose["unit"] == "pointmap"
 
+    @pytest.mark.parametrize("symmetry", [0, 1, 2, 6])
+    def test_the_declared_symmetry_is_kept_with_the_alignment(self, held: Assignment, symmetry: int) -> None:
+        self.submit(held, symmetry=symmetry)
+        assert Alignment.objects.get().symmetry == symmetry
+
     def test_a_repeat_gives_the_first_answer(self, held: Assignment) -> None:
         assert self.submit(held) == self.submit(held)
         assert Alignment.objects.count() == 1
@@ -236,6 +241,7 @@ class TestPoses:
             ({"mask_iou": float("nan")}, "mask_iou"),
             ({"depth_residual": -1.0}, "depth_residual"),
             ({"actions": {"rotate": -1}}, "actions"),
+            ({"symmetry": 7}, "symmetry"),
         ],
     )
     def test_what_is_no_pose_is_refused(self, held: Assignment, changes: dict[str, Any], words: str) -> None:
@@ -243,6 +249,65 @@ class TestPoses:
             self.submit(held, **changes)
         held.refresh_from_db()
         assert held.status == AssignmentStatus.LEASED and not Alignment.objects.exists()
+
+
+class TestSnaps:
+    """Snapping a pose to the scene's points on demand."""
+
+    @pytest.fixture
+    def held(self, project: Project, people: People) -> Assignment:
+        make_pose_task(project)
+        return claim(people.ana.pk, project, Stage.POSE)
+
+    def ask(self, held: Assignment, *, now: datetime = NOW, **changes: Any) -> Job:
+        pose: dict[str, Any] = {
+            "rotation_wxyz": [0.0, 1.0, 0.0, 0.0],
+            "translation": [0.1, 0.2, 1.5],
+            "scale": 0.4,
+        }
+        return stage3.request_snap(
+            user_id=held.annotator_id,
+            assignment=held.uuid,
+            lease_token=held.lease_token,
+            pose=PoseResult(**{**pose, **changes}),
+            with_scale=True,
+            now=now,
+        )
+
+    def test_a_snap_is_a_job_for_those_who_wait(self, held: Assignment) -> None:
+        job = self.ask(held)
+        assert (job.kind, job.queue, job.project_id) == ("snap_pose", "interactive", held.project_id)
+        assert job.payload == {
+            "candidate_id": held.task.candidate_id,
+            "pose": {
+                "rotation_wxyz": [0.0, 1.0, 0.0, 0.0],
+                "translation": [0.1, 0.2, 1.5],
+                "scale": 0.4,
+                "unit": "m",
+            },
+            "with_scale": True,
+        }
+        held.refresh_from_db()
+        assert held.status == AssignmentStatus.LEASED and not Alignment.objects.exists()
+
+    def test_an_estimated_map_is_not_snapped_to(self, held: Assignment) -> None:
+        PointMap.objects.update(approximate=True)
+        with pytest.raises(BadInput, match="only estimated") as refused:
+            self.ask(held)
+        assert refused.value.code == "points_approximate" and not Job.objects.filter(kind="snap_pose")
+
+    def test_a_photograph_without_points_cannot_be_snapped_to(self, held: Assignment) -> None:
+        PointMap.objects.update(status="REFUSED")
+        with pytest.raises(BadInput, match="no points") as refused:
+            self.ask(held)
+        assert refused.value.code == "no_points"
+
+    def test_a_lost_lease_or_a_bad_pose_asks_nobody(self, held: Assignment) -> None:
+        with pytest.raises(LeaseLost):
+            self.ask(held, now=NOW + timedelta(hours=1))
+        with pytest.raises(BadInput, match="positive"):
+            self.ask(held, scale=0.0)
+        assert not Job.objects.filter(kind="snap_pose").exists()
 
 
 def test_a_pose_is_stored_as_plain_numbers() -> None:

@@ -149,6 +149,9 @@ IMPOSSIBLE: dict[str, Write] = {
     "comparison_order_once": lambda w: [w.compare() for _ in range(2)],
     "comparison_of_two": lambda w: w.compare(right=w.candidate),
     "selection_rates_its_winner_or_says_why_none": lambda w: w.select(rating=1.5),
+    "alignment_symmetry_known": lambda w: Alignment.objects.create(
+        project=w.project, assignment=w.held, candidate=w.candidate, pose={}, approximate=True, symmetry=7
+    ),
     "alignment_iou_in_range": lambda w: Alignment.objects.create(
         project=w.project, assignment=w.held, candidate=w.candidate, pose={}, approximate=True, mask_iou=1.1
     ),

@@ -19,7 +19,9 @@ from workers.pose_snap import Scene, Snap, snap
 
 CAMERA = Intrinsics(fx=300, fy=300, cx=160, cy=120, width=320, height=240)
 TRUE = Pose(
-    rotation_wxyz=frames.wxyz_from_rotation(Rotation.from_euler("XYZ", [75, 8, 25], degrees=True).as_matrix()),
+    rotation_wxyz=frames.wxyz_from_rotation(
+        Rotation.from_euler("XYZ", [75, 8, 25], degrees=True).as_matrix()
+    ),
     translation=(0.1, 0.05, 1.4),
     scale=0.5,
     unit="m",
@@ -29,7 +31,9 @@ TRUE = Pose(
 def mug() -> Shape:
     """A body with a handle and a step: no turn leaves it as it is."""
     body = trimesh.creation.cylinder(radius=0.3, height=0.9, sections=40)
-    handle = trimesh.creation.box((0.3, 0.08, 0.4), trimesh.transformations.translation_matrix((0.35, 0, 0.1)))
+    handle = trimesh.creation.box(
+        (0.3, 0.08, 0.4), trimesh.transformations.translation_matrix((0.35, 0, 0.1))
+    )
     foot = trimesh.creation.box((0.8, 0.8, 0.12), trimesh.transformations.translation_matrix((0, 0, -0.44)))
     mesh = trimesh.util.concatenate([body, handle, foot])
     return Shape(vertices=np.asarray(mesh.vertices), faces=np.asarray(mesh.faces))
@@ -150,9 +154,7 @@ def plain_point_to_plane(
         error = ((p - q) * n).sum(axis=1)
         weight = np.where(np.abs(error) < limit, (1 - (error / limit) ** 2) ** 2, 0.0)
         jacobian = np.concatenate([np.cross(p, n), n], axis=1)
-        step = np.linalg.solve(
-            jacobian.T @ (weight[:, None] * jacobian), -jacobian.T @ (weight * error)
-        )
+        step = np.linalg.solve(jacobian.T @ (weight[:, None] * jacobian), -jacobian.T @ (weight * error))
         change = np.eye(4)
         change[:3, :3] = Rotation.from_euler("xyz", step[:3]).as_matrix()
         change[:3, 3] = step[3:]
