@@ -27,7 +27,7 @@ class QueuePage {
   constructor(private readonly root: HTMLElement, private readonly config: Config, private readonly api: Api, private readonly topbar: TopBar) {}
 
   async start(): Promise<void> {
-    const head = ["", "Object", "Why", "Note", "State", ""].map((text) => h("th", { text }));
+    const head = ["Photo", "Object", "Why", "Note", "State", "Open"].map((text) => h("th", { scope: "col", text }));
     replace(this.root, this.topbar.element, h("div", { class: "page" }, h("h1", { text: "Cases for the artists" }),
       h("div", { class: "panel" }, h("table", { class: "table" }, h("thead", {}, h("tr", {}, ...head)), this.rows))));
     await this.refresh();

@@ -63,7 +63,7 @@ export class TopBar {
     return h(
       "form", { method: "post", action: "/logout" },
       h("input", { type: "hidden", name: "csrfmiddlewaretoken", value: config.csrfToken }),
-      h("button", { class: "quiet", title: `${config.user.name}: log out`, "aria-label": "Log out" }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
+      h("button", { class: "quiet", title: t("Log out"), "aria-label": `${t("Log out")}: ${config.user.name}` }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
     );
   }
 }
