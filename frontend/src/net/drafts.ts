@@ -85,7 +85,7 @@ export class DraftKeeper {
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== "draft_conflict") throw error;
       // Another page of the same person saved: what is on this screen is what the person sees, so it wins.
-      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage }, { signal });
+      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage, ...(this.claim.question && { quiz: true }) }, { signal });
       this.version = again.draft_version;
       this.version = (await send()).body.draft_version;
     }

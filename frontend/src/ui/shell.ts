@@ -3,13 +3,12 @@ import type { Config } from "../core/config";
 import { pageUrl } from "../core/config";
 import type { Commands } from "../core/commands";
 import { clock, h, replace } from "../core/dom";
-import { t } from "../core/language";
 import { failureText } from "../net/api";
 import type { NoWorkReason, Stage } from "../net/contract";
 import type { SessionState } from "../net/session";
 import { commandButton } from "./buttons";
 import { PhotoCard } from "./photo_card";
-import { STAGES, TopBar } from "./topbar";
+import { stageName, TopBar } from "./topbar";
 
 const AMBER_BELOW_MS = 60_000;
 
@@ -58,7 +57,7 @@ export class Shell {
       ...commandIds.map((id) => commandButton(this.commands, id)),
       commandButton(this.commands, "submit", { class: "primary" }),
     );
-    const title = h("h1", { class: "visually-hidden", text: `${this.config.project.name}: ${t(STAGES.find(({ stage }) => stage === this.stage)?.name ?? "")}` });
+    const title = h("h1", { class: "visually-hidden", text: `${this.config.project.name}: ${stageName(this.stage)}` });
     const side = h("aside", { class: "side", "aria-label": "Photo and tools" }, this.photo.element, this.tools);
     replace(this.root, h("div", { class: "shell" }, title, this.topbar.element, this.work, side, this.bottom), this.live);
   }

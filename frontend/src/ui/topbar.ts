@@ -13,6 +13,8 @@ export const STAGES: readonly { stage: Stage; name: string; does: string }[] = [
   { stage: "pose", name: "Pose", does: "Place the picked shape in the scene" },
 ];
 
+export const stageName = (stage: Stage): string => ({ object: t("Object"), pick: t("Pick"), pose: t("Pose") })[stage];
+
 export class TopBar {
   readonly element: HTMLElement;
   /** Room for the page's own things, at the right. */
