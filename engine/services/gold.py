@@ -158,18 +158,18 @@ def _mark_masks(work: OwnWork, answer: Mapping[str, Any], sent: Mapping[str, Any
     overlap = max((marks.mask_iou(known, _bits(mask.png)) for mask in drawn), default=0.0)
     return Mark(
         is_right=overlap >= answer["iou_at_least"],
-        figures={"overlap": round(overlap, 3), "overlap needed": answer["iou_at_least"]},
+        figures={"overlap": round(overlap, 3), "overlap_needed": answer["iou_at_least"]},
         reference={"mask_key": answer["mask_key"]},
     )
 
 
 def _mark_pick(work: OwnWork, answer: Mapping[str, Any], sent: Mapping[str, Any]) -> Mark:
-    winner = sent.get("winner")
+    winner: int | None = sent["winner"]
     places = {pk: place for place, pk in enumerate(shown_order(work.row.uuid, work.candidates), start=1)}
     is_right = marks.is_right_pick(winner, best=answer["best"], avoid=answer["avoid"], shown=work.candidates)
     return Mark(
         is_right=is_right,
-        figures={"your pick": places.get(winner, "none")},
+        figures={"pick": "none" if winner is None else places[winner]},
         reference={
             "best": sorted(places[pk] for pk in answer["best"] if pk in places),
             "avoid": sorted(places[pk] for pk in answer["avoid"] if pk in places),
@@ -191,12 +191,12 @@ def _mark_pose(answer: Mapping[str, Any], sent: Mapping[str, Any]) -> Mark:
         and error.add_s_share <= answer["add_s_share"]
     )
     figures = {
-        "turned away by (degrees)": round(error.rotation_deg, 1),
-        "degrees allowed": answer["rotation_deg"],
-        "moved away by (share of its size)": round(error.translation_share, 3),
-        "share allowed": answer["translation_share"],
-        "distance of the surfaces (share of the diameter)": round(error.add_s_share, 3),
-        "distance allowed": answer["add_s_share"],
+        "rotation_deg": round(error.rotation_deg, 1),
+        "rotation_deg_allowed": answer["rotation_deg"],
+        "translation_share": round(error.translation_share, 3),
+        "translation_share_allowed": answer["translation_share"],
+        "add_s_share": round(error.add_s_share, 3),
+        "add_s_share_allowed": answer["add_s_share"],
     }
     return Mark(is_right=is_right, figures=figures, reference={})
 

@@ -91,6 +91,7 @@ def mark(work: OwnWork, sent: Mapping[str, Any], *, now: datetime) -> Marked:
     The answer says whether it was right and why; nothing of it is a judgement.
     """
     held = work.row
+    assert held.question_id is not None, "only a question is marked"
     question = QuizQuestion.objects.select_related("gold", "attempt").get(pk=held.question_id)
     given = gold.mark(work, question.gold, sent)
     attempt = question.attempt

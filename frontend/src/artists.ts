@@ -2,6 +2,7 @@
 import { pageUrl, readConfig } from "./core/config";
 import type { Config } from "./core/config";
 import { h, replace } from "./core/dom";
+import { t } from "./core/language";
 import { Api, failureText } from "./net/api";
 import type { ArtistCase, ArtistCaseList, ArtistCaseRow, Project } from "./net/contract";
 import { onNews } from "./net/project_news";
@@ -27,7 +28,7 @@ class QueuePage {
   constructor(private readonly root: HTMLElement, private readonly config: Config, private readonly api: Api, private readonly topbar: TopBar) {}
 
   async start(): Promise<void> {
-    const head = ["", "Object", "Why", "Note", "State", ""].map((text) => h("th", { text }));
+    const head = [t("Photo"), t("Object"), t("Why"), t("Note"), t("State"), t("Open")].map((text) => h("th", { scope: "col", text }));
     replace(this.root, this.topbar.element, h("div", { class: "page" }, h("h1", { text: "Cases for the artists" }),
       h("div", { class: "panel" }, h("table", { class: "table" }, h("thead", {}, h("tr", {}, ...head)), this.rows))));
     await this.refresh();

@@ -105,11 +105,11 @@ export class Guidance {
     if (!guide) return;
     this.text.show(guide);
     const isQuiz = this.reason === "quiz_needed";
-    const title = isQuiz ? t("A short quiz comes first") : t("The guidelines have changed: please read them");
+    const title = isQuiz ? t("A short quiz comes first") : guide.changes ? t("The guidelines have changed: please read them") : t("Please read the guidelines first");
     const scroll = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Guidelines") }, isQuiz ? this.aboutQuiz(guide) : whatChanged(guide), this.text.element);
     const wait = h("span", { class: "caption numbers" });
     replace(this.screen,
-      h("header", {}, h("h1", { text: title })), scroll,
+      h("header", {}, h("h2", { text: title })), scroll,
       h("footer", {}, wait, h("a", { class: "button", href: pageUrl.home(this.config.project.slug), text: t("To the project") }),
         commandButton(this.commands, "gate.go", { class: "primary", label: isQuiz ? (guide.quiz?.is_open ? t("Go on with the quiz") : t("Begin the quiz")) : t("I have read it") })));
     void this.text.mount();

@@ -8,7 +8,7 @@ import type { Guidelines, Project, StageGuide } from "./net/contract";
 import { toast } from "./ui/dialogs";
 import { GuideText } from "./ui/guide";
 import { restoreTheme } from "./ui/theme";
-import { STAGES, TopBar } from "./ui/topbar";
+import { STAGES, stageName, TopBar } from "./ui/topbar";
 
 async function start(root: HTMLElement, config: Config): Promise<void> {
   const api = new Api(config.apiBase, config.csrfToken);
@@ -25,7 +25,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   };
   try {
     const { stages } = await api.get<Guidelines>(`/projects/${config.project.id}/guidelines`);
-    replace(tabs, ...STAGES.map(({ stage, name }, i) => h("button", { type: "button", data: { stage }, text: `${i + 1} ${t(name)}`, on: { click: () => show(stages, stage) } })));
+    replace(tabs, ...STAGES.map(({ stage }, i) => h("button", { type: "button", data: { stage }, text: `${i + 1} ${stageName(stage)}`, on: { click: () => show(stages, stage) } })));
     const wanted = new URLSearchParams(location.search).get("stage");
     show(stages, STAGES.some(({ stage }) => stage === wanted) ? (wanted as string) : "object");
     topbar.showQueues(await api.get<Project>(`/projects/${config.project.id}`));

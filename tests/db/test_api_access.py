@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import URLPattern
 
 from annotate.api.urls import urlpatterns
-from engine.models import ArtistCase, Job, Project, TrainingRun
+from engine.models import ArtistCase, GuidelineVersion, Job, Project, TrainingRun
 from engine.states import Stage
 from tests import factories, judged
 from tests.people import PASSWORD, People, people_of, person
@@ -58,6 +58,10 @@ def ids(desk: Project, people: People) -> dict[str, str]:
     )
     job = Job.objects.filter(project=desk).first()
     assert job is not None
+    # Of another stage than the one that is claimed, which would wait until it is read.
+    guide = GuidelineVersion.objects.create(
+        project=desk, stage="pose", number=1, markdown="Look.", status="PUBLISHED", published_at=factories.NOW
+    )
     return {
         "<row:project_id>": str(desk.pk),
         "<uuid:assignment>": str(held.uuid),
@@ -66,6 +70,7 @@ def ids(desk: Project, people: People) -> dict[str, str]:
         "<row:dataset_version_id>": str(version.pk),
         "<row:run_id>": str(run.pk),
         "<row:target_id>": str(target.pk),
+        "<row:version_id>": str(guide.pk),
     }
 
 
@@ -123,7 +128,14 @@ def test_what_is_not_there_is_404_for_members_too(people: People) -> None:
         "<uuid:assignment>": str(uuid4()),
         "<uuid:job>": str(uuid4()),
         **dict.fromkeys(
-            ("<row:case_id>", "<row:dataset_version_id>", "<row:run_id>", "<row:target_id>"), "999999"
+            (
+                "<row:case_id>",
+                "<row:dataset_version_id>",
+                "<row:run_id>",
+                "<row:target_id>",
+                "<row:version_id>",
+            ),
+            "999999",
         ),
     }
     lea = Browser(people.lea)
@@ -208,7 +220,14 @@ def test_one_logs_in_with_the_form_and_out_with_a_post() -> None:
     assert client.get("/").status_code == 302
 
 
-PAGES = ["/p/desk/", "/p/desk/work/object", "/p/desk/work/pick", "/p/desk/work/pose", "/p/desk/artists/"]
+PAGES = [
+    "/p/desk/",
+    "/p/desk/work/object",
+    "/p/desk/work/pick",
+    "/p/desk/work/pose",
+    "/p/desk/artists/",
+    "/p/desk/guidelines/",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

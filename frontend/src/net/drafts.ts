@@ -124,7 +124,7 @@ export class DraftKeeper {
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== "draft_conflict") throw error;
       // Another page of the same person saved: what is on this screen is what the person sees, so it wins; the other is kept beside it.
-      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage }, { signal });
+      const again = await this.api.post<Claim>(`/projects/${this.projectId}/claims`, { stage: this.claim.stage, ...(this.claim.question && { quiz: true }) }, { signal });
       this.version = again.draft_version;
       const other = again.draft && !saysTheSame(again.draft, draft) ? again.draft : null;
       this.version = (await send(other ? { ...draft, other_draft: other } : draft)).body.draft_version;

@@ -19,7 +19,7 @@ export function questionStrip(question: QuizQuestion): HTMLElement {
 /** Shows the mark; resolves when the person goes on. */
 export function showMark(root: Element, mark: QuizMark, photoUrl: string): Promise<void> {
   return new Promise((resolve) => {
-    const figures = Object.entries(mark.figures).flatMap(([name, value]) => [h("dt", { class: "caption", text: t(name) }), h("dd", { text: value as string | number })]);
+    const figures = Object.entries(mark.figures).flatMap(([name, value]) => [h("dt", { class: "caption", text: figureName(name) }), h("dd", { text: value as string | number })]);
     const canvas = h("canvas", { role: "img", "aria-label": t("The photo with the right outline") });
     const dialog = h("dialog", { "aria-label": mark.is_right ? t("Right") : t("Not right") },
       h("form", { method: "dialog", class: "mark" },
@@ -35,6 +35,14 @@ export function showMark(root: Element, mark: QuizMark, photoUrl: string): Promi
     if (mark.reference.mask_url) void drawReference(canvas, photoUrl, mark.reference.mask_url);
   });
 }
+
+/** The server's names of figures, as people read them. */
+const figureName = (name: string): string => ({
+  overlap: t("Overlap with the right mask"), overlap_needed: t("Overlap needed"), pick: t("Your pick"),
+  rotation_deg: t("Turned away by (degrees)"), rotation_deg_allowed: t("Degrees allowed"),
+  translation_share: t("Moved away by (share of its size)"), translation_share_allowed: t("Share allowed"),
+  add_s_share: t("Distance of the surfaces (share of its diameter)"), add_s_share_allowed: t("Distance allowed"),
+})[name] ?? name;
 
 function bestText(mark: QuizMark): HTMLElement | null {
   const { best = [], avoid = [] } = mark.reference;

@@ -11,7 +11,7 @@ import type { NoWorkReason, Stage } from "../net/contract";
 import type { SessionState } from "../net/session";
 import { commandButton } from "./buttons";
 import { PhotoCard } from "./photo_card";
-import { TopBar } from "./topbar";
+import { stageName, TopBar } from "./topbar";
 import "./flow.css";
 
 const AMBER_BELOW_MS = 60_000;
@@ -74,8 +74,9 @@ export class Shell {
       ...commandIds.map((id) => commandButton(this.commands, id)),
       commandButton(this.commands, "submit", { class: "primary" }),
     );
+    const title = h("h1", { class: "visually-hidden", text: `${this.config.project.name}: ${stageName(this.stage)}` });
     const side = h("aside", { class: "side", "aria-label": t("Photo and tools") }, this.photo.element, this.tools);
-    replace(this.root, h("div", { class: "shell" }, this.topbar.element, this.work, side, this.bottom), this.live);
+    replace(this.root, h("div", { class: "shell" }, title, this.topbar.element, this.work, side, this.bottom), this.live);
   }
 
   /** Asks something beside the work, which goes on meanwhile; any answer, or the end of the task, takes it away. */

@@ -14,6 +14,8 @@ export const STAGES: readonly { stage: Stage; name: string; does: string }[] = [
   { stage: "pose", name: "Pose", does: "Place the picked shape in the scene" },
 ];
 
+export const stageName = (stage: Stage): string => ({ object: t("Object"), pick: t("Pick"), pose: t("Pose") })[stage];
+
 export class TopBar {
   readonly element: HTMLElement;
   /** Room for the page's own things, at the right. */
@@ -68,7 +70,7 @@ export class TopBar {
     return h(
       "form", { method: "post", action: "/logout" },
       h("input", { type: "hidden", name: "csrfmiddlewaretoken", value: config.csrfToken }),
-      h("button", { class: "quiet", title: `${config.user.name}: log out`, "aria-label": "Log out" }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
+      h("button", { class: "quiet", title: t("Log out"), "aria-label": `${t("Log out")}: ${config.user.name}` }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
     );
   }
 }

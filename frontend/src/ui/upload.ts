@@ -17,7 +17,7 @@ export interface UploadOptions {
 
 export function uploadBox(options: UploadOptions): HTMLElement {
   const list = h("div", { class: "uploads", role: "status", "aria-live": "polite" });
-  const input = h("input", { type: "file", accept: options.accept, multiple: options.multiple, class: "visually-hidden", tabindex: -1 });
+  const input = h("input", { type: "file", accept: options.accept, multiple: options.multiple, class: "visually-hidden", tabindex: -1, "aria-label": options.title });
   const box = h("div", { class: "drop" },
     h("div", { class: "row" }, icon("upload"), h("div", {}, h("strong", { text: options.title }), h("div", { class: "caption", text: options.hint }))),
     h("button", { type: "button", text: "Choose files…", on: { click: () => input.click() } }), input, list);
