@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from annotate import converters
-from annotate.api import artists, assignments, images, jobs, lineage, projects, training
+from annotate.api import arena, artists, assignments, images, jobs, lineage, projects, training
 
 converters.register()
 
@@ -27,6 +27,10 @@ urlpatterns = [
     path("artist-cases/<row:case_id>/claim", artists.ClaimCaseView.as_view()),
     path("artist-cases/<row:case_id>/release", artists.ReleaseCaseView.as_view()),
     path("artist-cases/<row:case_id>/upload", artists.UploadView.as_view()),
+    path("projects/<row:project_id>/arenas", arena.ArenasView.as_view()),
+    path("arenas/<row:arena_id>", arena.ArenaView.as_view()),
+    path("projects/<row:project_id>/arena-claims", arena.ArenaClaimsView.as_view()),
+    path("arena-matches/<uuid:match>/answer", arena.ArenaAnswerView.as_view()),
     path("targets/<row:target_id>/lineage", lineage.TargetLineageView.as_view()),
     path("projects/<row:project_id>/dataset-versions", training.DatasetVersionsView.as_view()),
     path("dataset-versions/<row:dataset_version_id>", training.DatasetVersionView.as_view()),
