@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from engine.errors import NoAccess, NotFound
 from engine.models import (
+    Arena,
     ArtistCase,
     Assignment,
     Candidate,
@@ -107,6 +108,14 @@ def access_artist_case(*, user_id: int, case_id: int, any_of: Iterable[Role]) ->
         raise NotFound("There is no such case, or you are not a member of its project.")
     require(user_id=user_id, project_id=case.project_id, any_of=any_of)
     return case
+
+
+def access_arena(*, user_id: int, arena_id: int, any_of: Iterable[Role]) -> Arena:
+    arena = Arena.objects.filter(pk=arena_id).first()
+    if arena is None:
+        raise NotFound("There is no such arena, or you are not a member of its project.")
+    require(user_id=user_id, project_id=arena.project_id, any_of=any_of)
+    return arena
 
 
 def access_job(*, user_id: int, job: UUID) -> Job:

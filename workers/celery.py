@@ -13,6 +13,7 @@ QUEUES = ("interactive", "cpu", "gpu", "train")  # of engine.jobs.QUEUES, which 
 TASK_LIMIT_S = 900
 SWEEP_EVERY_S = 5.0
 EXPIRE_LEASES_EVERY_S = 10.0
+WATCH_QUALITY_EVERY_S = 300.0
 
 app = Celery("candid8")
 app.config_from_object("django.conf:settings", namespace="CELERY")  # the broker's address
@@ -58,6 +59,11 @@ app.conf.update(
             "task": "workers.expire_leases",
             "schedule": EXPIRE_LEASES_EVERY_S,
             "options": {"queue": "interactive", "expires": EXPIRE_LEASES_EVERY_S},
+        },
+        "watch-quality": {
+            "task": "workers.watch_quality",
+            "schedule": WATCH_QUALITY_EVERY_S,
+            "options": {"queue": "cpu", "expires": WATCH_QUALITY_EVERY_S},
         },
     },
 )

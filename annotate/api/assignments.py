@@ -88,7 +88,7 @@ class SubmitView(ApiView):
     @operation("assignments.submit", body=SubmitRequest, answer=Submitted, headers=(IDEMPOTENCY_KEY,))
     def post(self, request: Request, assignment: UUID) -> Response:
         """Hands in the result of a live lease. Without one: 409, and what was sent is kept as the draft."""
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         body = read(request, SubmitRequest)
         result = body.pop("result")
         given: dict[str, Any] = {
@@ -183,7 +183,8 @@ def _present_claim(held: Assignment) -> Response:
     return present(Claim, given)
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request) -> str:
+    """The header that makes a repeat harmless; raises BadInput unless it is a UUID."""
     text = header_text(request, "Idempotency-Key")
     try:
         return str(UUID(text))

@@ -35,6 +35,7 @@ STATUS_OF_CODE: Mapping[str, HTTPStatus] = {
     "draft_conflict": HTTPStatus.PRECONDITION_FAILED,
     "draft_version_missing": HTTPStatus.PRECONDITION_REQUIRED,
     "idempotency_conflict": HTTPStatus.CONFLICT,
+    "gate_not_passed": HTTPStatus.CONFLICT,
 }
 
 STATUS_OF_KIND: Mapping[type[EngineError], HTTPStatus] = {

@@ -129,7 +129,9 @@ class DeploymentsView(ApiView):
         """Makes a verified checkpoint serve; workers swap at their next job."""
         require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
         body = read(request, PromoteRequest)
-        deployed = checkpoints.deploy(checkpoint_id=body["checkpoint"], actor=self.actor)
+        deployed = checkpoints.deploy(
+            checkpoint_id=body["checkpoint"], actor=self.actor, override=body["override"]
+        )
         return present(Deployment, deployed, status=201)
 
 

@@ -5,7 +5,19 @@ from __future__ import annotations
 from django.urls import path
 
 from annotate import converters
-from annotate.api import artists, assignments, guidelines, images, jobs, lineage, person, projects, rounds, training
+from annotate.api import (
+    arena,
+    artists,
+    assignments,
+    guidelines,
+    images,
+    jobs,
+    lineage,
+    person,
+    projects,
+    rounds,
+    training,
+)
 
 converters.register()
 
@@ -33,6 +45,10 @@ urlpatterns = [
     path("artist-cases/<row:case_id>/claim", artists.ClaimCaseView.as_view()),
     path("artist-cases/<row:case_id>/release", artists.ReleaseCaseView.as_view()),
     path("artist-cases/<row:case_id>/upload", artists.UploadView.as_view()),
+    path("projects/<row:project_id>/arenas", arena.ArenasView.as_view()),
+    path("arenas/<row:arena_id>", arena.ArenaView.as_view()),
+    path("projects/<row:project_id>/arena-claims", arena.ArenaClaimsView.as_view()),
+    path("arena-matches/<uuid:match>/answer", arena.ArenaAnswerView.as_view()),
     path("targets/<row:target_id>/lineage", lineage.TargetLineageView.as_view()),
     path("projects/<row:project_id>/rounds", rounds.RoundsView.as_view()),
     path("rounds/<row:round_id>", rounds.RoundView.as_view()),

@@ -133,6 +133,28 @@ def standings(votes: Sequence[Vote], *, names: Mapping[int, str], seed: int = 0)
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ArenaResult:
+    """An arena with how its checkpoints stand."""
+
+    arena: Arena
+    num_matches: int
+    num_votes: int
+    contestants: tuple[Contestant, ...]
+
+
+def arena_result(arena_id: int) -> ArenaResult:
+    """Four queries, however many votes there are."""
+    arena = Arena.objects.get(pk=arena_id)
+    table = standings(votes_of(arena_id), names=dict(arena.checkpoints.values_list("pk", "name")))
+    return ArenaResult(
+        arena=arena,
+        num_matches=arena.matches.count(),
+        num_votes=table.num_votes if table else 0,
+        contestants=table.contestants if table else (),
+    )
+
+
 def gate_between(
     *, new_id: int, serving_id: int, policy: GatePolicy | None = None
 ) -> tuple[Arena, Gate] | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from engine.errors import BadInput, NotFound
-from engine.models import Membership, Project, Standing
+from engine.models import Membership, Project, Selection, Standing
 from engine.selectors.annotators import Gold, quality_figures
+from engine.services.overlap import widen_overlap
 from engine.states import StandingStatus
 from engine.transitions import Actor, record_creation, transition
 
 WATCH = Actor(name="quality watch")
+LATELY = timedelta(days=1)
 
 
 def pause_person(*, project_id: int, user_id: int, reason: str, actor: Actor, now: datetime) -> Standing:
@@ -72,6 +74,14 @@ def pause_unreliable(*, project_id: int, now: datetime, gold: Gold | None = None
                 )
             )
     return paused
+
+
+def watch(*, now: datetime) -> None:
+    """In every project with picks of the last day: pauses unreliable people, asks again where picks are unsettled."""
+    lately = Selection.objects.filter(created_at__gte=now - LATELY).values("project_id")
+    for project_id in Project.objects.filter(pk__in=lately, paused=False).values_list("pk", flat=True):
+        pause_unreliable(project_id=project_id, now=now)
+        widen_overlap(project_id=project_id, actor=WATCH)
 
 
 def _locked(*, project_id: int, user_id: int, actor: Actor, now: datetime) -> Standing:

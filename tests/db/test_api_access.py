@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import URLPattern
 
 from annotate.api.urls import urlpatterns
-from engine.models import ArtistCase, GuidelineVersion, Job, Project, TrainingRun
+from engine.models import Arena, ArenaMatch, ArtistCase, GuidelineVersion, Job, Project, TrainingRun
 from engine.states import Stage
 from tests import factories, judged
 from tests.people import PASSWORD, People, people_of, person
@@ -62,6 +62,12 @@ def ids(desk: Project, people: People) -> dict[str, str]:
     guide = GuidelineVersion.objects.create(
         project=desk, stage="pose", number=1, markdown="Look.", status="PUBLISHED", published_at=factories.NOW
     )
+    made = judged.candidates(judged.batch(desk, made_by=base))
+    arena = Arena.objects.create(project=desk, name="arena", seed=1)
+    match = ArenaMatch.objects.create(
+        project=desk, arena=arena, target=made[0].target, place=0, left=made[0], right=made[1],
+        left_checkpoint=base, right_checkpoint=judged.checkpoint("other"),
+    )  # fmt: skip
     return {
         "<row:project_id>": str(desk.pk),
         "<uuid:assignment>": str(held.uuid),
@@ -71,6 +77,9 @@ def ids(desk: Project, people: People) -> dict[str, str]:
         "<row:run_id>": str(run.pk),
         "<row:target_id>": str(target.pk),
         "<row:version_id>": str(guide.pk),
+        "<row:round_id>": str(desk.rounds.get().pk),
+        "<row:arena_id>": str(arena.pk),
+        "<uuid:match>": str(match.uuid),
     }
 
 
@@ -87,6 +96,7 @@ ANYTHING_GOES = {
     "submit": {"lease_token": str(uuid4()), "seconds": 1, "result": {"discard": {"reason": "no"}}},
     "skip": {"lease_token": str(uuid4()), "reason": "no"},
     "escalate": {"lease_token": str(uuid4()), "reason": "none_good"},
+    "answer": {"outcome": "left", "seconds": 1},
     "draft": {"lease_token": str(uuid4()), "draft": {}},
     "refine": {"lease_token": str(uuid4()), "box": [1, 1, 9, 9]},
     "snap": {
@@ -127,6 +137,8 @@ def test_what_is_not_there_is_404_for_members_too(people: People) -> None:
         "<row:project_id>": "999999",
         "<uuid:assignment>": str(uuid4()),
         "<uuid:job>": str(uuid4()),
+        "<uuid:match>": str(uuid4()),
+        "<row:arena_id>": "999999",
         **dict.fromkeys(
             (
                 "<row:case_id>",
@@ -134,6 +146,7 @@ def test_what_is_not_there_is_404_for_members_too(people: People) -> None:
                 "<row:run_id>",
                 "<row:target_id>",
                 "<row:version_id>",
+                "<row:round_id>",
             ),
             "999999",
         ),

@@ -1,11 +1,11 @@
-"""What beat asks for: send lost jobs again, take back leases that ran out."""
+"""What beat asks for: send lost jobs again, take back leases that ran out, look after the judgements."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 
 from engine import jobs
-from engine.services import leases
+from engine.services import leases, standings
 from workers import policy
 from workers.celery import app
 
@@ -19,3 +19,8 @@ def sweep() -> None:
 @app.task(name="workers.expire_leases")  # type: ignore[untyped-decorator]
 def expire_leases() -> None:
     leases.expire_leases(now=timezone.now())
+
+
+@app.task(name="workers.watch_quality")  # type: ignore[untyped-decorator]
+def watch_quality() -> None:
+    standings.watch(now=timezone.now())

@@ -129,9 +129,10 @@ class CheckpointList(serializers.Serializer[Any]):
 
 
 class PromoteRequest(Body):
-    """The checkpoint that shall serve."""
+    """The checkpoint that shall serve; ``override`` says why, where its arena does not let it by."""
 
     checkpoint = RowIdField()
+    override = serializers.CharField(max_length=200, allow_blank=True, default="")
 
 
 class Deployment(serializers.Serializer[Any]):

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from engine.admin.console.doors import Done, action, actor_of, page
 from engine.admin.console.forms import FreezeForm, OpenRoundForm, require_valid
-from engine.admin.members import MAY_DRIVE, MAY_LOOK, reach_of, require_in
+from engine.admin.members import MAY_DRIVE, MAY_JUDGE, MAY_LOOK, reach_of, require_in
 from engine.errors import NotFound
 from engine.models import ArtistCase, Project, Round
 from engine.selectors.datasets import versions_of
@@ -46,6 +46,7 @@ def project_page(request: HttpRequest, *, project_id: int) -> dict[str, Any]:
         "versions": versions_of(project_id)[:10],
         "runs": runs_of(project_id)[:10],
         "may_drive": reach_of(request).may_in(project_id, MAY_DRIVE),
+        "may_judge": reach_of(request).may_in(project_id, MAY_JUDGE),
     }
 
 

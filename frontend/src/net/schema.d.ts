@@ -4,6 +4,40 @@
  */
 
 export interface paths {
+    "/api/v1/arena-matches/{match}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Says which of the pair is better; a repeat with the same key gets the first answer. */
+        post: operations["arenas_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/arenas/{arena_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How the checkpoints stand, with intervals and ranks. */
+        get: operations["arenas_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/artist-cases/{case_id}": {
         parameters: {
             query?: never;
@@ -333,6 +367,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/arena-claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The next blind pair for this person; one that they hold is returned again. */
+        post: operations["arenas_claim"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/arenas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Opens an arena between checkpoints, on every target of which each has made a candidate. */
+        post: operations["arenas_open"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/artist-cases": {
         parameters: {
             query?: never;
@@ -545,6 +613,71 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An arena. */
+        Arena: {
+            id: number;
+            name: string;
+            /** @enum {string} */
+            status: "OPEN" | "CLOSED";
+            seed: number;
+            /** Format: date-time */
+            created_at: string;
+        };
+        /** @description Which is better, and how long the person looked. */
+        ArenaAnswer: {
+            /** @enum {string} */
+            outcome: "left" | "right" | "equal";
+            /** Format: double */
+            seconds: number;
+        };
+        /** @description What was recorded. */
+        ArenaAnswered: {
+            /** Format: uuid */
+            match: string;
+            /** @enum {string} */
+            status: "WAITING" | "CLAIMED" | "ANSWERED";
+            /** @enum {string} */
+            outcome: "left" | "right" | "equal";
+        };
+        /** @description A blind pair to be judged. */
+        ArenaMatch: {
+            /** Format: uuid */
+            match: string;
+            /** Format: date-time */
+            claimed_until: string;
+            photo: components["schemas"]["PhotoRef"];
+            target: components["schemas"]["TargetRef"];
+            left: components["schemas"]["ArenaShape"];
+            right: components["schemas"]["ArenaShape"];
+        };
+        /** @description Who meets, how often each pair on each target, on which targets. */
+        ArenaRequest: {
+            name: string;
+            checkpoints: number[];
+            /** @default 1 */
+            votes: number;
+            /** @description Default: every confirmed target of which each checkpoint has made a candidate. */
+            targets?: number[] | null;
+            /**
+             * Format: int64
+             * @description Of order and sides.
+             */
+            seed?: number | null;
+        };
+        /** @description How the checkpoints stand; no contestants before the first vote. */
+        ArenaResult: {
+            arena: components["schemas"]["Arena"];
+            num_matches: number;
+            num_votes: number;
+            contestants: components["schemas"]["Contestant"][];
+        };
+        /** @description One of the two; nothing tells who made it. */
+        ArenaShape: {
+            mesh_url: string;
+            preview_url: string;
+            /** @description Empty when there are no splats. */
+            splat_url: string;
+        };
         /** @description The brief: photograph, mask, what failed and why, and what became of the upload. */
         ArtistCase: {
             id: number;
@@ -698,6 +831,17 @@ export interface components {
              * @description An assignment of one's own that was let go or lost: its task comes first if it can be had.
              */
             again?: string | null;
+        };
+        /** @description A checkpoint's strength; Elo is only its scale, a fit of all votes at once. */
+        Contestant: {
+            checkpoint: number;
+            name: string;
+            elo: components["schemas"]["Range"];
+            best_rank: number;
+            worst_rank: number;
+            won: number;
+            lost: number;
+            equal: number;
         };
         /** @description One metric over the steps of a run. */
         Curve: {
@@ -1227,10 +1371,12 @@ export interface components {
             name: string;
             roles: ("annotator" | "artist" | "reviewer" | "lead" | "ml_engineer" | "admin")[];
         };
-        /** @description The checkpoint that shall serve. */
+        /** @description The checkpoint that shall serve; ``override`` says why, where its arena does not let it by. */
         PromoteRequest: {
             /** Format: int64 */
             checkpoint: number;
+            /** @default  */
+            override: string;
         };
         /** @description A point in pixels of the photograph: on the object, or surely not. */
         PromptPoint: {
@@ -1250,6 +1396,15 @@ export interface components {
             object: components["schemas"]["QueueDepth"];
             pick: components["schemas"]["QueueDepth"];
             pose: components["schemas"]["QueueDepth"];
+        };
+        /** @description A number with its 95 % interval. */
+        Range: {
+            /** Format: double */
+            value: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
         };
         /** @description Hints for the assisted mask; a box, or a mask or strokes at any size with the photograph's aspect. */
         RefineRequest: {
@@ -1493,6 +1648,71 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    arenas_answer: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Chosen by the sender, once per result; a repeat with the same key gets the first answer. */
+                "Idempotency-Key": string;
+            };
+            path: {
+                match: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArenaAnswer"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArenaAnswered"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                arena_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArenaResult"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "artist-cases_get": {
         parameters: {
             query?: never;
@@ -2099,6 +2319,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Project"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_claim: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArenaMatch"];
+                };
+            };
+            /** @description No pair waits for this person now. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ArenaRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Arena"];
                 };
             };
             default: {
