@@ -192,7 +192,7 @@ STAGES: dict[str, RunConfig] = {
             replay_share=0.5,
             draws=2,
             steps=60,
-            optimizer=replace(_SFT, learning_rate=2e-4),
+            optimizer=_SFT,
         ),
         RunConfig(
             stage="dpo_art",
