@@ -116,7 +116,7 @@ _LONG = OptimizerConfig(
     floor=0.02,
     ema_decay=0.998,
 )
-_SFT = OptimizerConfig(learning_rate=3e-4, ema_decay=0.96)
+_SFT = OptimizerConfig(learning_rate=1e-4, ema_decay=0.96)  # thrice that undoes a long mid-training
 _DPO = OptimizerConfig(learning_rate=1e-4, floor=0.1, ema_decay=0.98)
 _LATE = OptimizerConfig(learning_rate=3e-4, ema_decay=0.98)
 _FROM_NOTHING = OptimizerConfig(
@@ -175,7 +175,8 @@ STAGES: dict[str, RunConfig] = {
             stage="sft",
             data="demonstrations",
             replay_share=0.5,
-            steps=90,
+            draws=2,
+            steps=50,
             optimizer=_SFT,
         ),
         RunConfig(
@@ -189,6 +190,7 @@ STAGES: dict[str, RunConfig] = {
             stage="sft_art",
             data="artists",
             replay_share=0.5,
+            draws=2,
             steps=60,
             optimizer=_SFT,
         ),
@@ -196,7 +198,7 @@ STAGES: dict[str, RunConfig] = {
             stage="dpo_art",
             data="pairs",
             objective="preference",
-            steps=50,
+            steps=30,
             optimizer=replace(_DPO, learning_rate=5e-5),
         ),
         # geometry, last: few steps instead of many, and poses with the shapes held still
@@ -231,7 +233,7 @@ STAGES: dict[str, RunConfig] = {
             data="demonstrations",
             steps=90,
             batch_size=6,
-            optimizer=_SFT,
+            optimizer=replace(_SFT, learning_rate=3e-4),
         ),
         RunConfig(
             stage="texture_dpo",
