@@ -298,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/guideline-versions/{version_id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Says that this person has read a published version; twice is once. */
+        post: operations["guidelines_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job}": {
         parameters: {
             query?: never;
@@ -488,6 +505,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/guidelines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Each stage's newest guidelines as safe HTML, with examples, anchors of the rating, and the entry quiz. */
+        get: operations["guidelines_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/images": {
         parameters: {
             query?: never;
@@ -523,6 +557,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/rounds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The project's rounds, newest first. */
+        get: operations["rounds_list"];
+        put?: never;
+        /** @description Opens the next round with its bar; the one before it must be closed. */
+        post: operations["rounds_open"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/runs": {
         parameters: {
             query?: never;
@@ -535,6 +587,40 @@ export interface paths {
         put?: never;
         /** @description Queues a training run on a frozen dataset version. */
         post: operations["runs_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One round: what it has given so far, and what is still under way in its project. */
+        get: operations["rounds_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rounds/{round_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Closes the round; work that is still under way keeps naming it. */
+        post: operations["rounds_close"];
         delete?: never;
         options?: never;
         head?: never;
@@ -613,6 +699,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Which version was read, and when. */
+        Acknowledged: {
+            version: number;
+            /** Format: date-time */
+            at: string;
+        };
+        /** @description One person's picks in the round. */
+        AnnotatorYield: {
+            username: string;
+            picks: number;
+            escalated: number;
+            /** Format: double */
+            mean_rating: number | null;
+            /** Format: double */
+            mean_seconds: number | null;
+        };
         /** @description An arena. */
         Arena: {
             id: number;
@@ -724,6 +826,8 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
+            /** @description The mark, when it was a question of the quiz. */
+            quiz?: components["schemas"]["QuizMark"];
         };
         /** @description How the person looked at the candidates: milliseconds, and counts of gestures. */
         Attention: {
@@ -816,6 +920,8 @@ export interface components {
             } | null;
             draft_version: number;
             task: components["schemas"]["Task"];
+            /** @description Null for work. */
+            question: components["schemas"]["QuizQuestion"] | null;
         };
         /** @description Which stage one wants work of. */
         ClaimRequest: {
@@ -831,6 +937,11 @@ export interface components {
              * @description An assignment of one's own that was let go or lost: its task comes first if it can be had.
              */
             again?: string | null;
+            /**
+             * @description Until the entry quiz is passed: its next question instead of quiz_needed.
+             * @default false
+             */
+            quiz: boolean;
         };
         /** @description A checkpoint's strength; Elo is only its scale, a fit of all votes at once. */
         Contestant: {
@@ -947,6 +1058,44 @@ export interface components {
              */
             alpha?: number | null;
         };
+        /** @description What is different from the version one read last; new passages have the class is-new in the HTML. */
+        GuidelineChanges: {
+            /** @description The number of the version read last. */
+            since: number;
+            /** @description What it said and this one does not. */
+            removed: string[];
+        };
+        /** @description A shape to look at; one with an aspect and a value shows what that rating means. */
+        GuidelineExampleRef: {
+            id: number;
+            /** @enum {string} */
+            verdict: "good" | "bad";
+            caption: string;
+            mesh_url: string;
+            preview_url: string;
+            /** @enum {string} */
+            aspect: "" | "shape" | "texture";
+            value: number | null;
+        };
+        /** @description A line of the table of contents; ``id`` is the heading's in the HTML. */
+        GuidelineHeading: {
+            id: string;
+            text: string;
+            level: number;
+        };
+        /** @description A published version. */
+        GuidelineVersion: {
+            id: number;
+            number: number;
+            /** @description What changed, in a sentence. */
+            summary: string;
+            /** Format: date-time */
+            published_at: string;
+        };
+        /** @description All stages' guidelines. */
+        Guidelines: {
+            stages: components["schemas"]["StageGuide"][];
+        };
         /** @description When the lease ends now. */
         Heartbeat: {
             /** Format: date-time */
@@ -1058,6 +1207,13 @@ export interface components {
             photo: components["schemas"]["PhotoRef"];
             proposals: components["schemas"]["MaskProposal"][];
             taken: components["schemas"]["TargetRef"][];
+        };
+        /** @description The bar of the round, and how many candidates a target gets. */
+        OpenRoundRequest: {
+            /** Format: double */
+            alpha: number;
+            /** @default 8 */
+            num_candidates: number;
         };
         /** @description One stage: answers since midnight, the usual seconds, and those of the last tasks, newest first. */
         Pace: {
@@ -1397,6 +1553,51 @@ export interface components {
             pick: components["schemas"]["QueueDepth"];
             pose: components["schemas"]["QueueDepth"];
         };
+        /** @description Whether the answer was right, why, and how the quiz stands. */
+        QuizMark: {
+            is_right: boolean;
+            why: string;
+            figures: {
+                [key: string]: number | string;
+            };
+            reference: components["schemas"]["QuizReference"];
+            number: number;
+            num_questions: number;
+            num_needed: number;
+            num_right: number;
+            is_over: boolean;
+            is_passed: boolean;
+        };
+        /** @description A claim that is a question of the entry quiz: where one is in it, and what is asked. */
+        QuizQuestion: {
+            number: number;
+            num_questions: number;
+            num_needed: number;
+            num_right: number;
+            prompt: string;
+        };
+        /** @description The known answer, as far as the stage can show it. */
+        QuizReference: {
+            mask_url?: string;
+            /** @description Places on this person's screen, from 1. */
+            best?: number[];
+            avoid?: number[];
+        };
+        /** @description The entry quiz of the stage as one stands to it. */
+        QuizState: {
+            num_questions: number;
+            num_needed: number;
+            is_passed: boolean;
+            /** @description One has begun and not finished it. */
+            is_open: boolean;
+            num_attempts: number;
+            last_num_right: number | null;
+            /**
+             * Format: date-time
+             * @description The end of the pause after a failure.
+             */
+            may_begin_at: string | null;
+        };
         /** @description A number with its 95 % interval. */
         Range: {
             /** Format: double */
@@ -1405,6 +1606,12 @@ export interface components {
             low: number;
             /** Format: double */
             high: number;
+        };
+        /** @description How many winners got a rating. */
+        RatingCount: {
+            /** Format: double */
+            rating: number;
+            num_picks: number;
         };
         /** @description Hints for the assisted mask; a box, or a mask or strokes at any size with the photograph's aspect. */
         RefineRequest: {
@@ -1423,6 +1630,49 @@ export interface components {
             background_png?: string | null;
         };
         Result: components["schemas"]["ObjectResult"] | components["schemas"]["PickResult"] | components["schemas"]["PoseResult"];
+        /** @description One turn of the loop; ``generation`` is of what served when it began. */
+        Round: {
+            id: number;
+            number: number;
+            /** Format: double */
+            alpha: number;
+            num_candidates: number;
+            generation?: number | null;
+            /** @enum {string} */
+            status: "OPEN" | "CLOSED";
+            /** Format: date-time */
+            opened_at: string;
+            /** Format: date-time */
+            closed_at: string | null;
+        };
+        /** @description A round, what it has given, and what is under way. */
+        RoundDetail: {
+            round: components["schemas"]["Round"];
+            figures: components["schemas"]["RoundFigures"];
+            work_left: components["schemas"]["WorkLeft"];
+        };
+        /** @description A round in numbers. */
+        RoundFigures: {
+            objects: number;
+            discarded: number;
+            comparisons: number;
+            alignments: number;
+            picks: components["schemas"]["RoundYield"];
+            ratings: components["schemas"]["RatingCount"][];
+            annotators: components["schemas"]["AnnotatorYield"][];
+        };
+        /** @description Newest first. */
+        RoundList: {
+            results: components["schemas"]["Round"][];
+        };
+        /** @description What became of the picks; passing winners reach alpha. */
+        RoundYield: {
+            picks: number;
+            escalated: number;
+            passing: number;
+            /** Format: double */
+            share: number | null;
+        };
         /** @description A training run. */
         Run: {
             id: number;
@@ -1532,6 +1782,20 @@ export interface components {
              */
             with_scale: boolean;
         };
+        /** @description One stage's guidelines. */
+        StageGuide: {
+            /** @enum {string} */
+            stage: "object" | "pick" | "pose";
+            version: components["schemas"]["GuidelineVersion"] | null;
+            /** @description Sanitised; empty without a version. */
+            html: string;
+            contents: components["schemas"]["GuidelineHeading"][];
+            is_acknowledged: boolean;
+            changes: components["schemas"]["GuidelineChanges"] | null;
+            examples: components["schemas"]["GuidelineExampleRef"][];
+            anchors: components["schemas"]["GuidelineExampleRef"][];
+            quiz: components["schemas"]["QuizState"] | null;
+        };
         /** @description The result of a live lease. */
         SubmitRequest: {
             /** Format: uuid */
@@ -1549,6 +1813,8 @@ export interface components {
             assignment: string;
             /** @enum {string} */
             status: "LEASED" | "SUBMITTED" | "SKIPPED" | "ESCALATED" | "RELEASED" | "EXPIRED" | "RETRACTED";
+            /** @description The mark, when it was a question of the entry quiz. */
+            quiz?: components["schemas"]["QuizMark"];
         };
         /** @description Everything known of one target: where each example came from, and where it went. */
         TargetLineage: {
@@ -1638,6 +1904,15 @@ export interface components {
             demonstrations: number[];
             num_pairs: number;
             runs: components["schemas"]["RunTrace"][];
+        };
+        /** @description What still has to happen in the project before everything handed in is judged. */
+        WorkLeft: {
+            /** @description That wait for people, or that people hold. */
+            tasks: number;
+            /** @description Of artists, not accepted yet. */
+            cases: number;
+            /** @description Of workers; training runs are not counted. */
+            jobs: number;
         };
     };
     responses: never;
@@ -2188,6 +2463,35 @@ export interface operations {
             };
         };
     };
+    guidelines_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                version_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Acknowledged"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     jobs_get: {
         parameters: {
             query?: never;
@@ -2455,7 +2759,7 @@ export interface operations {
                     "application/json": components["schemas"]["Claim"];
                 };
             };
-            /** @description There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: empty, all_leased, not_qualified or paused. */
+            /** @description There is nothing to take now. Retry-After says when to ask again; X-Candid8-Reason says why: empty, all_leased, not_qualified, paused, guidelines_changed (read them first) or quiz_needed (pass it first). */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -2625,6 +2929,35 @@ export interface operations {
             };
         };
     };
+    guidelines_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Guidelines"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     images_list: {
         parameters: {
             query?: {
@@ -2727,6 +3060,68 @@ export interface operations {
             };
         };
     };
+    rounds_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OpenRoundRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     runs_list: {
         parameters: {
             query?: never;
@@ -2777,6 +3172,64 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Run"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoundDetail"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rounds_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                round_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Round"];
                 };
             };
             default: {
