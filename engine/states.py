@@ -112,6 +112,8 @@ class QuizAttemptStatus(TextChoices):
     OPEN = "OPEN"
     PASSED = "PASSED"
     FAILED = "FAILED"
+
+
 class StandingStatus(TextChoices):
     ACTIVE = "ACTIVE"
     PAUSED = "PAUSED"

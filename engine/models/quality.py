@@ -37,7 +37,8 @@ class Standing(models.Model):
 class SampledReview(models.Model):
     """One judgement that was drawn for review, and what the reviewer made of it.
 
-    What was SENT_BACK or FIXED counts no more (``standing`` of the judgements); ``correction`` is the reviewer's own judgement.
+    What was SENT_BACK or FIXED counts no more (``standing`` of the judgements); ``correction`` is the reviewer's own
+    judgement.
     """
 
     EVENT = "review"

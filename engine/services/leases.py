@@ -224,9 +224,7 @@ def _question(
     """The next question of the quiz, after leases that ran out have been taken back."""
     with transaction.atomic():
         if any(end <= now for _, _, end in desk.leases):
-            announce_expired(
-                lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id)
-            )
+            announce_expired(lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id))
         return quizzes.next_question(user_id=user_id, project=desk.project, stage=stage, now=now, draw=draw)
 
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { PoseJson } from "../src/net/contract";
 import { fillHoles, fillPolygon, fillRect, invert, iou, isEdge, Mask, resize, stroke, workingSize } from "../src/tools/mask";
 import { bytesFromBase64, maskPng, maskPngBase64, packedRows } from "../src/tools/mask_png";
-import { clampScale, degreesOf, dragScale, nudge, outwardPixels, withDegrees } from "../src/tools/pose_edit";
+import { clampScale, degreesOf, dragScale, nudge, withDegrees } from "../src/tools/pose_edit";
 import { readReport } from "../src/ui/report";
 import { angleBetween } from "../src/viewer/frames";
 import { parseSplatPly } from "../src/viewer/splat_points";
