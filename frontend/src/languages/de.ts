@@ -45,7 +45,7 @@ const GERMAN: Readonly<Record<string, string>> = {
   "Marked {names}": "Markiert: {names}",
   "Marking an object": "Ein Objekt markieren",
   "Motion": "Bewegung",
-  "My last {count} answers": "Meine letzten {count} Antworten",
+  "My last answers": "Meine letzten Antworten",
   "My work": "Meine Arbeit",
   "No candidate has the right shape": "Kein Kandidat hat die richtige Form",
   "No candidates are waiting. They appear a few seconds after an object has been marked in stage 1.": "Keine Kandidaten warten. Sie erscheinen einige Sekunden, nachdem in Stufe 1 ein Objekt markiert wurde.",

@@ -14,7 +14,7 @@ export function showMyWork(root: Element, work: MyWork, actions: MyWorkActions):
   const dialog: HTMLDialogElement = h("dialog", { "aria-label": t("My work"), class: "stack wide" },
     h("div", { class: "row spread" }, h("h2", { text: t("My work") }), h("button", { type: "button", text: t("Close"), on: { click: () => dialog.close() } }, h("kbd", { text: "Esc" }))),
     h("div", { class: "my-pace" }, ...STAGES.map(({ stage }) => paceBox(stage, work.pace[stage]))),
-    h("h3", { text: t("My last {count} answers", { count: work.past.length }) }),
+    h("h3", { text: t("My last answers") }),
     h("ul", { class: "past" }, ...work.past.map((past) => row(past, actions, () => dialog.close()))));
   if (work.past.length === 0) dialog.append(h("p", { class: "caption", text: t("Nothing yet. Answers appear here as soon as they are sent.") }));
   dialog.addEventListener("close", () => dialog.remove());
@@ -36,6 +36,7 @@ function paceBox(stage: Stage, pace: Pace): HTMLElement {
 
 /** My last tasks as bars, the oldest at the left, and my median as a line. */
 function spark(pace: Pace): SVGElement {
+  const BARS = 20;
   const NS = "http://www.w3.org/2000/svg", WIDTH = 120, HEIGHT = 28;
   const svg = document.createElementNS(NS, "svg");
   svg.setAttribute("class", "spark");
@@ -44,7 +45,7 @@ function spark(pace: Pace): SVGElement {
   svg.setAttribute("aria-hidden", "true");
   const seconds = [...pace.last_seconds].reverse();
   const most = Math.max(1, pace.median_seconds ?? 0, ...seconds);
-  const step = WIDTH / Math.max(1, seconds.length);
+  const step = WIDTH / BARS;
   const put = (name: string, values: Record<string, number>) => {
     const shape = document.createElementNS(NS, name);
     for (const [key, value] of Object.entries(values)) shape.setAttribute(key, value.toFixed(1));
