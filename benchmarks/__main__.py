@@ -19,6 +19,7 @@ MEASURES = (
     "synthesis",
     "training",
     "training_round",
+    "masks",
     "claims",
     "web_memory",
     "first_frame",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -101,3 +102,21 @@ def test_a_large_map_is_thinned_and_keeps_its_extent() -> None:
 def test_a_map_without_points_gives_an_empty_cloud() -> None:
     empty = np.full((HEIGHT, WIDTH, 3), np.nan, np.float32)
     assert len(decoded(encoded(cloud_from_point_map(empty, picture(), approximate=True))).points) == 0
+
+
+def test_however_large_the_photograph_its_colours_are_told_apart_on_a_small_crop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What a refinement costs is told by the pixels that GrabCut looks at, not by a clock."""
+    looked_at: list[int] = []
+    grab_cut = cv2.grabCut
+
+    def counted(picture: np.ndarray, *rest: object) -> object:
+        looked_at.append(picture.shape[0] * picture.shape[1])
+        return grab_cut(picture, *rest)
+
+    monkeypatch.setattr(cv2, "grabCut", counted)
+    large = np.kron(picture(), np.ones((8, 8, 1), np.uint8))
+    mask = refine(large, Guidance(box=(400, 160, 1040, 800)))
+    assert overlap(mask, np.kron(DISC, np.ones((8, 8), bool))) > 0.9
+    assert looked_at and max(looked_at) <= 400 * 400

@@ -22,7 +22,7 @@ export class LabelPanel {
     this.input = h("input", {
       type: "text", placeholder: t("Name of the object…"), "aria-label": t("Name of the object"), autocomplete: "off", maxlength: 120,
       role: "combobox", "aria-controls": "object-names", "aria-expanded": "true", "aria-autocomplete": "list",
-      on: { input: () => { this.highlighted = this.input.value.trim() ? 0 : -1; this.list(); this.changed(); }, keydown: (event) => this.key(event), focus: () => this.list(), blur: () => this.list() },
+      on: { input: () => { this.highlighted = this.best(); this.list(); this.changed(); }, keydown: (event) => this.key(event), focus: () => this.list(), blur: () => this.list() },
     });
     this.boxes = FLAGS.map((flag) => h("input", { type: "checkbox", value: flag, on: { change: () => this.changed() } }));
     const names = flagNames();
@@ -71,6 +71,13 @@ export class LabelPanel {
     if (isExact || !text) return entries;
     // Last comes what was typed, as it is: free text that merely resembles a name must stay possible.
     return [...entries.filter((entry) => entry.label.toLowerCase().includes(low) || entry.key.includes(low)), { key: "", label: text, note: t("free text") }];
+  }
+
+  /** What Enter takes while one types: the name itself when it is one, else the first that has it in it. */
+  private best(): number {
+    const low = this.input.value.trim().toLowerCase();
+    if (!low) return -1;
+    return Math.max(0, this.matches().findIndex((entry) => entry.label.toLowerCase() === low));
   }
 
   private list(): void {
