@@ -72,7 +72,8 @@ export class Cell {
       this.isIncomplete = false;
       this.dirty();
       try {
-        this.full = this.add(await loadModel(this.source.mesh_url));
+        const { mesh_url } = this.source;
+        this.full = this.add(await loadModel(mesh_url).catch(() => loadModel(mesh_url)));
         this.detail = "full";
       } catch {
         this.detail = "preview";

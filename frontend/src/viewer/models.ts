@@ -53,7 +53,8 @@ export class Model {
 
 /** Raises an Error fit for people when the file cannot be had or read in time. */
 export async function loadModel(url: string): Promise<Model> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS) });
+  // Somebody waits for it: what is fetched ahead for the next task must not come first.
+  const response = await fetch(url, { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS), priority: "high" });
   if (!response.ok) throw new Error(`A 3D file could not be loaded (HTTP ${response.status}).`);
   const data = await response.arrayBuffer();
   const loader = new GLTFLoader();
