@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 MAGIC, VERSION, APPROXIMATE = b"C8PC", 1, 1
 HEADER = struct.Struct("<4sIII3f3f")
-MOST_POINTS = 300_000
+MOST_POINTS, MOST_ESTIMATED = 1_000_000, 300_000  # an estimate has no detail that more points would show
 FAR_QUANTILE, FAR_FACTOR = 0.99, 1.5  # a few readings at the horizon would waste the grid's resolution
 FLYING_RATIO = 0.04  # a point whose depth jumps this share on opposite sides floats between two surfaces
 LONELY_NEIGHBOURS, LONELY_SIGMA = 8, 3.0
@@ -28,16 +28,20 @@ class PointCloud:
 
 
 def cloud_from_point_map(
-    points: NDArray[np.float32], image: NDArray[np.uint8], *, approximate: bool, most: int = MOST_POINTS
+    points: NDArray[np.float32], image: NDArray[np.uint8], *, approximate: bool, most: int | None = None
 ) -> PointCloud:
-    """Cleans an H x W x 3 point map (NaN where unknown), colours it by the photograph and thins it to ``most``."""
+    """Cleans an H x W x 3 point map (NaN where unknown), colours it by the photograph and thins it.
+
+    To ``most`` points, else to a million of a measured map and to fewer of an estimate.
+    """
     assert points.shape == image.shape, (points.shape, image.shape)
     known = np.isfinite(points).all(axis=2) & (points[:, :, 2] > 0) & ~flying(points[:, :, 2])
     xyz, rgb = points[known], image[known]
     if len(xyz):
         near = xyz[:, 2] <= FAR_FACTOR * np.quantile(xyz[:, 2], FAR_QUANTILE)
         xyz, rgb = xyz[near], rgb[near]
-        thin = _voxel_thinned(xyz, most=most)
+        allowed = most or (MOST_ESTIMATED if approximate else MOST_POINTS)
+        thin = _voxel_thinned(xyz, most=allowed)
         xyz, rgb = xyz[thin], rgb[thin]
         keep = ~_lonely(xyz)
         xyz, rgb = xyz[keep], rgb[keep]

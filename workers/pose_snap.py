@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -78,7 +78,11 @@ def snap(shape: Shape, pose: Pose, scene: Scene, *, with_scale: bool) -> Snap:
         )
     before = _measured(shape, pose, scene, points)
     best, best_measures = pose, before
-    for tried in _tries(shape, pose, scene, points, with_scale=with_scale):
+    at_depth = _brought_to_depth(shape, pose, scene)
+    moved = _measured(shape, at_depth, scene, points)
+    if _score(moved, pose.scale) > _score(before, pose.scale) + LEAST_GAIN:
+        best, best_measures = at_depth, moved
+    for tried in _tries(shape, best, scene, points, with_scale=with_scale):
         if _turn_deg(pose, tried) > MOST_TURN_DEG:
             continue
         measures = _measured(shape, tried, scene, points)
@@ -87,6 +91,20 @@ def snap(shape: Shape, pose: Pose, scene: Scene, *, with_scale: bool) -> Snap:
         if _score(measures, pose.scale) > _score(best_measures, pose.scale) + LEAST_GAIN:
             best, best_measures = tried, measures
     return Snap(pose=best, before=before, after=best_measures, found=best is not pose, num_points=len(points))
+
+
+def _brought_to_depth(shape: Shape, pose: Pose, scene: Scene) -> Pose:
+    """Along the viewing ray until the seen side lies at the points' depth: no rough shape is turned by that."""
+    drawn = rasterise(
+        np.asarray(frames.camera_from_object(pose, shape.vertices)), shape.faces, scene.intrinsics
+    )
+    depth = scene.points[..., 2]
+    known = drawn.mask & scene.mask & np.isfinite(depth) & (depth > 0)
+    if known.sum() < FEWEST_POINTS:
+        return pose
+    away = float(np.median(depth[known] - drawn.depth[known]))
+    x, y, z = np.asarray(pose.translation) * (1 + away / pose.translation[2])
+    return replace(pose, translation=(float(x), float(y), float(z))) if z > 0 else pose
 
 
 def _tries(shape: Shape, pose: Pose, scene: Scene, points: Floats, *, with_scale: bool) -> Iterator[Pose]:
