@@ -20,6 +20,7 @@ MEASURES = (
     "training",
     "training_round",
     "claims",
+    "ranking",
     "web_memory",
     "start_up",
 )
