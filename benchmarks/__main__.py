@@ -21,6 +21,7 @@ MEASURES = (
     "training_round",
     "masks",
     "claims",
+    "ranking",
     "web_memory",
     "first_frame",
     "start_up",

@@ -6,6 +6,7 @@ import ctypes
 import sys
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import libusb_package
 import numpy as np
@@ -17,16 +18,16 @@ ROUNDS = 30  # of one ICP at most
 TUKEY_SHARE = 0.5  # of the reach: farther points count for nothing
 
 
-def _open3d() -> ModuleType:
+def _open3d() -> Any:
     """Open3D with the libusb that its wheel expects of the system, and without the web server of its plots."""
-    ctypes.CDLL(libusb_package.get_library_path(), mode=ctypes.RTLD_GLOBAL)
+    ctypes.CDLL(str(libusb_package.get_library_path()), mode=ctypes.RTLD_GLOBAL)
     # This one module loads dash and IPython: three quarters of the time and 100 MB, for plots that nobody here makes.
     plots = ModuleType("open3d.visualization.draw_plotly")
     plots.__dict__.update(get_plotly_fig=None, draw_plotly=None, draw_plotly_server=None)
     sys.modules.setdefault(plots.__name__, plots)
     import open3d
 
-    return open3d  # type: ignore[no-any-return]
+    return open3d
 
 
 _o3d = _open3d()
@@ -78,7 +79,7 @@ def _icp(points: Floats, surface: object, reach: float, method: object) -> Fit:
     return Fit(transform=np.asarray(found.transformation), fitness=float(found.fitness))
 
 
-def _cloud(points: Floats, normals: Floats | None = None) -> object:
+def _cloud(points: Floats, normals: Floats | None = None) -> Any:
     cloud = _o3d.geometry.PointCloud(_o3d.utility.Vector3dVector(np.ascontiguousarray(points)))
     if normals is not None:
         cloud.normals = _o3d.utility.Vector3dVector(np.ascontiguousarray(normals))

@@ -27,6 +27,9 @@ RETURN_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": "131072",
 }
 
+# A page that measures agreement makes thousands of tiny products: more threads than one only wait for one another.
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
 # Celery's quick shutdown: the task at hand goes back to its queue instead of holding the worker until it is done.
 QUICK_SHUTDOWN = {"REMAP_SIGTERM": "SIGQUIT"}
 
@@ -94,7 +97,7 @@ WEB = AppProcess(
         *("annotate.asgi:application", "--host", "{host}", "--port", "{port}", "--lifespan", "off"),
         *("--no-access-log", "--timeout-graceful-shutdown", "5"),
     ),
-    environment=RETURN_MEMORY,
+    environment=RETURN_MEMORY | ONE_BLAS_THREAD,
     ready_path="/healthz",
 )
 
