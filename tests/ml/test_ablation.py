@@ -100,7 +100,9 @@ def test_what_one_seed_alone_shows_is_not_called_better_and_textures_that_differ
 def test_the_picture_has_as_many_points_as_stages(work: Path, tmp_path: Path) -> None:
     draw_table(report(work, [0, 1]), tmp_path / "table.svg")
     drawn = (tmp_path / "table.svg").read_text()
-    assert drawn.count("<svg") == 1 and drawn.count("LineCollection") == 3  # one set of bars a panel
+    assert (
+        drawn.count("<svg") == 1 and drawn.count("LineCollection") == 4 * 7
+    )  # bars of every stage and of the control in each panel
 
 
 def test_a_seed_without_scores_is_named(work: Path) -> None:

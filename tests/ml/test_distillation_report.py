@@ -13,6 +13,7 @@ from modelzoo.checkpoint import Lineage, assemble
 from modelzoo.registry import Models, build, preset_config
 from training.data.trajectories import TeacherPlan
 from training.reports.distillation import Walkers, add_commands, distillation_report, passed
+from training.reports.distillation_table import as_markdown
 
 
 def _checkpoint(models: Models, folder: Path) -> Path:
@@ -61,6 +62,9 @@ def test_a_student_that_nobody_distilled_is_the_unguided_naive_walk_and_fails(
     )
     assert methods["student"]["latent_mse"]["mean"] > 0.0
     assert isinstance(report["passed"], dict) and not report["passed"]["latent_mse_beats_naive"]
+    table = as_markdown(report)
+    assert "| naive 4 steps, unguided | +0.0000 [+0.0000, +0.0000] |" in table
+    assert "- latent mse beats naive: no" in table and "| teacher, 25 guided steps | 45 | 0.000 " in table
 
 
 def test_a_student_of_another_teacher_is_refused(models: Models, tmp_path: Path) -> None:

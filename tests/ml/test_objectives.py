@@ -230,6 +230,23 @@ def test_the_student_goes_on_from_where_it_is_not_from_where_the_teacher_was() -
     assert metrics["shape_step_2"] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_the_first_step_learns_from_where_the_walk_ends() -> None:
+    """Only the second step misses; a bias of every step still gets the first step's share of that miss, too.
+
+    With bias b both steps of 1/2 move by scale_out(t) b / 2, scale_out being 1 at t = 0 and sqrt 2 at t = 1/2: the end
+    misses by m = (1 + sqrt 2) b / 2 - 1/2, and the loss is the mean of b^2 and (2 m)^2.
+    """
+    x = torch.randn(_latents(2, 0.0).shape)
+    policy = _model(bias=0.1)
+    objective = TrajectoryObjective(teacher=_model(), weights=NO_LAYOUT, keep_weight=0.0)
+    loss, metrics = objective.loss(policy, _walk(x, x / 2, x / 2 + 0.5), _generator())
+    assert "kept" not in metrics
+    both = 1 + 2**0.5
+    assert loss.item() == pytest.approx((0.01 + (both * 0.1 - 1) ** 2) / 2, rel=1e-3)
+    slope = torch.autograd.grad(loss, policy.shape_out.bias)[0].sum().item()
+    assert slope == pytest.approx(0.1 + (both * 0.1 - 1) * both, rel=1e-3)
+
+
 def test_the_flow_is_kept_as_the_teacher_has_it_between_the_recorded_states() -> None:
     """At t = 1/2 +- the student's bias b adds scale_out(t) b to every velocity: (b / sqrt(t^2 + (1 - t)^2))^2."""
     x = torch.randn(_latents(2, 0.0).shape)

@@ -23,7 +23,9 @@ from training.data.batches import ConditionBatch
 from training.data.manifests import read_dataset
 from training.losses.flow_matching import shape_error
 from training.objectives.reward import RewardBatch, RewardObjective, RewardPairSource
+from training.provenance import provenance
 from training.reports.reward import ReportPlan, judged_in_grids, proposed, report
+from training.reports.reward_table import as_markdown
 from training.reward.agreement import pair_agreement, true_pairs
 from training.reward.candidates import COARSE, CandidateSet, JudgedPairs, candidate_set, coarse, judged_pairs
 from training.reward.files import RewardRefused, load_reward, save_reward
@@ -433,7 +435,8 @@ def test_the_report_measures_every_reward_on_held_out_targets(models: Models, tm
     }
     assert isinstance(found["agreement"], dict) and isinstance(found["prefilter"], dict)
     assert names <= found["agreement"].keys() == found["prefilter"].keys()
-    json.dumps(found)
+    table = as_markdown(json.loads(json.dumps({**found, "provenance": provenance(seed=0)})))
+    assert all(f"| {name.replace('_', ' ')} | " in table for name in names)
     assert load_reward(tmp_path / "reward", encoder="a" * 64)[0].trained["seed"] == 0
     pairs = judged_in_grids(held_out.proposals, Annotator(name="ana", noise=0.0, indifference=0.0), seed=0)
     assert len(pairs) == 3 * (7 + 1) and {int(c) // 8 for c in pairs.chosen} == {0, 1}

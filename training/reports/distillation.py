@@ -29,6 +29,7 @@ from training.metrics.intervals import bootstrap_mean, paired_difference
 from training.metrics.overlap import volume_iou
 from training.metrics.surface import nearest_distances, surface_points
 from training.provenance import provenance
+from training.reports.distillation_table import as_markdown
 from training.reports.held_out import condition_batch, held_out_examples, truth_grids
 
 TEACHER_STEPS = 25
@@ -276,11 +277,12 @@ def _run(options: argparse.Namespace) -> int:
         num_objects=options.objects,
         num_samples=options.samples,
     )
-    text = json.dumps(report, indent=1) + "\n"
-    sys.stdout.write(text)
+    table = as_markdown(report)
+    sys.stdout.write(table)
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text)
+        options.out.write_text(json.dumps(report, indent=1) + "\n")
+        options.out.with_suffix(".md").write_text(table)
     outcome = report["passed"]
     assert isinstance(outcome, dict)
     return 0 if all(outcome.values()) else 1

@@ -21,6 +21,7 @@ from modelzoo.registry import Models, load_models
 from training.configs import STAGES, default_config
 from training.metrics.intervals import bootstrap_mean
 from training.provenance import provenance
+from training.reports.reward_table import as_markdown
 from training.reward.agreement import agreement_table
 from training.reward.candidates import CandidateSet, JudgedPairs, candidate_set, judged_pairs
 from training.reward.files import save_reward
@@ -232,7 +233,9 @@ def _run(options: argparse.Namespace) -> int:
     text = json.dumps(whole, indent=1) + "\n"
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
-    sys.stdout.write(text)
+    table = as_markdown(whole)
+    options.out.with_suffix(".md").write_text(table)
+    sys.stdout.write(table)
     return 0
 
 
