@@ -166,12 +166,19 @@ def prepare_preference(
 
 
 class PairReader:
-    """Prepares a dataset's pairs; a photograph or a candidate that several pairs name is prepared once."""
+    """Prepares a dataset's pairs; a photograph or a candidate that several pairs name is prepared once.
+
+    What is kept lies in a few large arrays: kept one by one between the large ones that encoding takes and gives back,
+    a few hundred pairs left gigabytes of memory in pieces that nothing could use.
+    """
 
     def __init__(self, dataset: Dataset, vae: SparseStructureVAE, *, size: int) -> None:
         self.dataset, self.vae, self.size = dataset, vae, size
         self._seen: dict[tuple[str | None, ...], Condition] = {}
         self._latents: dict[tuple[str | None, str | None], Tensor] = {}
+        count = len(dataset.preferences)
+        self._views = np.empty((count, 2, 8, size, size), np.float32)
+        self._kept_latents = torch.empty((2 * count, *vae.preset.latent_shape))
 
     def pair(self, item: PreferencePair) -> tuple[Prepared, Prepared]:
         """Chosen and rejected, with the same condition. Raises ManifestRefused naming the pair."""
@@ -182,10 +189,12 @@ class PairReader:
         )
         try:
             if photograph not in self._seen:
-                self._seen[photograph] = _seen(self.dataset, item, size=self.size)
+                self._seen[photograph] = self._kept(_seen(self.dataset, item, size=self.size))
             for half in halves:
                 if half not in self._latents:
-                    self._latents[half] = _encoded(_solid(self.dataset, *half, self.vae)[0], self.vae)
+                    place = self._kept_latents[len(self._latents)]
+                    place.copy_(_encoded(_solid(self.dataset, *half, self.vae)[0], self.vae))
+                    self._latents[half] = place
         except ValueError as error:
             raise ManifestRefused(f"preference {item.id}: {error}") from error
         seen = self._seen[photograph]
@@ -193,6 +202,11 @@ class PairReader:
             Prepared(condition=seen, latent=self._latents[half], layout=None) for half in halves
         )
         return chosen, rejected
+
+    def _kept(self, seen: Condition) -> Condition:
+        crop, full = self._views[len(self._seen)]
+        crop[:], full[:] = seen.crop, seen.full
+        return Condition(crop=crop, full=full, box=seen.box, normaliser=seen.normaliser)
 
 
 class _Row:
