@@ -73,7 +73,7 @@ def test_broken_json_is_a_problem_and_never_a_claim(desk: Project, ana: Browser)
 
 def test_an_unknown_field_is_refused_with_the_names_of_the_known_ones(desk: Project, ana: Browser) -> None:
     reply = ana.post(f"/projects/{desk.pk}/claims", {"stage": "object", "preftech": True})
-    assert reply.body["errors"] == {"preftech": ["Unknown field; known are: stage, prefetch."]}
+    assert reply.body["errors"] == {"preftech": ["Unknown field; known are: stage, prefetch, again, quiz."]}
     assert reply.body["detail"].startswith("preftech: Unknown field")
 
 

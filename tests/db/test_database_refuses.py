@@ -38,6 +38,7 @@ from engine.models import (
     TrainingRun,
 )
 from engine.models import __all__ as MODELS
+from tests.db.impossible_rows import IMPOSSIBLE_GUIDANCE, IMPOSSIBLE_QUALITY
 from tests.factories import NOW, make_checkpoint, make_image, make_project, make_ready_batch, make_target
 from tests.people import people_of
 
@@ -184,6 +185,8 @@ IMPOSSIBLE: dict[str, Write] = {
         objective="sft",
         status="SUCCEEDED",
     ),
+    **IMPOSSIBLE_GUIDANCE,
+    **IMPOSSIBLE_QUALITY,
 }
 
 

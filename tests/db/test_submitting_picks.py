@@ -213,7 +213,7 @@ class TestKingOfTheHill:
     def test_an_impossible_chain_is_refused(
         self, held: Assignment, pairs: list[tuple[int, int, str]], winner: int, words: str
     ) -> None:
-        ids = [*shown(held), *([999] * 7)]
+        ids = [*shown(held), *([10**9] * 7)]
         comparisons = [
             PairJudged(left=ids[left], right=ids[right], outcome=outcome) for left, right, outcome in pairs
         ]
@@ -327,7 +327,7 @@ class TestWhatCouldNotBeLoaded:
     def test_cannot_win_nor_leave_fewer_than_two(
         self, held: Assignment, missing: list[int], words: str
     ) -> None:
-        ids = [*shown(held), *([999] * 7)]
+        ids = [*shown(held), *([10**9] * 7)]
         with pytest.raises(BadInput, match=words):
             submit(held, result=pick(held, not_loaded=[ids[index] for index in missing]))
         assert not Selection.objects.exists()
