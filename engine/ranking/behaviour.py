@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import bdtrc, chdtrc
+
+from engine.ranking.on_demand import bdtrc, chdtrc
 
 #: How often a flag is raised on an honest person, each time it is looked at.
 FALSE_ALARM = 0.001

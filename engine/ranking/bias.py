@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from engine.ranking.intervals import Estimate, posterior_of
+from engine.ranking.on_demand import nearest_distances
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -40,8 +40,8 @@ def coverage(accepted: Floats, reference: Floats, *, neighbours: int = 5) -> flo
         raise ValueError(f"the reference needs more than {neighbours} shapes")
     if not len(accepted):
         return 0.0
-    radius = KDTree(reference).query(reference, k=neighbours + 1)[0][:, -1]
-    nearest = KDTree(accepted).query(reference)[0]
+    radius = nearest_distances(reference, reference, rank=neighbours + 1)
+    nearest = nearest_distances(accepted, reference)
     return float((nearest <= radius).mean())
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+
+from engine.ranking.on_demand import minimize
 
 #: 400 points of Elo are odds of ten to one.
 ELO_PER_UNIT = 400.0 / math.log(10.0)

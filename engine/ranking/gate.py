@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from scipy.special import betaln
-
 from engine.ranking.intervals import Estimate, Posterior, posterior_of
 
 
@@ -123,7 +121,7 @@ def evidence_for_better(votes: Votes) -> float:
     log_odds = (
         math.log(2.0)
         + math.log(above)
-        + float(betaln(1 + wins, 1 + losses))
+        + (math.lgamma(1 + wins) + math.lgamma(1 + losses) - math.lgamma(2 + wins + losses))
         + (wins + losses) * math.log(2.0)
     )
     return math.exp(min(log_odds, 700.0))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
+
+from engine.ranking.on_demand import betainc, betaincinv
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

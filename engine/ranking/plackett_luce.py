@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+
+from engine.ranking.on_demand import minimize
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -9,8 +9,8 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
-from scipy.spatial.transform import Rotation
+
+from engine.ranking.on_demand import nearest_distances
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +25,7 @@ class Placed:
 
     def matrix(self) -> Floats:
         """R (3, 3)."""
-        rotation: Floats = Rotation.from_quat(self.rotation_wxyz, scalar_first=True).as_matrix()
-        return rotation
+        return _matrix(self.rotation_wxyz)
 
     def apply(self, points: Floats) -> Floats:
         """Object points (P, 3) in the camera's frame."""
@@ -51,7 +50,7 @@ def rotation_distance(first: Placed, second: Placed, *, symmetry: Symmetry = NON
     """The smallest angle (radians, 0 to pi) that turns the first into the second or a twin of it."""
     turns = [
         np.eye(3),
-        *(Rotation.from_quat(turn, scalar_first=True).as_matrix() for turn in symmetry.turns_wxyz),
+        *(_matrix(turn) for turn in symmetry.turns_wxyz),
     ]
     a, b = first.matrix(), second.matrix()
     if (
@@ -71,7 +70,7 @@ def symmetric_add(first: Placed, second: Placed, *, points: Floats) -> float:
     if points.ndim != 2 or points.shape[1] != 3 or points.shape[0] < 2:
         raise ValueError("points must be (P, 3) with at least two points")
     a, b = first.apply(points), second.apply(points)
-    there, back = KDTree(b).query(a)[0].mean(), KDTree(a).query(b)[0].mean()
+    there, back = nearest_distances(b, a).mean(), nearest_distances(a, b).mean()
     return float((there + back) / (2 * _diameter(b)))
 
 
@@ -103,7 +102,22 @@ def pairwise(poses: Sequence[Placed]) -> Floats:
 
 
 def _angle_of(rotation: Floats) -> float:
-    return float(Rotation.from_matrix(rotation).magnitude())
+    twice_sine = np.array(
+        [rotation[2, 1] - rotation[1, 2], rotation[0, 2] - rotation[2, 0], rotation[1, 0] - rotation[0, 1]]
+    )
+    return math.atan2(float(np.linalg.norm(twice_sine)), float(np.trace(rotation)) - 1)
+
+
+def _matrix(rotation_wxyz: Sequence[float]) -> Floats:
+    """The rotation of a quaternion of any length."""
+    w, x, y, z = np.array(rotation_wxyz) / np.linalg.norm(rotation_wxyz)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
 
 
 def _angle_between(first: Floats, second: Floats) -> float:
