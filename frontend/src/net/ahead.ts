@@ -5,8 +5,12 @@ import type { Claim, Stage, Task } from "./contract";
 import { Lease } from "./lease";
 import { Writes } from "./writes";
 
-/** Shown on demand, or small: not worth a fetch before anybody asks. */
-const LEFT_FOR_LATER = new Set(["splat_url", "thumbnail_url"]);
+/** Shown on demand, or small: not worth a fetch before anybody asks. A grid begins with previews. */
+const LEFT_FOR_LATER: Record<Stage, readonly string[]> = {
+  object: ["thumbnail_url"],
+  pick: ["splat_url", "thumbnail_url", "mesh_url"],
+  pose: ["splat_url", "thumbnail_url", "preview_url"],
+};
 
 /** Within this a signed address is as good as new. */
 const FRESH_MS = 3_600_000;
@@ -70,7 +74,7 @@ const fileOf = (url: string): string => new URL(url).origin + new URL(url).pathn
 function urlsOf(task: Task): string[] {
   const urls: string[] = [];
   JSON.stringify(task, (name, value: unknown) => {
-    if (isUrl(value) && !LEFT_FOR_LATER.has(name)) urls.push(value);
+    if (isUrl(value) && !LEFT_FOR_LATER[task.kind].includes(name)) urls.push(value);
     return value;
   });
   return urls;
