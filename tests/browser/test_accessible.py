@@ -79,7 +79,8 @@ def _an_annotators_screens(ana: Person, walk: Walk) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("1")
     walk.looks("pick-rating")
-    _opens_a_dialog(walk, ["e"], "escalate-dialog")
+    # Once something is picked, E rates its texture.
+    _opens_a_dialog(walk, ["Escape", "e"], "escalate-dialog")
     page.goto("/p/demo/work/pose")
     expect(page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     walk.looks("pose-empty")

@@ -102,9 +102,9 @@ def _is_examined_by_keyboard(ben: Person) -> None:
     ben.site.shell(
         MEMBER + 'a = U().objects.get(username="lea"); target = TargetObject.objects.filter(project=demo, '
         'status="CONFIRMED").order_by("pk").first(); '
-        'task = AnnotationTask.objects.get(image=target.image, stage="object"); '
-        "held = Assignment.objects.create(project=demo, task=task, annotator=a, stage='object', "
-        "status='SUBMITTED', answer={}, expires_at=timezone.now()); "
+        'task = AnnotationTask.objects.filter(image=target.image, stage="object").latest("pk"); '
+        "held, _ = Assignment.objects.get_or_create(task=task, annotator=a, defaults=dict(project=demo, "
+        "stage='object', status='SUBMITTED', answer={}, expires_at=timezone.now())); "
         "edit = MaskEdit.objects.create(project=demo, assignment=held, target=target); "
         "gold.make_from_mask(mask_edit_id=edit.pk, why='All of it, up to the edge.', "
         "bar=gold.Bar(iou_at_least=0.5), actor=by); "

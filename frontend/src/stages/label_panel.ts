@@ -4,7 +4,7 @@ import { t } from "../core/language";
 import type { RecentLabels } from "./recent_labels";
 
 export interface Naming { label: string; taxonomy_key: string | null; flags: string[] }
-interface Option { key: string; label: string; note?: string }
+interface Option { key: string; label: string; note?: string; isTyped?: boolean }
 
 export const FLAGS = ["occluded", "truncated", "transparent", "reflective"] as const;
 /** Read when said, so that the person's language is there by then. */
@@ -70,14 +70,14 @@ export class LabelPanel {
     const isExact = entries.some((entry) => entry.label.toLowerCase() === low);
     if (isExact || !text) return entries;
     // Last comes what was typed, as it is: free text that merely resembles a name must stay possible.
-    return [...entries.filter((entry) => entry.label.toLowerCase().includes(low) || entry.key.includes(low)), { key: "", label: text, note: t("free text") }];
+    return [...entries.filter((entry) => entry.label.toLowerCase().includes(low) || entry.key.includes(low)), { key: "", label: text, note: t("free text"), isTyped: true }];
   }
 
   /** What Enter takes while one types: the name itself when it is one, else the first that has it in it. */
   private best(): number {
     const low = this.input.value.trim().toLowerCase();
     if (!low) return -1;
-    return Math.max(0, this.matches().findIndex((entry) => entry.label.toLowerCase() === low));
+    return Math.max(0, this.matches().findIndex((entry) => !entry.isTyped && entry.label.toLowerCase() === low));
   }
 
   private list(): void {

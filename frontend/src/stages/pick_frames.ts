@@ -60,6 +60,7 @@ export class PickFrames {
     open.hidden = view.isLarge ? !view.isInspected : view.phase !== "ready";
     open.title = view.isInspected ? t("Back to all (Esc)") : t("Look at {number} large (Shift+{number})", { number: view.number });
     open.setAttribute("aria-label", open.title);
+    open.dataset.command = `inspect.${view.number}`;
     if (open.dataset.icon !== String(view.isInspected)) replace(open, icon(view.isInspected ? "grid" : "eye"));
     open.dataset.icon = String(view.isInspected);
     const label = frame.querySelector(".state") as HTMLElement;

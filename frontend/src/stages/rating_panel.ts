@@ -21,8 +21,15 @@ export function addRatingCommands(commands: Commands, anchors: readonly RatingAn
 export function ratingPanel(commands: Commands, anchors: readonly RatingAnchor[], value: (aspect: Aspect) => number | null): HTMLElement {
   const meaning = h("div", { class: "anchor caption" });
   const given = (anchor: RatingAnchor | null) => anchor !== null && value(anchor.aspect) === anchor.value;
+  const before: Record<Aspect, number | null> = { shape: null, texture: null };
   let pointed: RatingAnchor | null = null, last: RatingAnchor | null = null;
   const describe = () => {
+    // By key or by mouse: the mark that was just given is the one to be told of.
+    for (const aspect of ["shape", "texture"] as const) {
+      if (value(aspect) === before[aspect]) continue;
+      before[aspect] = value(aspect);
+      last = anchors.find((anchor) => anchor.aspect === aspect && given(anchor)) ?? last;
+    }
     if (!given(last)) last = anchors.findLast(given) ?? null;
     const anchor = pointed ?? last;
     replace(meaning, anchor && h("span", {}, h("b", { text: `${titleOf(anchor.aspect)} ${anchor.value}: ` }), anchor.text), anchor?.exampleUrl && h("img", { src: anchor.exampleUrl, alt: anchor.text, loading: "lazy" }));
@@ -31,7 +38,6 @@ export function ratingPanel(commands: Commands, anchors: readonly RatingAnchor[]
   const button = (anchor: RatingAnchor) => {
     const button = commandButton(commands, idOf(anchor), { label: anchor.name, pressed: () => given(anchor) });
     button.title = `${button.title} – ${anchor.text}`;
-    button.addEventListener("click", () => { last = anchor; });
     for (const type of ["pointerenter", "focus"]) button.addEventListener(type, point(anchor));
     for (const type of ["pointerleave", "blur"]) button.addEventListener(type, point(null));
     return button;
