@@ -75,7 +75,7 @@ export class Shell {
       commandButton(this.commands, "submit", { class: "primary" }),
     );
     const title = h("h1", { class: "visually-hidden", text: `${this.config.project.name}: ${stageName(this.stage)}` });
-    const side = h("aside", { class: "side", "aria-label": t("Photo and tools") }, this.photo.element, this.tools);
+    const side = h("aside", { class: "side", "aria-label": t("Photo and tools") }, h("h2", { class: "visually-hidden", text: t("Photo and tools") }), this.photo.element, this.tools);
     replace(this.root, h("div", { class: "shell" }, title, this.topbar.element, this.work, side, this.bottom), this.live);
   }
 
