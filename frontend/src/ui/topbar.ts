@@ -8,13 +8,12 @@ import type { Project, Stage } from "../net/contract";
 import { icon } from "./icons";
 import { toggleTheme } from "./theme";
 
-export const STAGES: readonly { stage: Stage; name: string; does: string }[] = [
-  { stage: "object", name: "Object", does: "Mark one object in a photo and name it" },
-  { stage: "pick", name: "Pick", does: "Pick the best of eight 3D candidates and rate it" },
-  { stage: "pose", name: "Pose", does: "Place the picked shape in the scene" },
-];
+export const STAGES: readonly Stage[] = ["object", "pick", "pose"];
 
 export const stageName = (stage: Stage): string => ({ object: t("Object"), pick: t("Pick"), pose: t("Pose") })[stage];
+
+export const stageDoes = (stage: Stage): string =>
+  ({ object: t("Mark one object in a photo and name it"), pick: t("Pick the best of eight 3D candidates and rate it"), pose: t("Place the picked shape in the scene") })[stage];
 
 export class TopBar {
   readonly element: HTMLElement;
@@ -25,17 +24,17 @@ export class TopBar {
 
   constructor(config: Config) {
     const { slug, name } = config.project;
-    const tabs = STAGES.map(({ stage, name: label, does }, i) => {
+    const tabs = STAGES.map((stage, i) => {
       const depth = h("span", { class: "badge numbers", hidden: true });
       this.depths.set(stage, depth);
-      return h("a", { href: pageUrl.work(slug, stage), title: does, "aria-current": config.stage === stage ? "page" : undefined }, `${i + 1} ${label}`, depth);
+      return h("a", { href: pageUrl.work(slug, stage), title: stageDoes(stage), "aria-current": config.stage === stage ? "page" : undefined }, `${i + 1} ${stageName(stage)}`, depth);
     });
     this.element = h(
       "header", { class: "topbar" },
       h("a", { class: "brand", href: "/", text: "Candid8" }),
-      h("a", { class: "project", href: pageUrl.home(slug), title: "All photos of this project", text: name }),
-      h("nav", { class: "tabs", "aria-label": "Stages" }, ...tabs),
-      config.page === "work" ? null : h("nav", { class: "tabs", "aria-label": "More" }, ...this.more(config)),
+      h("a", { class: "project", href: pageUrl.home(slug), title: t("All photos of this project"), text: name }),
+      h("nav", { class: "tabs", "aria-label": t("Stages") }, ...tabs),
+      config.page === "work" ? null : h("nav", { class: "tabs", "aria-label": t("More") }, ...this.more(config)),
       this.round,
       h("span", { class: "grow" }),
       this.slot,
@@ -51,7 +50,7 @@ export class TopBar {
       const open = project.queues[stage].open;
       depth.textContent = String(open);
       depth.hidden = open === 0;
-      depth.title = `${open} waiting, ${project.queues[stage].leased} in work`;
+      depth.title = t("{open} waiting, {leased} in work", { open, leased: project.queues[stage].leased });
     }
   }
 
@@ -61,8 +60,8 @@ export class TopBar {
     const current = (isHere: boolean) => (isHere ? "page" : undefined);
     return [
       h("a", { href: pageUrl.guidelines(config.project.slug), "aria-current": current(config.page === "guidelines"), text: t("Guidelines") }),
-      isOneOf("artist", "lead", "admin") && h("a", { href: pageUrl.artists(config.project.slug), "aria-current": current(config.page.startsWith("artist")), text: "Artists" }),
-      isOneOf("ml_engineer", "lead", "admin") && h("a", { href: pageUrl.console(), text: "Console" }),
+      isOneOf("artist", "lead", "admin") && h("a", { href: pageUrl.artists(config.project.slug), "aria-current": current(config.page.startsWith("artist")), text: t("Artists") }),
+      isOneOf("ml_engineer", "lead", "admin") && h("a", { href: pageUrl.console(), text: t("Console") }),
     ].filter((link) => link !== false);
   }
 

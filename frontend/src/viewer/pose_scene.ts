@@ -2,6 +2,7 @@
 import { CanvasTexture, Group, Light, PerspectiveCamera, Raycaster, Vector2, Vector3 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { h } from "../core/dom";
+import { t } from "../core/language";
 import type { Intrinsics, PoseJson, Vec3 } from "../net/contract";
 import type { Mask, Rect } from "../tools/mask";
 import type { Mode } from "../tools/pose_edit";
@@ -31,7 +32,7 @@ export class PoseScene {
   readonly renderer: Renderer;
   overlay: PhotoOverlay | null = null;
   private readonly canvas = h("canvas");
-  private readonly pane = h("div", { class: "pose-pane", tabindex: 0, "aria-label": "The scene in 3D. Drag to look around, drag the gizmo to place the shape." });
+  private readonly pane = h("div", { class: "pose-pane", tabindex: 0, "aria-label": t("The scene in 3D. Drag to look around, drag the gizmo to place the shape.") });
   private readonly camera = new PerspectiveCamera(45, 1, 0.01, 100);
   private readonly studio: Studio;
   private readonly backdrop: CanvasTexture = createBackdrop();
