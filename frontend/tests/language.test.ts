@@ -23,7 +23,7 @@ const ENGLISH_FILES: Record<string, string> = {
 const SAME_EVERYWHERE = new Set([
   "Candid8", // the product's name
   "English", "Deutsch", // each language in its own words
-  "OK", "Enter", // so on every keyboard and button
+  "OK", "Enter", "Esc", // so on every keyboard and button
 ]);
 /** Keys are called so in German too. */
 const KEY_NAMES = /\b(Shift|Alt)\+/g;
