@@ -6,6 +6,7 @@ import { t } from "../core/language";
 import { Api } from "../net/api";
 import type { Project, Stage } from "../net/contract";
 import { icon } from "./icons";
+import { languages } from "./settings";
 import { toggleTheme } from "./theme";
 
 export const STAGES: readonly Stage[] = ["object", "pick", "pose"];
@@ -38,6 +39,7 @@ export class TopBar {
       this.round,
       h("span", { class: "grow" }),
       this.slot,
+      config.page === "work" ? null : languageChoice(config),
       h("button", { class: "quiet", type: "button", title: t("Dark or light"), "aria-label": t("Dark or light"), on: { click: () => keepTheme(config, toggleTheme()) } }, icon("theme")),
       this.logOut(config),
     );
@@ -72,6 +74,14 @@ export class TopBar {
       h("button", { class: "quiet", title: t("Log out"), "aria-label": `${t("Log out")}: ${config.user.name}` }, icon("leave"), h("span", { class: "caption", text: config.user.name })),
     );
   }
+}
+
+/** On the pages around the work; there it stands in the sheet of keys. */
+function languageChoice(config: Config): HTMLElement {
+  const select = h("select", { class: "language", "aria-label": t("Language"), on: {
+    change: () => void new Api(config.apiBase, config.csrfToken).send("PATCH", "/me/settings", { language: select.value }).then(() => location.reload()).catch(() => { select.value = config.settings?.language ?? ""; }),
+  } }, ...languages().map(([value, text]) => h("option", { value, text, selected: (config.settings?.language ?? "") === value })));
+  return select;
 }
 
 /** So that the next page, on any device, looks the same; where that fails this browser remembers it. */
