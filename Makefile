@@ -38,9 +38,10 @@ fmt: ## format and sort imports
 	@$(RUN) -m ruff format .
 	@$(RUN) -m ruff check --fix --select I .
 
-generate: install ## write the OpenAPI snapshot and the TypeScript types anew
+generate: install ## write the OpenAPI snapshot, the TypeScript types and the compiled texts anew
 	@$(NO_SERVICES) $(RUN) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 	@$(NO_SERVICES) $(RUN) manage.py write_event_types
+	@$(NO_SERVICES) $(RUN) manage.py compile_texts
 	@$(RUN) -m workers.stack types
 
 lock: install ## write the locks anew from pyproject.toml, keeping versions that still fit

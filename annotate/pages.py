@@ -14,6 +14,7 @@ from django.db import DatabaseError, connection
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
+from django.utils.translation import get_language, override
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
@@ -30,7 +31,7 @@ from engine.access import (
     access_project_by_slug,
 )
 from engine.errors import NoAccess, NotFound
-from engine.models import Project
+from engine.models import PersonalSettings, Project
 from engine.selectors.person import settings_of
 from engine.selectors.projects import projects_of
 from engine.states import Role, Stage
@@ -38,8 +39,8 @@ from engine.states import Role, Stage
 #: Who sees the way to /admin/.
 MAY_CONSOLE = MAY_TRAIN | MAY_REVIEW | ALWAYS
 
-#: What the pages speak; the first is spoken to everybody else.
-LANGUAGES = ("en", "de")
+#: For how long a browser remembers the person's language, for the pages before they have logged in.
+REMEMBERED_SECONDS = 365 * 24 * 3600
 
 P = ParamSpec("P")
 Page = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -82,7 +83,8 @@ def projects(request: HttpRequest) -> HttpResponse:
     may_console = (
         any(MAY_CONSOLE.intersection(project.roles) for project in mine) or request.user.is_superuser
     )
-    return render(request, "annotate/projects.html", {"projects": mine, "may_console": may_console})
+    wanted = settings_of(user_id=_user_id(request))
+    return _shown(request, "annotate/projects.html", wanted, {"projects": mine, "may_console": may_console})
 
 
 @_page
@@ -126,7 +128,7 @@ def _shell(
 ) -> HttpResponse:
     user = request.user
     wanted = settings_of(user_id=_user_id(request))
-    language = wanted.language or _browser_language(request)
+    language = wanted.language or get_language()
     config = {
         "apiBase": "/api/v1",
         "wsBase": "/ws",
@@ -145,14 +147,28 @@ def _shell(
         **more,
     }
     shown = {"config": config, "entry": entry, "title": project.name}
-    return render(request, "annotate/shell.html", {**shown, "language": language, "theme": wanted.theme})
+    return _shown(request, "annotate/shell.html", wanted, shown)
 
 
-def _browser_language(request: HttpRequest) -> str:
-    """The first language of the browser that the pages speak."""
-    asked = request.headers.get("Accept-Language", "").lower().split(",")
-    spoken = (entry.partition(";")[0].strip()[:2] for entry in asked)
-    return next((language for language in spoken if language in LANGUAGES), LANGUAGES[0])
+def _shown(
+    request: HttpRequest, template: str, wanted: PersonalSettings, context: dict[str, Any]
+) -> HttpResponse:
+    """The page as the person wants it; their browser remembers the language for the pages that know nobody."""
+    with override(wanted.language or get_language()):
+        response = render(request, template, {**context, "theme": wanted.theme})
+    cookie = settings.LANGUAGE_COOKIE_NAME
+    if wanted.language:
+        response.set_cookie(
+            cookie,
+            wanted.language,
+            max_age=REMEMBERED_SECONDS,
+            samesite="Lax",
+            httponly=True,
+            secure=request.is_secure(),
+        )
+    elif cookie in request.COOKIES:
+        response.delete_cookie(cookie, samesite="Lax")
+    return response
 
 
 def _user_id(request: HttpRequest) -> int:

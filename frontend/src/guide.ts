@@ -3,6 +3,7 @@ import { readConfig } from "./core/config";
 import type { Config } from "./core/config";
 import { h, replace } from "./core/dom";
 import { t } from "./core/language";
+import { speakIn } from "./core/speaking";
 import { Api, failureText } from "./net/api";
 import type { Guidelines, Project, StageGuide } from "./net/contract";
 import { toast } from "./ui/dialogs";
@@ -11,6 +12,7 @@ import { restoreTheme } from "./ui/theme";
 import { STAGES, stageName, TopBar } from "./ui/topbar";
 
 async function start(root: HTMLElement, config: Config): Promise<void> {
+  await speakIn(config.language);
   const api = new Api(config.apiBase, config.csrfToken);
   const topbar = new TopBar(config);
   const text = new GuideText();
@@ -25,9 +27,9 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   };
   try {
     const { stages } = await api.get<Guidelines>(`/projects/${config.project.id}/guidelines`);
-    replace(tabs, ...STAGES.map(({ stage }, i) => h("button", { type: "button", data: { stage }, text: `${i + 1} ${stageName(stage)}`, on: { click: () => show(stages, stage) } })));
+    replace(tabs, ...STAGES.map((stage, i) => h("button", { type: "button", data: { stage }, text: `${i + 1} ${stageName(stage)}`, on: { click: () => show(stages, stage) } })));
     const wanted = new URLSearchParams(location.search).get("stage");
-    show(stages, STAGES.some(({ stage }) => stage === wanted) ? (wanted as string) : "object");
+    show(stages, STAGES.some((stage) => stage === wanted) ? (wanted as string) : "object");
     topbar.showQueues(await api.get<Project>(`/projects/${config.project.id}`));
   } catch (error) {
     toast(root, failureText(error), "error");

@@ -1,4 +1,5 @@
 /** Names of key strokes: "Shift+1", "Ctrl+Z", "ArrowLeft", "?"; the same on every keyboard layout that has the character. */
+import { t } from "./language";
 
 export interface Stroke {
   key: string;
@@ -29,14 +30,19 @@ function baseKey(event: Stroke): string {
   return letter ? (letter[1] as string) : event.key;
 }
 
-const SHOWN: Record<string, string> = {
-  ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up", ArrowDown: "Down", Backspace: "Bksp", PageUp: "PgUp", PageDown: "PgDn", Escape: "Esc", Delete: "Del",
-};
+const shownNames = (): Record<string, string> => ({
+  ArrowLeft: t("Left"), ArrowRight: t("Right || the side"), ArrowUp: t("Up"), ArrowDown: t("Down"), Backspace: t("Bksp"), PageUp: t("PgUp"), PageDown: t("PgDn"),
+  Escape: "Esc", Delete: t("Del"), Home: t("Home"), Space: t("Space"), Ctrl: t("Ctrl"),
+});
 
 /** How a key is written on a button. */
 export function keyLabel(name: string): string {
-  return name.split(/\+(?=.)/).map((part) => SHOWN[part] ?? part).join("+");
+  const shown = shownNames();
+  return name.split(/\+(?=.)/).map((part) => shown[part] ?? part).join("+");
 }
+
+/** The same for the keys held along: "Ctrl+" is such a prefix. */
+export const prefixLabel = (prefix: string): string => (prefix ? `${keyLabel(prefix.slice(0, -1))}+` : "");
 
 /** The value of aria-keyshortcuts for some keys. */
 export function ariaKeys(names: readonly string[]): string {

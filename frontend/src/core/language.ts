@@ -13,8 +13,9 @@ export function speak(texts: Readonly<Record<string, string>>): void {
  * A text in the person's language, ``{name}`` in it replaced by the value of that name.
  *
  * Call it when something is said, never while a module loads: the catalogue comes later. The English text is written
- * out at the call, so that the test that compares catalogues with the code finds it.
+ * out at the call, so that the test that compares catalogues with the code finds it. What stands after `` || `` is for
+ * translators alone, where one English word means two things.
  */
 export function t(text: string, values: Values = {}): string {
-  return (catalogue[text] ?? text).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return (catalogue[text] ?? text.split(" || ", 1)[0] ?? text).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }

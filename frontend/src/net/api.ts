@@ -1,4 +1,5 @@
 /** Speaks HTTP with the server: CSRF, JSON, problem+json, and the server's clock. */
+import { t } from "../core/language";
 
 export class Problem extends Error {
   constructor(readonly status: number, readonly code: string, readonly title: string, readonly detail: string, readonly fields: Record<string, string[]> = {}) {
@@ -59,7 +60,7 @@ export class Api {
       request.setRequestHeader("Accept", "application/json");
       request.setRequestHeader("X-CSRFToken", this.csrfToken);
       request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
-      request.addEventListener("error", () => reject(new Unreachable("The upload was cut off.")));
+      request.addEventListener("error", () => reject(new Unreachable(t("The upload was cut off."))));
       request.addEventListener("load", () => {
         if (request.status >= 400) reject(problemFrom(request.status, request.responseText));
         else resolve({ status: request.status, headers: new Headers(), body: JSON.parse(request.responseText || "null") as T });
@@ -91,7 +92,7 @@ function problemFrom(status: number, text: string): Problem {
     const body = JSON.parse(text) as { code?: string; title?: string; detail?: string; errors?: Record<string, string[]> };
     return new Problem(status, body.code ?? "error", body.title ?? `HTTP ${status}`, body.detail ?? "", body.errors);
   } catch {
-    return new Problem(status, "error", `HTTP ${status}`, "The server answered in a way this page does not understand.");
+    return new Problem(status, "error", `HTTP ${status}`, t("The server answered in a way this page does not understand."));
   }
 }
 
@@ -101,6 +102,6 @@ export function failureText(error: unknown): string {
     const fields = Object.entries(error.fields).map(([field, messages]) => `${field}: ${messages.join(" ")}`);
     return [error.detail || error.title, ...fields].join(" ");
   }
-  if (error instanceof Unreachable) return "The server cannot be reached.";
+  if (error instanceof Unreachable) return t("The server cannot be reached.");
   return error instanceof Error ? error.message : String(error);
 }

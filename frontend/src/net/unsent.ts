@@ -1,4 +1,5 @@
 /** What a draft keeps besides the work: an answer that came too late, one that was taken back, and a draft of another page. */
+import { t } from "../core/language";
 import type { Claim, ObjectResult, ObjectTarget, Result } from "./contract";
 
 export interface Escalation { escalate: { reason: string; note: string } }
@@ -37,9 +38,9 @@ export async function takenBack(claim: Claim, draft: Draft): Promise<Result | nu
 }
 
 async function base64Of(url: string | undefined): Promise<string> {
-  if (!url) throw new Error("A mask of the answer that was taken back is not there any more.");
+  if (!url) throw new Error(t("A mask of the answer that was taken back is not there any more."));
   const response = await fetch(url, { credentials: "omit" });
-  if (!response.ok) throw new Error(`A mask could not be loaded (HTTP ${response.status}).`);
+  if (!response.ok) throw new Error(t("A mask could not be loaded (HTTP {status}).", { status: response.status }));
   const bytes = new Uint8Array(await response.arrayBuffer());
   let text = "";
   for (let i = 0; i < bytes.length; i += 0x8000) text += String.fromCharCode(...bytes.subarray(i, i + 0x8000));

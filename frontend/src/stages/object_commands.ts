@@ -1,5 +1,6 @@
 /** The commands of stage 1: every one has a key, so that all of it can be done without a pointer. */
 import type { Command } from "../core/commands";
+import { prefixLabel } from "../core/keys";
 import { t } from "../core/language";
 import { fillHoles, invert } from "../tools/mask";
 import type { MaskCanvas, StepSize } from "../tools/mask_canvas";
@@ -66,7 +67,7 @@ export function objectCommands(editor: MaskEditor, canvas: MaskCanvas, act: Obje
 
 function moves(canvas: MaskCanvas, size: StepSize, modifier: string, label: string): Command[] {
   return ARROWS.map(([arrow, x, y], i) => ({
-    id: `cursor.${size}.${arrow}`, label, keys: [`${modifier}${arrow}`], scope: "object", repeats: true, inHelp: i === 0, helpKeys: modifier ? t("{modifier} arrows", { modifier }) : t("arrows"),
+    id: `cursor.${size}.${arrow}`, label, keys: [`${modifier}${arrow}`], scope: "object", repeats: true, inHelp: i === 0, helpKeys: modifier ? t("{modifier} arrows", { modifier: prefixLabel(modifier) }) : t("arrows"),
     run: () => canvas.moveCursor(x, y, size),
   }));
 }

@@ -15,7 +15,7 @@ export function pickPanel(commands: Commands, state: () => PanelState, setOpacit
 function comparing(commands: Commands, state: () => PanelState): HTMLElement {
   const text = h("span", { class: "caption" }), bar = h("div");
   const judging = h("div", { class: "stack" },
-    h("div", { class: "view-buttons thirds" }, commandButton(commands, "king.left", { label: t("Left") }), commandButton(commands, "king.equal", { label: t("Equal") }), commandButton(commands, "king.right", { label: t("Right") })),
+    h("div", { class: "view-buttons thirds" }, commandButton(commands, "king.left", { label: t("Left") }), commandButton(commands, "king.equal", { label: t("Equal") }), commandButton(commands, "king.right", { label: t("Right || the side") })),
     commandButton(commands, "king.back", { icon: "undo" }));
   // Left and right are the names of their keys already.
   for (const id of ["king.left", "king.right"]) judging.querySelector(`[data-command="${id}"] kbd`)?.remove();

@@ -1,6 +1,7 @@
 /** Stage 3: place the picked shape in the scene, beside the photo it came from. */
 import type { Command } from "../core/commands";
 import { h, replace } from "../core/dom";
+import { prefixLabel } from "../core/keys";
 import { t } from "../core/language";
 import type { Claim, PoseJson, PoseResult, PoseTask, Result } from "../net/contract";
 import { assumedIntrinsics, firstPose } from "../tools/first_pose";
@@ -211,7 +212,7 @@ class PoseStage implements StageView<PoseTask> {
       { id: "opacity.more", label: t("Shape over the photo: stronger"), keys: ["]"], scope: "pose", repeats: true, run: () => this.setOpacity(this.opacityNow() + 0.1) },
       ...PRESETS.map((preset, i): Command => ({ id: `view.${preset}`, label: names[preset], keys: [`${i + 1}`], scope: "pose", enabled: has, run: () => this.scene.look(preset) })),
       ...NUDGE_STYLES().flatMap(([prefix, label, style]) => NUDGE_KEYS.map((key, i): Command => ({
-        id: `nudge.${prefix}${key}`, label, inHelp: i === 0, helpKeys: t("{prefix}arrows, PgUp, PgDn", { prefix }), keys: [`${prefix}${key}`], scope: "pose", repeats: true, enabled: isFree, run: () => this.nudge(key, style),
+        id: `nudge.${prefix}${key}`, label, inHelp: i === 0, helpKeys: t("{prefix}arrows, PgUp, PgDn", { prefix: prefixLabel(prefix) }), keys: [`${prefix}${key}`], scope: "pose", repeats: true, enabled: isFree, run: () => this.nudge(key, style),
       }))),
     ]);
   }

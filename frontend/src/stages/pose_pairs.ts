@@ -1,5 +1,6 @@
 /** Three pairs of points, one on the shape and one in the scene each, by clicks or by a crosshair that keys move. */
 import { h, replace } from "../core/dom";
+import { prefixLabel } from "../core/keys";
 import { t } from "../core/language";
 import type { PoseJson, Vec3 } from "../net/contract";
 import { fitPairs, PAIRS_NEEDED } from "../tools/point_pairs";
@@ -41,7 +42,7 @@ export class PosePairs {
       { id: "pairs.other", label: t("Crosshair to the other view"), keys: ["V"], scope: "pairs", run: () => this.jump() },
       { id: "pairs.enter", label: t("All three pairs are needed first"), keys: ["Enter"], scope: "pairs", inHelp: false, run: () => host.shell.announce(this.text.textContent ?? "") },
       ...STEPS_PX.flatMap(([prefix, px]) => DIRECTIONS.map(([key, dx, dy], i) => ({
-        id: `pairs.${prefix}${key}`, label: px < 10 ? t("Move the crosshair, fine") : px > 20 ? t("Move the crosshair, coarse") : t("Move the crosshair"), inHelp: i === 0, helpKeys: t("{prefix}arrows", { prefix }),
+        id: `pairs.${prefix}${key}`, label: px < 10 ? t("Move the crosshair, fine") : px > 20 ? t("Move the crosshair, coarse") : t("Move the crosshair"), inHelp: i === 0, helpKeys: t("{prefix}arrows", { prefix: prefixLabel(prefix) }),
         keys: [`${prefix}${key}`], scope: "pairs", repeats: true, run: () => this.moveBy(dx * px, dy * px),
       }))),
     ]);

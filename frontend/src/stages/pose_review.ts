@@ -43,7 +43,7 @@ export class PoseReview {
         pointerdown: () => this.compare(true), pointerup: () => this.compare(false), pointerleave: () => this.compare(false), pointercancel: () => this.compare(false),
         click: (event) => { if ((event as MouseEvent).detail === 0) this.compare(!this.isBefore); },
       },
-    }, h("span", { text: t("Hold to see before") }), h("kbd", { text: "Space", "aria-hidden": "true" }));
+    }, h("span", { text: t("Hold to see before") }), h("kbd", { text: t("Space"), "aria-hidden": "true" }));
     replace(this.element, this.title, this.table, h("div", { class: "row" }, this.accepting, commandButton(host.commands, "review.back", { icon: "undo" }), this.comparing));
   }
 

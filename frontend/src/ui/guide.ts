@@ -73,7 +73,7 @@ export function whatChanged(guide: StageGuide): HTMLElement | null {
 export function openGuide(root: Element, guides: readonly StageGuide[], stage: string): void {
   const text = new GuideText();
   const scroll = h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": t("Guidelines") }, text.element);
-  const tabs = STAGES.map(({ stage: name }, i) => h("button", { type: "button", data: { stage: name }, text: `${i + 1} ${stageName(name)}`, on: { click: () => show(name) } }));
+  const tabs = STAGES.map((name, i) => h("button", { type: "button", data: { stage: name }, text: `${i + 1} ${stageName(name)}`, on: { click: () => show(name) } }));
   const dialog = h("dialog", { class: "guide-dialog", "aria-label": t("Guidelines") },
     h("div", { class: "frame" },
       h("header", {}, h("h2", { text: t("Guidelines") }), ...tabs, h("span", { class: "grow" }), h("button", { type: "button", on: { click: () => dialog.close() } }, t("Close"), h("kbd", { text: "Esc" }))),

@@ -3,6 +3,7 @@ import type { Command, Commands } from "../core/commands";
 import { h, replace } from "../core/dom";
 import { isKeptByTheBrowser, isModifier, keyLabel, strokeName } from "../core/keys";
 import { t } from "../core/language";
+import { languages } from "./settings";
 import type { PersonalSettings } from "./settings";
 
 export function showKeys(root: Element, commands: Commands, scopeNames: () => Record<string, string>, settings: PersonalSettings): void {
@@ -131,7 +132,7 @@ class KeysSheet {
       return h("label", { class: "field" }, h("span", { text: label }), select);
     };
     return h("div", { class: "wishes" },
-      choice(t("Language"), "language", [["", t("As the browser")], ["en", "English"], ["de", "Deutsch"]]),
+      choice(t("Language"), "language", languages()),
       choice(t("Motion"), "motion", [["", t("As the system")], ["reduced", t("Reduced")], ["full", t("Full")]]),
       choice(t("Colours"), "theme", [["", t("Default")], ["dark", t("Dark")], ["light", t("Light")]]));
   }

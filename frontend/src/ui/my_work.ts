@@ -13,7 +13,7 @@ export interface MyWorkActions {
 export function showMyWork(root: Element, work: MyWork, actions: MyWorkActions): void {
   const dialog: HTMLDialogElement = h("dialog", { "aria-label": t("My work"), class: "stack wide" },
     h("div", { class: "row spread" }, h("h2", { text: t("My work") }), h("button", { type: "button", text: t("Close"), on: { click: () => dialog.close() } }, h("kbd", { text: "Esc" }))),
-    h("div", { class: "my-pace" }, ...STAGES.map(({ stage }) => paceBox(stage, work.pace[stage]))),
+    h("div", { class: "my-pace" }, ...STAGES.map((stage) => paceBox(stage, work.pace[stage]))),
     h("h3", { text: t("My last answers") }),
     h("ul", { class: "past" }, ...work.past.map((past) => row(past, actions, () => dialog.close()))));
   if (work.past.length === 0) dialog.append(h("p", { class: "caption", text: t("Nothing yet. Answers appear here as soon as they are sent.") }));

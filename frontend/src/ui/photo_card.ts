@@ -1,5 +1,6 @@
 /** The photo with the target's outline: always in sight, at the top right; a click shows it large. */
 import { h, replace } from "../core/dom";
+import { t } from "../core/language";
 import type { PhotoRef } from "../net/contract";
 import { Mask, resize, workingSize } from "../tools/mask";
 import { MaskLayer } from "./mask_layer";
@@ -10,13 +11,13 @@ const DIM_ALPHA = 128;
 
 export class PhotoCard {
   readonly element: HTMLElement;
-  private readonly canvas = h("canvas", { width: 592, height: 352, role: "img", "aria-label": "The photo with the object's outline" });
+  private readonly canvas = h("canvas", { width: 592, height: 352, role: "img", "aria-label": t("The photo with the object's outline") });
   private readonly caption = h("div", { class: "caption" });
   private photo: HTMLImageElement | null = null;
   private mask: Mask | null = null;
 
   constructor(private readonly root: Element) {
-    const button = h("button", { type: "button", title: "Show the photo large", on: { click: () => this.enlarge() } }, this.canvas);
+    const button = h("button", { type: "button", title: t("Show the photo large"), on: { click: () => this.enlarge() } }, this.canvas);
     this.element = h("div", { class: "photo-card" }, button, this.caption);
   }
 
@@ -47,7 +48,7 @@ export class PhotoCard {
     if (!this.photo) return;
     const size = workingSize(this.photo.naturalWidth, this.photo.naturalHeight, LARGE_PX);
     const canvas = h("canvas", { ...size, on: { click: () => dialog.close() } });
-    const dialog = h("dialog", { class: "zoomed", "aria-label": "The photo" }, canvas);
+    const dialog = h("dialog", { class: "zoomed", "aria-label": t("The photo") }, canvas);
     paint(canvas, this.photo, this.mask);
     dialog.addEventListener("close", () => dialog.remove());
     this.root.append(dialog);

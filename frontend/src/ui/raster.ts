@@ -1,5 +1,6 @@
 /** Loads photos and masks into canvases, and finds the colour in which a mask is seen best on a photo. */
 import { Mask } from "../tools/mask";
+import { t } from "../core/language";
 
 export async function loadImage(url: string): Promise<HTMLImageElement> {
   const image = new Image();
@@ -8,7 +9,7 @@ export async function loadImage(url: string): Promise<HTMLImageElement> {
   try {
     await image.decode();
   } catch {
-    throw new Error("A picture could not be loaded.");
+    throw new Error(t("A picture could not be loaded."));
   }
   return image;
 }

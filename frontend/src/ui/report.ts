@@ -1,4 +1,5 @@
 /** A report of a check as people read it: what is wrong as sentences, figures rounded, yes and no as words. */
+import { t } from "../core/language";
 
 export interface ReadReport { sentences: string[]; figures: [name: string, value: string][] }
 
@@ -17,7 +18,7 @@ export function readReport(report: Record<string, unknown>): ReadReport {
 }
 
 function written(value: unknown): string {
-  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "boolean") return value ? t("yes") : t("no");
   if (typeof value !== "number" || Number.isInteger(value)) return String(value);
   return String(Number(value.toPrecision(DIGITS)));
 }

@@ -1,11 +1,15 @@
 /** The person's settings: what the page came with, and what they change on it. */
 import type { Commands } from "../core/commands";
 import type { Config } from "../core/config";
+import { t } from "../core/language";
 import { showTheme } from "./theme";
 import type { Api } from "../net/api";
 import type { Settings } from "../net/contract";
 
 const NOTHING_CHOSEN: Settings = { keys: {}, single_keys: true, language: "", theme: "", motion: "" };
+
+/** What the pages speak, each language in its own words; the first follows the browser. */
+export const languages = (): [code: string, name: string][] => [["", t("As the browser")], ["en", "English"], ["de", "Deutsch"]];
 
 export class PersonalSettings {
   current: Settings;

@@ -3,6 +3,7 @@ import { Matrix4, MOUSE, PerspectiveCamera, Spherical, Vector3 } from "three";
 import type { CanvasTexture } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { h, prefersReducedMotion } from "../core/dom";
+import { t } from "../core/language";
 import type { Intrinsics } from "../net/contract";
 import type { Rect } from "../tools/mask";
 import { photoWindow } from "../tools/cell_layout";
@@ -54,7 +55,7 @@ export class CellGrid {
   isLost = false;
   /** What the last frame cost, over all cells. */
   counts: FrameCounts = { calls: 0, triangles: 0 };
-  private readonly canvas = h("canvas", { tabindex: 0, "aria-label": "3D candidates. Drag to turn all of them together." });
+  private readonly canvas = h("canvas", { tabindex: 0, "aria-label": t("3D candidates. Drag to turn all of them together.") });
   private readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1, 0.05, 30);
   private readonly photoCamera = new PerspectiveCamera();
   private readonly controls: OrbitControls;

@@ -8,7 +8,7 @@ import type { CellLook } from "./cell";
 
 export interface ViewedCell { id?: number; label: string; note?: string; mesh_url: string; preview_url?: string }
 
-const LOOKS: readonly [CellLook, string][] = [["colour", "Mesh"], ["clay", "Clay"], ["normals", "Normals"]];
+const looksOffered = (): [CellLook, string][] => [["colour", t("Mesh")], ["clay", t("Clay")], ["normals", t("Normals")]];
 
 export class GridViewer {
   private readonly grid: CellGrid;
@@ -19,7 +19,7 @@ export class GridViewer {
   /** Raises NoWebGl. ``box`` must have a size and a position. */
   constructor(box: HTMLElement) {
     this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
-    const looks = h("div", { class: "row look-buttons" }, ...LOOKS.map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
+    const looks = h("div", { class: "row look-buttons" }, ...looksOffered().map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
     if (!prefersReducedMotion()) looks.append(this.turnButton());
     box.append(this.grid.element, this.frames, looks);
   }

@@ -2,6 +2,7 @@
 import { BufferAttribute, Color, DoubleSide, FrontSide, Group, Mesh, MeshLambertMaterial, MeshMatcapMaterial, MeshNormalMaterial } from "three";
 import type { BufferGeometry, Material, MeshStandardMaterial } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+import { t } from "../core/language";
 import { clayMatcap } from "./clay";
 import { disposeMaterial } from "./dispose";
 import { objectFromGlb } from "./frames";
@@ -55,7 +56,7 @@ export class Model {
 export async function loadModel(url: string): Promise<Model> {
   // Somebody waits for it: what is fetched ahead for the next task must not come first.
   const response = await fetch(url, { signal: AbortSignal.timeout(LOAD_TIMEOUT_MS), priority: "high" });
-  if (!response.ok) throw new Error(`A 3D file could not be loaded (HTTP ${response.status}).`);
+  if (!response.ok) throw new Error(t("A 3D file could not be loaded (HTTP {status}).", { status: response.status }));
   const data = await response.arrayBuffer();
   const loader = new GLTFLoader();
   if (isMeshopt(data)) loader.setMeshoptDecoder((await import("three/addons/libs/meshopt_decoder.module.js")).MeshoptDecoder);
