@@ -152,7 +152,8 @@ def marking(album: Album) -> None:
         page.keyboard.type("tool")
         ana.presses("Enter")
         album.takes(page, "object-two")
-        for keys, name in (("?", "keys"), ("Shift+G", "guidelines-beside"), ("s", "skip"), ("Delete", "object-discard")):  # fmt: skip
+        dialogs = {"?": "keys", "Shift+G": "guidelines-beside", "s": "skip", "Delete": "object-discard"}
+        for keys, name in dialogs.items():
             ana.presses(keys)
             expect(page.get_by_role("dialog")).to_be_visible()
             album.takes(page, name)
@@ -257,7 +258,7 @@ def picking(album: Album) -> None:
         ana.presses("m", "Shift+Digit2")
         page.wait_for_timeout(2000)
         album.takes(page, "pick-large")
-        if page.evaluate("window.__candid8.commands && document.querySelector('[data-command=\"photo.camera\"]').disabled === false"):  # fmt: skip
+        if page.locator("[data-command='photo.camera']").is_enabled():
             ana.presses("0", "]", "]", "]", "]")
             album.takes(page, "pick-over-the-photo")
             ana.presses("[", "[", "[", "[", "0")
