@@ -79,9 +79,10 @@ class Album:
 
     def takes(self, page: Page, name: str) -> None:
         """The screen as it is once it has settled, small enough for a manual."""
+        page.bring_to_front()
         page.wait_for_timeout(SETTLING_MS)
         for quality in QUALITIES:
-            picture = page.screenshot(type="jpeg", quality=quality)
+            picture = page.screenshot(type="jpeg", quality=quality, timeout=PATIENCE_MS)
             if len(picture) <= MOST_BYTES:
                 break
         (self.folder / f"{name}.jpg").write_bytes(picture)
