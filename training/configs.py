@@ -208,7 +208,7 @@ STAGES: dict[str, RunConfig] = {
             objective="trajectories",
             num_trajectories=1024,  # 128 are learned by heart (docs/log.md)
             keep_weight=0.0,  # a distilled checkpoint is served by its few steps alone
-            steps=450,
+            steps=300,
             optimizer=OptimizerConfig(kind="muon", learning_rate=1e-3, ema_decay=0.98),
         ),
         RunConfig(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ METRICS = [name for name in ShapeScores.__dataclass_fields__ if name != "f1_001_
 def _write_scores(path: Path, *, viou: np.ndarray, rest: float = 0.5, texture: str = "a") -> None:
     """Kept scores whose overlap is given (N x K) and whose other metrics are one number."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    columns = {name: np.full(viou.shape, rest) for name in METRICS}
+    columns: dict[str, Any] = {name: np.full(viou.shape, rest) for name in METRICS}
     columns["viou"] = viou
     np.savez(path, many_overlaps=viou, texture=texture, f1_001_floor=np.full(len(viou), 0.99), **columns)
 
