@@ -138,9 +138,10 @@ def makers(batch: CandidateBatch) -> set[tuple[int, int]]:
 
 
 def assert_files_are_whole(candidate: Candidate) -> None:
-    for key in (candidate.mesh_key, candidate.preview_key):
-        shape = mesh_files.shape_from_glb(blobs.get(key))
-        assert len(shape.faces) and abs(shape.vertices).max() <= 0.51
+    shape = mesh_files.shape_from_glb(blobs.get(candidate.mesh_key))
+    assert len(shape.faces) and abs(shape.vertices).max() <= 0.51
+    preview = blobs.get(candidate.preview_key)
+    assert preview.startswith(b"glTF") and b"EXT_meshopt_compression" in preview
     assert blobs.get(candidate.splat_key).startswith(b"ply\n")
     assert candidate.pose["unit"] == "m"
 
