@@ -40,7 +40,7 @@ def propose_layout(hold: Hold) -> dict[str, Any]:
     seeds = tuple(candidate.pk * NUM_DRAWS + index for index in range(NUM_DRAWS))
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
     request = model_input(candidate.target, seeds=seeds, may_wait=may_wait)
-    shape = mesh_files.shape_from_glb(blobs.get(candidate.preview_key))
+    shape = mesh_files.shape_from_glb(blobs.get(candidate.mesh_key))
     pipeline = loaded.serving.pipeline
     latents = _latents(candidate, shape, resolution=pipeline.models.preset.geometry.resolution)
     poses = pipeline.propose_layout(request, latents=latents)

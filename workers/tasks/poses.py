@@ -39,7 +39,7 @@ def snap_pose(hold: Hold) -> dict[str, Any]:
         intrinsics=Intrinsics(**point_map.intrinsics).resized(width=width, height=height),
     )
     found = pose_snap.snap(
-        mesh_files.shape_from_glb(blobs.get(candidate.preview_key)),
+        mesh_files.shape_from_glb(blobs.get(candidate.mesh_key)),
         Pose(**hold.payload["pose"]),
         scene,
         with_scale=hold.payload["with_scale"],
