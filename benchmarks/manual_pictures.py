@@ -328,9 +328,13 @@ def placing(album: Album) -> None:
         album.takes(page, "pose-snapped")
         if ana.stage()["review"] == "after":
             ana.presses("Escape")
-        ana.presses("p", "v")
-        for _ in range(2):
-            ana.presses("Space", "ArrowRight", "ArrowDown")
+        ana.presses("p")
+        for pane in ("", "left"):
+            x, y = page.evaluate(
+                "(pane) => { const c = window.__candid8; return c.project(c.stage().pose.translation, pane); }",
+                pane,
+            )
+            page.mouse.click(x + 4, y + 4)
         album.takes(page, "pose-pairs")
         ana.presses("Escape", "w", *(["Shift+ArrowLeft"] * 4))
         waits_until(lambda: page.locator(".fit-hint").is_visible(), what="the hint")
