@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -24,7 +25,10 @@ class SettingsView(ApiView):
     def patch(self, request: Request) -> Response:
         """Changes what is named and leaves the rest."""
         wishes = Wishes(**read(request, SettingsChange))
-        return present(Settings, save_settings(user_id=self.user_id, wishes=wishes))
+        response = present(Settings, save_settings(user_id=self.user_id, wishes=wishes))
+        if wishes.language == "":  # the browser's own again: what it remembers of the old one must go
+            response.delete_cookie(settings.LANGUAGE_COOKIE_NAME, samesite="Lax")
+        return response
 
 
 class MyWorkView(ApiView):
