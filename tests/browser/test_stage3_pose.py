@@ -140,13 +140,12 @@ def _aligns_by_three_pairs_with_the_crosshair(ana: Person) -> None:
     ana.presses("Backspace")  # from the proposal, in which the shape lies over the photo
     before = ana.stage()["pose"]
     ana.presses("1", "p", "v")
-    for x, y in ((2, 4), (-6, 4), (-2, 0)):
-        _moves_the_crosshair_to_the_target(ana, x, y)
-        ana.presses("Space")
-        _moves_the_crosshair_to_the_target(ana, x, y)
-        if ana.stage()["pairs"]["onShape"] == 3:
+    ana.page.wait_for_timeout(800)  # the view glides to the photo's camera
+    for number, (x, y) in enumerate(((2, 3), (-3, 3), (-1, -2)), start=1):
+        _places_a_point(ana, x, y, on="onShape", number=number)
+        if number == 3:
             shot(ana.page, "33-pose-point-pairs")
-        ana.presses("Space")
+        _places_a_point(ana, x, y, on="inScene", number=number)
     pairs = ana.stage()["pairs"]
     assert not pairs["open"], f"{pairs['refusal']} {pairs}"
     assert ana.stage()["review"] == "after"
@@ -154,6 +153,14 @@ def _aligns_by_three_pairs_with_the_crosshair(ana: Person) -> None:
     shot(ana.page, "34-pose-aligned-by-pairs")
     ana.presses("Enter")
     assert ana.stage()["pose"] != before and ana.stage()["undo"] == "pairs"
+
+
+def _places_a_point(ana: Person, x: int, y: int, *, on: str, number: int) -> None:
+    _moves_the_crosshair_to_the_target(ana, x, y)
+    ana.presses("Space")
+    pairs = ana.stage()["pairs"]
+    # The last point of all solves the pose, which closes the pairs.
+    assert pairs[on] == number or not pairs["open"], f"point {number} {on}: {pairs}"
 
 
 def _moves_the_crosshair_to_the_target(ana: Person, x: int, y: int) -> None:
