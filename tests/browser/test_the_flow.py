@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.marking import cup_photograph, make_project, opens_marking
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
 from tests.browser.visitor import shot, visit
 from tests.running_site import RunningSite
@@ -27,10 +28,21 @@ NAME = "thing for the flow"
 NO_COMMANDS = {"Show the photo large", "Dark or light", "Log out"}
 
 
-def test_an_answer_comes_back_and_nothing_in_hand_is_lost(browser: Browser, site: RunningSite) -> None:
+@pytest.fixture(scope="module")
+def flow(site: RunningSite, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A project of these tests' own, so that nobody else's work takes its photographs."""
+    folder = tmp_path_factory.mktemp("flow")
+    cups = [cup_photograph(folder / f"cup-{n}.jpg", width=600 + 2 * n) for n in range(8)]
+    make_project(site, slug="flow", photographs=cups)
+    return "flow"
+
+
+def test_an_answer_comes_back_and_nothing_in_hand_is_lost(
+    browser: Browser, site: RunningSite, flow: str
+) -> None:
     with visit(browser, site) as page:
         lea = Person(page, site, "lea")
-        first = lea.opens_stage("object")
+        first = opens_marking(lea, flow)
         every_button_belongs_to_a_command(lea)
         drawn = draws(lea)
         _gives_the_brush_another_key(lea)
@@ -100,12 +112,12 @@ def _gives_the_brush_another_key(lea: Person) -> None:
 
 
 def test_a_line_a_server_or_a_session_that_goes_takes_nothing_along(
-    browser: Browser, site: RunningSite
+    browser: Browser, site: RunningSite, flow: str
 ) -> None:
     expected = ["401 .*", "403 .*", "50[0-9] .*"]
     with visit(browser, site, expected=expected, expected_console=LINE_IS_DOWN) as page:
         lea = Person(page, site, "lea")
-        task = lea.opens_stage("object")
+        task = opens_marking(lea, flow)
         drawn = draws(lea)
         _goes_on_in_another_tab_and_back(lea, task, drawn)
         drawn = _draws_without_a_line(lea)

@@ -175,7 +175,8 @@ def test_a_preview_is_small_and_keeps_shape_and_colours() -> None:
     assert len(preview.faces) <= PREVIEW_FACES < len(mesh.faces)
     assert preview.volume == pytest.approx(4 / 3 * np.pi * HALF_AXES.prod(), rel=0.03)
     light = attribute(unpacked, "COLOR_0")[:, :3] / 65535
-    assert light.mean(axis=0) == pytest.approx(linear_from_srgb(mesh.colours).mean(axis=0), abs=0.1)
+    # A mean over vertices, which lie elsewhere after decimation.
+    assert light.mean(axis=0) == pytest.approx(linear_from_srgb(mesh.colours).mean(axis=0), abs=0.15)
     assert len(preview_glb) * 8 <= 1_000_000
     assert len(glb_from_mesh(mesh)) * 8 <= 8_000_000
 
