@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.marking import cup_photograph, make_project, opens_marking
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
+from tests.browser.pick_project import pick_project
 from tests.browser.visitor import shot, visit
 from tests.running_site import RunningSite
 
@@ -233,21 +234,23 @@ def every_button_belongs_to_a_command(lea: Person) -> None:
 
 
 def test_a_pick_comes_back_with_winner_and_rating(page: Page, site: RunningSite) -> None:
-    lea = Person(page, site, "lea")
-    first = lea.opens_stage("pick")
-    every_button_belongs_to_a_command(lea)
-    winner = lea.stage()["cells"][2]["id"]
-    lea.presses("3", "4", "r", "Enter")
+    project = pick_project(site, "flow-picks", mode="grid", num_tasks=2)
+    ana = Person(page, site, "ana")
+    page.goto(f"/p/{project.slug}/work/pick")
+    first = ana.waits_for_task(after="")
+    every_button_belongs_to_a_command(ana)
+    winner = ana.stage()["cells"][2]["id"]
+    ana.presses("3", "4", "r", "Enter")
     waits_until(lambda: page.locator("#app").get_attribute("data-task") != first, what="the end of the pick")
     says(page, "Sent.")
     page.locator(".toasts").get_by_role("button", name="Take it back").click()
     waits_until(
         lambda: (
             page.locator("#app").get_attribute("data-task") not in (None, first)
-            and lea.stage().get("winner") == winner
+            and ana.stage().get("winner") == winner
         ),
         what="the pick",
     )
-    assert (lea.stage()["shape"], lea.stage()["texture"]) == (4, 4)
-    lea.presses("Alt+p")
+    assert (ana.stage()["shape"], ana.stage()["texture"]) == (4, 4)
+    ana.presses("Alt+p")
     says(page, "You are having a break")
