@@ -161,10 +161,13 @@ def test_two_objects_are_marked_mended_named_and_handed_in_by_keys_alone(
     ana.presses("?")
     expect(page.get_by_role("dialog")).to_contain_text("Scissors")
     ana.presses("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
 
     ana.presses("Enter")
     waits_until(
-        lambda: page.locator("#app").get_attribute("data-task") != task, what="the answer to be taken"
+        lambda: page.locator("#app").get_attribute("data-task") != task,
+        what="the answer to be taken",
+        told=lambda: page.locator("#app").inner_text()[-600:],
     )
     assert page.evaluate("window.__hands.pointer") == 0
     answers = json.loads(site.shell(READS_ANSWERS.format(slug=SLUG)).strip().splitlines()[-1])
