@@ -55,7 +55,7 @@ bench: install ## measure the budgets of docs and print them
 model: install ## make the shipped model from nothing (hours; goes on where it was stopped; WORK=.candid8/model)
 	@$(RUN) -m training.cli model --work $(or $(WORK),.candid8/model) --checkpoint $(or $(WORK),.candid8/model)/tiny
 
-flywheel: install ## simulated people turn five rounds at a stack of their own; writes docs/reports/flywheel.* (about an hour)
+flywheel: install ## simulated people turn five rounds at a stack of their own; writes docs/reports/flywheel.* (long; goes on where it stopped)
 	@$(RUN) -m workers.flywheel $(ARGS)
 
 clean: ## remove what is built or installed; data in .candid8 stays
