@@ -29,6 +29,9 @@ stage3.record_layout_proposal(
 AnnotationTask.objects.filter(candidate=made, stage="pose").update(priority=100)
 """
 
+# Beside the shape's middle on the photo, in plain steps of the crosshair.
+Place = tuple[float, float]
+
 
 def takes_the_shape(page: Page, site: RunningSite, label: str) -> tuple[Person, str]:
     """Ana with the pose task of one of the demo's objects, and its assignment."""
@@ -141,11 +144,11 @@ def _aligns_by_three_pairs_with_the_crosshair(ana: Person) -> None:
     before = ana.stage()["pose"]
     ana.presses("1", "p", "v")
     ana.page.wait_for_timeout(800)  # the view glides to the photo's camera
-    for number, (x, y) in enumerate(((2, 3), (-3, 3), (-1, -2)), start=1):
-        _places_a_point(ana, x, y, on="onShape", number=number)
+    for number, wanted in enumerate(((2, 3), (-3, 3), (-1, -2)), start=1):
+        place = _places_a_point(ana, wanted, on="onShape", number=number)
         if number == 3:
             shot(ana.page, "33-pose-point-pairs")
-        _places_a_point(ana, x, y, on="inScene", number=number)
+        _places_a_point(ana, place, on="inScene", number=number)
     pairs = ana.stage()["pairs"]
     assert not pairs["open"], f"{pairs['refusal']} {pairs}"
     assert ana.stage()["review"] == "after"
@@ -155,15 +158,20 @@ def _aligns_by_three_pairs_with_the_crosshair(ana: Person) -> None:
     assert ana.stage()["pose"] != before and ana.stage()["undo"] == "pairs"
 
 
-def _places_a_point(ana: Person, x: int, y: int, *, on: str, number: int) -> None:
-    _moves_the_crosshair_to_the_target(ana, x, y)
-    ana.presses("Space")
-    pairs = ana.stage()["pairs"]
-    # The last point of all solves the pose, which closes the pairs.
-    assert pairs[on] == number or not pairs["open"], f"point {number} {on}: {pairs}"
+def _places_a_point(ana: Person, place: Place, *, on: str, number: int) -> Place:
+    """A point there, or nearer to the middle where the shape is too thin to be met; the place that was met."""
+    for nearer in (1.0, 0.6, 0.3):
+        x, y = place[0] * nearer, place[1] * nearer
+        _moves_the_crosshair_to_the_target(ana, x, y)
+        ana.presses("Space")
+        pairs = ana.stage()["pairs"]
+        # The last point of all solves the pose, which closes the pairs.
+        if pairs[on] == number or not pairs["open"]:
+            return x, y
+    raise AssertionError(f"point {number} {on}: {pairs}")
 
 
-def _moves_the_crosshair_to_the_target(ana: Person, x: int, y: int) -> None:
+def _moves_the_crosshair_to_the_target(ana: Person, x: float, y: float) -> None:
     """So many plain steps beside the shape's middle on the photo, by arrow keys."""
     middle = ana.page.evaluate(
         "(() => { const c = window.__candid8; return c.project(c.stage().pose.translation); })()"
