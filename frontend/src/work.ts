@@ -4,7 +4,6 @@ import { pageUrl, readConfig } from "./core/config";
 import type { Config } from "./core/config";
 import { History } from "./core/history";
 import { t } from "./core/language";
-import { keyLabel } from "./core/keys";
 import { speakIn } from "./core/speaking";
 import { Api, failureText } from "./net/api";
 import type { Claim, MyWork, PastTask, Project, Stage } from "./net/contract";
@@ -83,8 +82,8 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     answered: ({ verb, seconds }) => {
       if (verb === "submit") countIn(seconds);
       const said = verb === "skip" ? t("Skipped.") : verb === "escalate" ? t("Handed over.") : t("Sent.");
-      const key = commands.get("undo-answer")?.keys[0];
-      const withdraw = toast(root, said, "fresh", { label: t("Take it back"), ...(key ? { title: keyLabel(key) } : {}), take: () => { withdraw(); void session.undo(); } });
+      const key = commands.keyLabel("undo-answer");
+      const withdraw = toast(root, said, "fresh", { label: t("Take it back"), ...(key ? { title: key } : {}), take: () => { withdraw(); void session.undo(); } });
     },
     conflict: (other) => {
       kept = { ...kept, other };
@@ -152,7 +151,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     { id: "pause", label: t("Break"), keys: ["Alt+P"], scope: "shell", enabled: () => isIn("working", "empty", "paused"), run: pause },
     { id: "help", label: t("Help"), keys: ["?"], scope: "shell", run: () => showKeys(root, commands, scopeNames, settings) },
   ]);
-  if (stage === "pick") commands.add([{ id: "escalate", label: t("None good enough"), keys: ["E"], scope: "shell", enabled: isWorking, run: () => void escalate() }]);
+  if (stage === "pick") commands.add([{ id: "escalate", label: t("None good enough"), keys: ["E", "Shift+E"], scope: "shell", enabled: isWorking, run: () => void escalate() }]);
   if (stage === "pose") commands.add([{ id: "escalate", label: t("Cannot be placed"), keys: ["Shift+E"], scope: "shell", enabled: () => isWorking() && !session.claim?.question, run: () => void escalate() }]);
   commands.enter("shell");
   const settings = new PersonalSettings(api, commands, config);
@@ -160,7 +159,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   shell.build(stage === "object" ? ["skip"] : ["skip", "escalate"]);
 
   const submit = () => {
-    const missing = view?.missing() ?? null;
+    const missing = commands.withKeys(view?.missing() ?? "");
     if (missing) {
       toast(root, missing, "warning");
       shell.announce(missing);
@@ -204,12 +203,12 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
   };
   session.state.watch((state) => {
     shell.showSession(state, ways);
-    if (state.phase === "working" && view) shell.setHint(view.hint());
+    if (state.phase === "working" && view) shell.setHint(commands.withKeys(view.hint()));
     if (!["working", "loading", "sending"].includes(state.phase)) root.dataset.ready = "1";
     if (state.phase === "sending") performance.mark(SUBMITTED);
     commands.changed();
   });
-  commands.onChange(() => { if (view && isWorking()) shell.setHint(view.hint()); });
+  commands.onChange(() => { if (view && isWorking()) shell.setHint(commands.withKeys(view.hint())); });
   // The waiting screen counts down.
   setInterval(() => { if (isIn("empty")) session.state.set({}); }, 1000);
 

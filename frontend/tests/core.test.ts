@@ -36,6 +36,17 @@ describe("commands", () => {
   const log: string[] = [];
   const command = (id: string, key: string, scope: string) => ({ id, label: id, keys: [key], scope, run: () => log.push(id) });
 
+  it("a text names the keys that reach its commands now, also a person's own", () => {
+    const commands = new Commands({ rating: "shell" });
+    commands.add([{ ...command("none", "E", "shell"), keys: ["E", "Shift+E"] }, command("three", "E", "rating")]);
+    commands.enter("shell");
+    expect(commands.withKeys("[[none]]: none")).toBe("E: none");
+    commands.enter("rating");
+    expect(commands.withKeys("[[none]]: none, [[three]]")).toBe("Shift+E: none, E");
+    commands.useKeys({ none: ["F4"] });
+    expect(commands.withKeys("[[none]], [[nothing.such]]")).toBe("F4, (no key)");
+  });
+
   it("lets the scope entered last answer first", () => {
     const commands = new Commands();
     commands.add([command("pick-1", "1", "pick"), command("rate-1", "1", "rating")]);

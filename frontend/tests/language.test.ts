@@ -201,3 +201,14 @@ describe("The second language", () => {
     expect([t("Right || the side"), t("Right")]).toEqual(["Rechts", "Richtig"]);
   });
 });
+
+it("a text names the same keys in German, and only those of commands that there are", () => {
+  const marked = Object.entries(GERMAN).filter(([english]) => english.includes("[["));
+  expect(marked.length).toBeGreaterThan(8);
+  const ids = (text: string) => [...text.matchAll(/\[\[([\w.-]+)\]\]/g)].map(([, id]) => id as string).sort();
+  const sources = files.map(({ source }) => source.text).join("\n");
+  for (const [english, german] of marked) {
+    expect(ids(german), english).toEqual(ids(english));
+    for (const id of ids(english)) expect(sources.includes(`"${id}"`) || sources.includes(`\`${id.split(".")[0]}.\${`), id).toBe(true);
+  }
+});

@@ -1,7 +1,7 @@
 /** King of the hill, how a person's attention is counted, and the anchors of the ratings. */
 import { describe, expect, it } from "vitest";
 import { Attention } from "../src/tools/attention";
-import { defaultAnchors } from "../src/tools/rating_anchors";
+import { anchorsOfGuidelines, defaultAnchors } from "../src/tools/rating_anchors";
 import { among, judge, numComparisons, replay, startTournament } from "../src/tools/tournament";
 
 describe("king of the hill", () => {
@@ -143,4 +143,14 @@ it("every mark of both ratings has a name and a sentence of its own", () => {
   for (const aspect of ["shape", "texture"]) expect(anchors.filter((anchor) => anchor.aspect === aspect).map(({ value }) => value)).toEqual([1, 2, 3, 4, 5]);
   expect(new Set(anchors.map(({ text }) => text)).size).toBe(10);
   expect(anchors.every(({ name, text }) => name.length > 2 && text.length > 20)).toBe(true);
+});
+
+it("a project's guidelines say what a mark means, with a shape; the other marks keep the general words", () => {
+  const anchors = defaultAnchors();
+  const example = (id: number, verdict: "good" | "bad", caption: string) => ({ id, verdict, caption, mesh_url: `m${id}`, preview_url: `p${id}`, aspect: "shape" as const, value: 4 });
+  const told = anchorsOfGuidelines(anchors, [example(1, "bad", "a handle that is bent"), example(2, "good", "only the handle is thin")]);
+  const four = told.find(({ aspect, value }) => aspect === "shape" && value === 4);
+  expect([four?.text, four?.example?.id, four?.name]).toEqual(["only the handle is thin", 2, "good"]);
+  expect(told.filter(({ example: shown }) => shown).length).toBe(1);
+  expect(told.find(({ aspect, value }) => aspect === "shape" && value === 5)).toEqual(anchors.find(({ aspect, value }) => aspect === "shape" && value === 5));
 });

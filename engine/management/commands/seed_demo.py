@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from engine.transitions import Actor, transition
 SEED = Actor(name="seed")
 SLUG = "demo"
 ACCOUNTS = "demo_accounts.txt"
+GUIDELINES = Path(settings.ROOT) / "fixtures" / "guidelines"
+GOOD_FROM = 4  # the mark from which on an example is one to follow
 PEOPLE = {
     "ana": Role.ANNOTATOR,
     "art": Role.ARTIST,
@@ -141,16 +144,18 @@ class Command(BaseCommand):
         for stage in Stage:
             if GuidelineVersion.objects.filter(project=project, stage=stage).exists():
                 continue
-            text = (Path(settings.ROOT) / "fixtures" / "guidelines" / f"{stage.value}.md").read_text("utf-8")
+            text = (GUIDELINES / f"{stage.value}.md").read_text("utf-8")
             draft = guidelines.save_draft(
                 project_id=project.pk, stage=stage, markdown=text, summary="The first version.", actor=SEED
             )
             guidelines.publish(version_id=draft.pk, actor=SEED, now=timezone.now())
+            if stage == Stage.PICK:
+                _marks(project)
             self.stdout.write(f"guidelines of {stage.label} published")
 
     def _examples(self, project: Project) -> None:
         """Shows in stage 2 what people themselves rated best and what they handed over, once there is either."""
-        if project.guideline_examples.exists():
+        if project.guideline_examples.filter(aspect="").exists():
             return
         judged = Selection.objects.filter(project=project)
         best = judged.filter(rating__gte=0.75).order_by("-rating", "pk").first()
@@ -211,6 +216,22 @@ def _person(name: str, role: Role, password: str | None) -> Any:
         is_staff=role in CONSOLE_ROLES,
         is_superuser=role == Role.ADMIN,
     )
+
+
+def _marks(project: Project) -> None:
+    """Gives each mark of the rating its shape and its sentence."""
+    for mark in tomllib.loads((GUIDELINES / "marks.toml").read_text("utf-8"))["mark"]:
+        guidelines.add_example(
+            project_id=project.pk,
+            stage=Stage.PICK,
+            verdict="good" if mark["value"] >= GOOD_FROM else "bad",
+            caption=mark["caption"],
+            candidate_id=None,
+            glb=(GUIDELINES / "marks" / mark["file"]).read_bytes(),
+            aspect=mark["aspect"],
+            value=mark["value"],
+            actor=SEED,
+        )
 
 
 def _example(project: Project, candidate_id: int, verdict: str, caption: str) -> None:

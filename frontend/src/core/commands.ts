@@ -1,6 +1,7 @@
 /** The one registry of commands: keys, buttons, the help dialog and tests all read it. */
-import { isSingleCharacter, strokeName } from "./keys";
+import { isSingleCharacter, keyLabel, strokeName } from "./keys";
 import type { Stroke } from "./keys";
+import { t } from "./language";
 
 export interface Command {
   id: string;
@@ -88,6 +89,16 @@ export class Commands {
   usualKeys(id: string): readonly string[] {
     return this.usual.get(id) ?? [];
   }
+
+  /** The key that reaches the command, as it is written on buttons; null where it has none. */
+  keyLabel(id: string): string | null {
+    const keys = this.byId.get(id)?.keys ?? [];
+    const shown = keys.find((key) => this.reachable().find((command) => command.keys.includes(key))?.id === id) ?? keys[0];
+    return shown === undefined ? null : keyLabel(shown);
+  }
+
+  /** A text with the keys that this person has in place of ``[[command]]``. */
+  withKeys = (text: string): string => text.replace(/\[\[([\w.-]+)\]\]/g, (_, id: string) => this.keyLabel(id) ?? t("(no key)"));
 
   /** Which other command that can be reached together with ``id`` has the key already. */
   inTheWay(id: string, key: string): Command | undefined {

@@ -140,11 +140,11 @@ class ObjectStage implements StageView<ObjectTask> {
     if (editor.tool === "point") return t("Click on the object; Alt or the right button beside it. By keys: arrows, Space, Shift+Space.");
     if (editor.area === 0) {
       if (this.canvas.cursor) return t("Space begins a box here, the arrows move on (Shift far, Ctrl finely), Space again ends it.");
-      return this.canvas.suggestions.length ? t("Take a suggestion with its number, or drag a box around the object.") : t("Drag a box around one object, then press R.");
+      return this.canvas.suggestions.length ? t("Take a suggestion with its number, or drag a box around the object.") : t("Drag a box around one object, then press [[refine]].");
     }
-    if (this.isBareBox()) return t("R finds the object's edge inside the box. Then mend it with D and X.");
-    if (!this.naming.value().label) return t("L: name the object. N: add another one. V shows the photo bare.");
-    return t("Enter submits. N adds another object of this photo.");
+    if (this.isBareBox()) return t("[[refine]] finds the object's edge inside the box. Then mend it with [[tool.brush]] and [[tool.eraser]].");
+    if (!this.naming.value().label) return t("[[label]]: name the object. [[another]]: add another one. [[bare]] shows the photo bare.");
+    return t("[[submit]] submits. [[another]] adds another object of this photo.");
   }
 
   testHandle(): Record<string, unknown> {

@@ -2,11 +2,11 @@
 import { pageUrl } from "../core/config";
 import { h, replace } from "../core/dom";
 import { t } from "../core/language";
-import type { AttentionJson, Claim, PickResult, PickTask, Result } from "../net/contract";
+import type { AttentionJson, Claim, Guidelines, PickResult, PickTask, Result } from "../net/contract";
 import { Attention } from "../tools/attention";
 import { gridCells, photoWindow, stripCells } from "../tools/cell_layout";
 import type { Rect } from "../tools/mask";
-import { defaultAnchors } from "../tools/rating_anchors";
+import { anchorsOfGuidelines, defaultAnchors } from "../tools/rating_anchors";
 import type { Aspect } from "../tools/rating_anchors";
 import { among, judge, numComparisons, replay, startTournament } from "../tools/tournament";
 import type { Outcome, Tournament } from "../tools/tournament";
@@ -25,6 +25,7 @@ import { PickFrames } from "./pick_frames";
 import { pickPanel } from "./pick_panel";
 import type { PanelState } from "./pick_panel";
 import { addRatingCommands, ratingPanel } from "./rating_panel";
+import type { RatingPanel } from "./rating_panel";
 import type { StageHost, StageView } from "./stage";
 
 interface Judgement { mode: "grid" | "king"; tournament: Tournament; winner: number | null; shape: number | null; texture: number | null }
@@ -32,6 +33,8 @@ interface Draft { judgement: Judgement; inspected: Record<string, number>; atten
 
 const MASK_PX = 640;
 const FEWEST_SHOWN = 2;
+/** After so long the examples' addresses may have run out, and a lead may have said something else. */
+const EXPLAIN_AGAIN_MS = 10 * 60_000;
 
 /** Raises NoWebGl, after the page has said so. */
 export function createPickStage(host: StageHost): StageView<PickTask> {
@@ -45,10 +48,12 @@ export function createPickStage(host: StageHost): StageView<PickTask> {
 
 class PickStage implements StageView<PickTask> {
   private readonly grid: CellGrid;
-  private readonly frames = new PickFrames(() => this.reload(), (number) => this.inspect(this.order()[number - 1] as number));
+  private readonly frames = new PickFrames(() => this.reload(), (number) => this.inspect(this.order()[number - 1] as number), () => this.host.commands.keyLabel("cells.reload"));
   private readonly overlay = new PhotoLayer();
   private readonly tooFew = h("div", { class: "too-few", role: "alert", hidden: true });
   private readonly anchors = defaultAnchors();
+  private readonly ratings: RatingPanel;
+  private explainedAt = -Infinity;
   private task: PickTask | null = null;
   private crop: PhotoCrop | null = null;
   private judgement: Judgement | null = null;
@@ -71,6 +76,7 @@ class PickStage implements StageView<PickTask> {
       turned: (id) => { this.attention.turned(id === null ? [] : [id]); this.host.changed(); },
     });
     this.addCommands();
+    this.ratings = ratingPanel(host.commands, this.anchors, (aspect) => this.judgement?.[aspect] ?? null);
     this.build();
     host.commands.enter("pick");
     document.addEventListener("visibilitychange", () => this.attention.setSeen(!document.hidden));
@@ -92,6 +98,7 @@ class PickStage implements StageView<PickTask> {
     this.syncScopes();
     this.layout();
     this.grid.startTurntable();
+    void this.explainMarks();
     void Promise.all(previews).then(() => {
       if (this.task !== task) return;
       this.isFirstFrame = true;
@@ -99,11 +106,24 @@ class PickStage implements StageView<PickTask> {
     });
   }
 
+  /** What the marks mean in this project. Where the guidelines cannot be had, the general words stand. */
+  private async explainMarks(): Promise<void> {
+    if (performance.now() - this.explainedAt < EXPLAIN_AGAIN_MS) return;
+    this.explainedAt = performance.now();
+    try {
+      const { stages } = await this.host.api.get<Guidelines>(`/projects/${this.host.config.project.id}/guidelines`);
+      this.ratings.explain(anchorsOfGuidelines(this.anchors, stages.find(({ stage }) => stage === "pick")?.anchors ?? []));
+    } catch {
+      this.explainedAt = -Infinity;
+    }
+  }
+
   clear(): void {
     this.inspecting = null;
     this.isFlickering = false;
     this.attention.look(null);
     this.grid.clear();
+    this.ratings.clear();
     this.task = this.crop = this.judgement = null;
     this.placed = [];
     this.opacity = 0;
@@ -117,7 +137,7 @@ class PickStage implements StageView<PickTask> {
   missing(): string | null {
     const state = this.judgement;
     if (!state) return t("There is no task.");
-    if (this.numShown() < FEWEST_SHOWN) return t("A choice needs two candidates. Load the others again (L), skip the task (S) or hand it over (E).");
+    if (this.numShown() < FEWEST_SHOWN) return t("A choice needs two candidates. Load the others again ([[cells.reload]]), skip the task ([[skip]]) or hand it over ([[escalate]]).");
     if (state.winner === null) return state.mode === "king" ? t("Compare the pairs first: Left arrow, Right arrow, or Down for equal.") : t("Pick the best candidate first: 1 to 8. Or E: none is good enough.");
     if (state.shape === null) return t("Rate the shape: 1 (wrong) to 5 (exact).");
     if (state.texture === null) return t("Rate the texture: Q (wrong) to T (exact).");
@@ -156,9 +176,9 @@ class PickStage implements StageView<PickTask> {
   hint(): string {
     const state = this.judgement;
     if (!state) return "";
-    if (this.inspecting !== null) return t("Hold Space to see the photo at the same place. Esc goes back. 0: the photo's camera.");
-    if (state.winner !== null) return this.missing() ?? t("Enter submits. Esc takes the pick back.");
-    return state.mode === "king" ? t("Which is closer to the photo? Left or Right arrow, Down for equal. Hold Space: the photo. K: all eight.") : t("1 to 8 pick the best. Shift+1 to 8 look at one large. Hold Space: the photo. K: two at a time. E: none good enough.");
+    if (this.inspecting !== null) return t("Hold [[photo.flicker]] to see the photo at the same place. [[inspect.end]] goes back. [[photo.camera]]: the photo's camera.");
+    if (state.winner !== null) return this.missing() ?? t("[[submit]] submits. [[unpick]] takes the pick back.");
+    return state.mode === "king" ? t("Which is closer to the photo? Left or Right arrow, Down for equal. Hold [[photo.flicker]]: the photo. [[mode]]: all eight.") : t("1 to 8 pick the best. Shift+1 to 8 look at one large. Hold [[photo.flicker]]: the photo. [[mode]]: two at a time. [[escalate]]: none good enough.");
   }
 
   testHandle(): Record<string, unknown> {
@@ -211,7 +231,7 @@ class PickStage implements StageView<PickTask> {
   private build(): void {
     const { commands, shell } = this.host;
     replace(shell.work, this.grid.element, this.overlay.element, this.frames.element, this.tooFew);
-    replace(shell.tools, ...pickPanel(commands, () => this.panelState(), (opacity) => this.setOpacity(opacity)), ratingPanel(commands, this.anchors, (aspect) => this.judgement?.[aspect] ?? null));
+    replace(shell.tools, ...pickPanel(commands, () => this.panelState(), (opacity) => this.setOpacity(opacity)), this.ratings.element);
     // A button that was clicked must not keep the keyboard: Space is the photo's.
     shell.tools.addEventListener("click", (event) => { if (event.detail > 0) (document.activeElement as HTMLElement | null)?.blur(); });
     replace(this.tooFew, h("div", { class: "notice error stack" },

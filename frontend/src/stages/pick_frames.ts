@@ -24,7 +24,7 @@ export class PickFrames {
   readonly element = h("div", { class: "cells" });
 
   /** ``open`` looks at one large, or goes back to all. */
-  constructor(private readonly reload: () => void, private readonly open: (number: number) => void) {}
+  constructor(private readonly reload: () => void, private readonly open: (number: number) => void, private readonly reloadKey: () => string | null) {}
 
   /** Puts a frame over each cell, in this order. */
   show(views: readonly FrameView[]): void {
@@ -39,7 +39,7 @@ export class PickFrames {
   }
 
   private frame({ number, isLarge }: FrameView): HTMLElement {
-    const again = h("button", { type: "button", title: t("Load again (L)"), on: { click: this.reload } }, h("span", { text: t("Load again") }), h("kbd", { text: "L", "aria-hidden": "true" }));
+    const again = h("button", { type: "button", on: { click: this.reload } }, h("span", { text: t("Load again") }), h("kbd", { text: this.reloadKey() ?? "", "aria-hidden": "true" }));
     return h("div", { class: "cell", data: { number: String(number), ...(isLarge ? { large: "1" } : {}) } },
       h("button", { type: "button", class: "open quiet", on: { click: () => this.open(number) } }),
       h("div", { class: "shimmer" }), h("span", { class: "number", text: number }), h("span", { class: "state caption" }), h("span", { class: "mark" }, icon("check")),

@@ -170,10 +170,10 @@ class PoseStage implements StageView<PoseTask> {
   hint(): string {
     const review = this.review.state;
     if (review === "waiting") return t("Esc stops waiting.");
-    if (review !== "closed") return t("Enter accepts, Esc puts back, hold Space to see before.");
-    if (this.pairs.isOpen) return t("Arrows move the crosshair (Shift coarse, Ctrl fine), V changes the view, Space places, Backspace takes back, Esc stops.");
+    if (review !== "closed") return t("[[review.accept]] accepts, [[review.back]] puts back, hold [[review.compare]] to see before.");
+    if (this.pairs.isOpen) return t("Arrows move the crosshair (Shift coarse, Ctrl fine), [[pairs.other]] changes the view, [[pairs.place]] places, [[pairs.back]] takes back, [[pairs.cancel]] stops.");
     const does = { translate: t("move"), rotate: t("turn"), scale: t("scale") }[this.mode];
-    return t("Arrows and PgUp/PgDn {does}, Shift coarse, Ctrl fine. W move, E rotate, R scale, I snap, P point pairs. Enter submits.", { does });
+    return t("Arrows and PgUp/PgDn {does}, Shift coarse, Ctrl fine. [[mode.translate]] move, [[mode.rotate]] rotate, [[mode.scale]] scale, [[snap]] snap, [[pairs]] point pairs. [[submit]] submits.", { does });
   }
 
   testHandle(): Record<string, unknown> {

@@ -1,5 +1,6 @@
 /** What each mark of a rating stands for, in words; a project's guidelines may say it better, with an example. */
 import { t } from "../core/language";
+import type { GuidelineExample } from "../net/contract";
 
 export type Aspect = "shape" | "texture";
 
@@ -10,8 +11,17 @@ export interface RatingAnchor {
   name: string;
   /** One sentence that two people would understand alike. */
   text: string;
-  /** A picture of something that deserves this mark. */
-  exampleUrl?: string;
+  /** A shape that deserves this mark, of the project's guidelines. */
+  example?: GuidelineExample;
+}
+
+/** The same marks, with the words and shapes that a project's guidelines give them; of several examples the first good one. */
+export function anchorsOfGuidelines(anchors: readonly RatingAnchor[], examples: readonly GuidelineExample[]): RatingAnchor[] {
+  return anchors.map((anchor) => {
+    const mine = examples.filter(({ aspect, value }) => aspect === anchor.aspect && value === anchor.value);
+    const example = mine.find(({ verdict }) => verdict === "good") ?? mine[0];
+    return example ? { ...anchor, text: example.caption || anchor.text, example } : anchor;
+  });
 }
 
 /** For projects whose guidelines say nothing else. */

@@ -1,7 +1,7 @@
 /** Buttons that belong to commands: label, key, state and action all come from the registry. */
 import type { Commands } from "../core/commands";
 import { h } from "../core/dom";
-import { ariaKeys, keyLabel } from "../core/keys";
+import { ariaKeys } from "../core/keys";
 import { icon } from "./icons";
 import type { IconName } from "./icons";
 
@@ -21,16 +21,15 @@ export function commandButton(commands: Commands, id: string, look: ButtonLook =
     "button", { type: "button", class: look.class, data: { command: id }, on: { click: () => commands.run(id) } },
     look.icon && icon(look.icon), h("span", { text: look.label ?? command.label }), key,
   );
-  let shownKeys: readonly string[] | null = null;
+  let shown: string | null | undefined;
   const showKeys = (): void => {
-    const keys = commands.get(id)?.keys ?? [];
-    if (keys === shownKeys) return;
-    shownKeys = keys;
-    const first = keys[0];
-    key.textContent = first ? keyLabel(first) : "";
-    key.hidden = !first;
-    button.title = first ? `${command.label} (${keyLabel(first)})` : command.label;
-    if (first) button.setAttribute("aria-keyshortcuts", ariaKeys(keys));
+    const keys = commands.get(id)?.keys ?? [], first = commands.keyLabel(id);
+    if (first === shown) return;
+    shown = first;
+    key.textContent = first ?? "";
+    key.hidden = first === null;
+    button.title = first === null ? command.label : `${command.label} (${first})`;
+    if (first !== null) button.setAttribute("aria-keyshortcuts", ariaKeys(keys));
     else button.removeAttribute("aria-keyshortcuts");
   };
   const refresh = (): void => {

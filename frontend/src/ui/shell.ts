@@ -3,7 +3,6 @@ import type { Config } from "../core/config";
 import { pageUrl } from "../core/config";
 import type { Commands } from "../core/commands";
 import { clock, h, replace } from "../core/dom";
-import { keyLabel } from "../core/keys";
 import { t } from "../core/language";
 import { failureText } from "../net/api";
 import type { SaveState } from "../net/drafts";
@@ -166,8 +165,7 @@ export class Shell {
   }
 
   private keyOf(id: string): string | undefined {
-    const key = this.commands.get(id)?.keys[0];
-    return key ? keyLabel(key) : undefined;
+    return this.commands.keyLabel(id) ?? undefined;
   }
 }
 

@@ -16,18 +16,19 @@ export class GridViewer {
   private turning: () => void = () => undefined;
   private cells: readonly (ViewedCell & { key: number })[] = [];
 
-  /** Raises NoWebGl. ``box`` must have a size and a position. */
-  constructor(box: HTMLElement) {
+  /** Raises NoWebGl. ``box`` must have a size and a position. A bare viewer has no buttons and turns by itself. */
+  constructor(box: HTMLElement, private readonly options: { isBare?: boolean } = {}) {
     this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
     const looks = h("div", { class: "row look-buttons" }, ...looksOffered().map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
     if (!prefersReducedMotion()) looks.append(this.turnButton());
-    box.append(this.grid.element, this.frames, looks);
+    box.append(this.grid.element, this.frames, ...(options.isBare ? [] : [looks]));
   }
 
   async show(cells: readonly ViewedCell[]): Promise<void> {
     this.cells = cells.map((cell, key) => ({ ...cell, key }));
     await Promise.all(this.grid.show(this.cells.map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null));
     this.layout();
+    if (this.options.isBare) this.grid.startTurntable();
   }
 
   dispose(): void {
@@ -48,7 +49,7 @@ export class GridViewer {
     this.grid.place(this.cells.map((cell, i) => ({ id: cell.key, rect: rects[i] as Rect, isLarge: false })));
     replace(this.frames, ...this.cells.map((cell, i) => {
       const rect = rects[i] as Rect;
-      const frame = h("div", { class: "cell", data: { key: String(cell.key) } }, h("span", { class: "number", text: cell.label }), h("span", { class: "state caption" }));
+      const frame = h("div", { class: "cell", data: { key: String(cell.key) } }, cell.label !== "" && h("span", { class: "number", text: cell.label }), h("span", { class: "state caption" }));
       Object.assign(frame.style, { left: `${rect.x}px`, top: `${rect.y}px`, width: `${rect.width}px`, height: `${rect.height}px` });
       return frame;
     }));

@@ -1,5 +1,6 @@
 /** What the shell of the work says in German: the bar, settings and keys, messages about saving, sending and faults. */
 export const SHELL: Readonly<Record<string, string>> = {
+  "(no key)": "(keine Taste)",
   "A 3D file could not be loaded (HTTP {status}).": "Eine 3D-Datei ließ sich nicht laden (HTTP {status}).",
   "A mask could not be loaded (HTTP {status}).": "Eine Maske ließ sich nicht laden (HTTP {status}).",
   "A mask of the answer that was taken back is not there any more.": "Eine Maske der zurückgenommenen Antwort ist nicht mehr da.",
