@@ -49,6 +49,7 @@ MAKES_A_QUIZ = ENGINE + (
     "quizzes.set_rules(project_id=demo.pk, stage=Stage.OBJECT, is_on=True, num_questions=1, num_needed=1, "
     "pause_seconds=0)"
 )
+LEASES_LAST = ENGINE + "demo.lease_seconds = {seconds}; demo.save()"
 ENDS_THE_QUIZ = ENGINE + "Quiz.objects.filter(project=demo).update(is_on=False)"
 ENDS_THE_LEASE = ENGINE + (
     'Assignment.objects.filter(uuid="{task}").update(expires_at=timezone.now() - timedelta(seconds=1))'
@@ -236,16 +237,59 @@ def troubles(album: Album) -> None:
         lea.waits_for_task(after="")
         album.takes(page, "unsent")
         page.get_by_role("button", name="Take it up again").click()
+        with album.visit() as elsewhere:
+            other = Person(elsewhere, album.site, "lea")
+            other.opens_stage("object")
+            _strays(other)
+            expect(elsewhere.locator(".saved")).to_have_text("saved", timeout=PATIENCE_MS)
+        lea.presses("Control+z")
+        says(page, "Another tab or device saved this task differently")
+        album.takes(page, "two-drafts")
+        page.get_by_role("button", name="Keep this one").click()
         page.context.clear_cookies()
         _strays(lea)
         says(page, "You are logged out")
         album.takes(page, "logged-out")
+    _a_lease_that_ends_soon(album)
+    _an_upload_that_is_refused(album)
     make_project(album.site, slug="nothing-to-do", photographs=[])
     with album.visit() as page:
         Person(page, album.site, "ana")
         page.goto("/p/nothing-to-do/work/object")
         says(page, "Nothing to do here right now")
         album.takes(page, "empty")
+
+
+def _a_lease_that_ends_soon(album: Album) -> None:
+    album.site.shell(LEASES_LAST.format(seconds=58))
+    try:
+        with album.visit() as page:
+            ana = Person(page, album.site, "ana")
+            ana.opens_stage("object")
+            ana.marks_a_box()
+            page.context.set_offline(True)  # a clock that is not renewed
+            _strays(ana)
+            expect(page.locator(".saved")).to_have_text("kept in this browser")
+            album.takes(page, "lease-amber")
+            page.context.set_offline(False)
+            ana.skips()
+    finally:
+        album.site.shell(LEASES_LAST.format(seconds=600))
+
+
+def _an_upload_that_is_refused(album: Album) -> None:
+    with album.visit() as page:
+        Person(page, album.site, "lea")
+        page.goto("/p/demo/")
+        expect(page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose files…").click()
+        letter = {"name": "letter.png", "mimeType": "image/png", "buffer": b"Dear project, this is no picture."}
+        chooser.value.set_files([letter])  # type: ignore[list-item]  # a FilePayload
+        refused = page.locator(".upload", has_text="letter.png")
+        expect(refused).to_be_visible()
+        page.wait_for_timeout(1500)
+        album.takes(page, "upload-refused")
 
 
 def _marks(lea: Person) -> None:

@@ -121,7 +121,7 @@ export class Guidance {
     const { quiz } = guide;
     if (!quiz) return null;
     return h("div", { class: "notice stack what-changed" },
-      h("p", { text: t("{questions} tasks with known answers, in the screen you will work in; {needed} must be right. You are told after each one why. It counts for nothing else.", { questions: quiz.num_questions, needed: quiz.num_needed }) }),
+      h("p", { text: t("Questions with known answers: {questions}, of which {needed} must be right. They come in the screen you will work in, and you are told after each one why. It counts for nothing else.", { questions: quiz.num_questions, needed: quiz.num_needed }) }),
       quiz.last_num_right !== null && h("p", { class: "caption", text: t("Last time: {right} right.", { right: quiz.last_num_right }) }));
   }
 

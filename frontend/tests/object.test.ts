@@ -12,6 +12,7 @@ import type { Point, Tool } from "../src/tools/mask_editor";
 import { paintCells, painted } from "../src/tools/mask_paint";
 import type { Ink } from "../src/tools/mask_paint";
 import { fit, realPixels, reveal, toPicture, visible, zoom } from "../src/tools/view_window";
+import { leastFound } from "../src/stages/refinement";
 
 /** Numbers that look random and are the same every time. */
 function random(seed: number): () => number {
@@ -348,4 +349,8 @@ it("names given last come first, once each, and survive what others wrote", () =
   expect(new RecentLabels(4, storage).list()).toEqual([]);
   kept.set("candid8.recentLabels.3", "{broken");
   expect(recent.list()).toEqual([]);
+});
+
+it("a few pixels of a large guess are no object, a small object of a small guess is one", () => {
+  expect([leastFound(0), leastFound(9), leastFound(1000), leastFound(40_000)]).toEqual([1, 9, 16, 200]);
 });

@@ -79,8 +79,11 @@ def _an_annotators_screens(ana: Person, walk: Walk) -> None:
     page.keyboard.press("Escape")
     page.keyboard.press("1")
     walk.looks("pick-rating")
-    # Once something is picked, E rates its texture.
-    _opens_a_dialog(walk, ["Escape", "e"], "escalate-dialog")
+    # Once something is picked, E rates its texture; handing over is Shift+E there.
+    page.keyboard.press("4")
+    expect(page.locator(".anchor-example canvas")).to_be_visible(timeout=PATIENCE_MS)
+    walk.looks("pick-example")
+    _opens_a_dialog(walk, ["Shift+E"], "escalate-dialog")
     page.goto("/p/demo/work/pose")
     expect(page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
     walk.looks("pose-empty")

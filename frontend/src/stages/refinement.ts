@@ -34,8 +34,12 @@ export async function refinedMask(host: StageHost, editor: MaskEditor, task: Obj
   const picture = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   const mask = maskOfCanvas(canvasOf(picture, width, height));
   keepStrokes(mask, painted, erased);
+  if (mask.count() < leastFound(editor.area)) throw new Problem(422, "found_nothing", t("No object was found there."), t("Nothing was found that stands out. Draw the box a little larger than the object, set points on it, or paint it; all you drew is as it was."));
   return mask;
 }
+
+/** Colours that do not differ leave a few pixels of a large guess: that is no answer. */
+export const leastFound = (before: number): number => Math.max(1, Math.min(16, before), before / 200);
 
 /** Is there anything to begin from? */
 export function canRefine({ area, guides }: MaskEditor): boolean {

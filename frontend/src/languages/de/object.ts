@@ -15,6 +15,8 @@ export const OBJECT: Readonly<Record<string, string>> = {
   "Drop the outline": "Umriss verwerfen",
   "Edit {label}": "{label} bearbeiten",
   "Edit": "Bearbeiten",
+  "No object was found there.": "Dort wurde kein Objekt gefunden.",
+  "Nothing was found that stands out. Draw the box a little larger than the object, set points on it, or paint it; all you drew is as it was.": "Nichts hebt sich dort ab. Ziehen Sie den Rahmen etwas größer als das Objekt, setzen Sie Punkte darauf, oder malen Sie es; alles, was Sie gezeichnet haben, ist, wie es war.",
   "[[submit]] submits. [[another]] adds another object of this photo.": "[[submit]] sendet ab. [[another]] fügt ein weiteres Objekt dieses Fotos hinzu.",
   "Eraser": "Radierer",
   "Fill holes": "Löcher füllen",

@@ -57,6 +57,7 @@ export const PAGES: Readonly<Record<string, string>> = {
   "Place the picked shape in the scene": "Die ausgewählte Form in der Szene platzieren",
   "Please read the guidelines first": "Bitte lesen Sie zuerst die Richtlinien",
   "Please rework": "Bitte überarbeiten",
+  "Questions with known answers: {questions}, of which {needed} must be right. They come in the screen you will work in, and you are told after each one why. It counts for nothing else.": "Aufgaben mit bekannten Antworten: {questions}, davon müssen {needed} richtig sein. Sie kommen in der Oberfläche, in der Sie arbeiten werden; nach jeder erfahren Sie, warum. Es zählt für nichts anderes.",
   "Quiz {number} of {of}": "Quiz {number} von {of}",
   "Right": "Richtig",
   "Share allowed": "Erlaubter Anteil",
@@ -116,6 +117,5 @@ export const PAGES: Readonly<Record<string, string>> = {
   "{name} works on it.": "{name} arbeitet daran.",
   "{open} waiting": "{open} warten",
   "{open} waiting, {leased} in work": "{open} warten, {leased} in Arbeit",
-  "{questions} tasks with known answers, in the screen you will work in; {needed} must be right. You are told after each one why. It counts for nothing else.": "{questions} Aufgaben mit bekannten Antworten, in der Oberfläche, in der Sie arbeiten werden; {needed} müssen richtig sein. Nach jeder erfahren Sie, warum. Es zählt für nichts anderes.",
   "{right} right so far, {needed} of {of} needed": "bisher {right} richtig, {needed} von {of} nötig",
 };
