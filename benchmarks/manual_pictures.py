@@ -435,6 +435,7 @@ CHAPTERS: dict[str, Callable[[Album], None]] = {
 def take(site: RunningSite, folder: Path, names: list[str]) -> None:
     """Takes the pictures of these chapters."""
     folder.mkdir(parents=True, exist_ok=True)
+    expect.set_options(timeout=PATIENCE_MS)
     chromium = find_chromium(PROJECT / ".candid8" / "browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -15,9 +15,11 @@ from PIL import Image as Pillow
 from pytest_django.fixtures import Settings
 
 from engine import blobs
-from engine.models import AnnotationTask, CandidateBatch, Image, Membership, PointMap, Project, StateChange
+from engine.models import AnnotationTask, CandidateBatch, Checkpoint, Image, Membership, PointMap, Project, StateChange
 from engine.selectors import deployments
+from engine.services.checkpoints import verify
 from engine.states import Role, Stage, TargetStatus
+from engine.transitions import Actor
 from tests.factories import encode, photo_bytes
 from tests.untrained import untrained_checkpoint
 
@@ -134,3 +136,21 @@ def test_photographs_come_from_folders_with_their_depth_and_bad_files_are_named(
 def test_an_unknown_project_is_refused(project: Project, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="no project"):
         call_command("ingest_images", str(tmp_path), project="nowhere")
+
+
+def test_a_checkpoint_folder_serves_once_a_worker_has_checked_it(home: Path) -> None:
+    seed()
+    folder = untrained_checkpoint(home / "from elsewhere", seed=1)
+    out = StringIO()
+    with pytest.raises(CommandError, match="No worker has checked from elsewhere"):
+        call_command("deploy_checkpoint", str(folder), wait=0.0, stdout=out)
+    waiting = Checkpoint.objects.get(name="from elsewhere")
+    verify(checkpoint_id=waiting.pk, actor=Actor(name="test"))
+    for _ in range(2):
+        call_command("deploy_checkpoint", str(folder), stdout=out)
+    serving = deployments.serving()
+    assert serving is not None and serving.checkpoint_id == waiting.pk
+    assert "serves already" in out.getvalue()
+    (folder / "weights.safetensors").write_bytes(b"other weights")
+    with pytest.raises(CommandError, match="not the ones that their manifest names"):
+        call_command("deploy_checkpoint", str(folder))

@@ -21,8 +21,14 @@ def main() -> int:
         "--home", type=Path, default=HOME, help="Where its data lie; delete it to begin anew."
     )
     parser.add_argument("--out", type=Path, default=REPORT, help="Report without its ending.")
+    text = "Checkpoint folder that serves in the first round (default: the shipped one)."
+    parser.add_argument("--start", type=Path, help=text)
     options, rest = parser.parse_known_args()
+    is_new = not options.home.exists()
     with stack_beside(options.home, extra={}) as stack:
+        if options.start and is_new:
+            deploy = [sys.executable, "manage.py", "deploy_checkpoint", str(options.start)]
+            subprocess.run(deploy, cwd=PROJECT, env={**os.environ, **stack.environment()}, check=True)
         command = [
             sys.executable,
             "manage.py",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import secrets
 import tomllib
@@ -16,9 +14,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from engine import blobs
+from engine.management.checkpoint_folders import registered
 from engine.management.demo_photographs import DemoPhotograph, demo_photographs
-from engine.models import Checkpoint, GuidelineVersion, Image, Project, Selection, TargetObject
+from engine.models import GuidelineVersion, Image, Project, Selection, TargetObject
 from engine.selectors import deployments
 from engine.services import candidates, checkpoints, guidelines, images, projects, rounds
 from engine.states import CheckpointStatus, Role, Stage, TargetStatus
@@ -113,7 +111,7 @@ class Command(BaseCommand):
             return
         if deployments.serving() is not None:
             return
-        checkpoint = _registered(folder)
+        checkpoint = registered(folder, actor=SEED)
         if checkpoint.status == CheckpointStatus.REGISTERED:
             checkpoints.verify(checkpoint_id=checkpoint.pk, actor=SEED)
         deployment = checkpoints.deploy(checkpoint_id=checkpoint.pk, actor=SEED)
@@ -186,23 +184,6 @@ class Command(BaseCommand):
             self.stdout.write(f"photograph {photograph.title}: {len(proposals)} proposals")
         if confirm and not image.targets.exclude(status=TargetStatus.PROPOSED).exists():
             _confirm(image, [target for target in proposals if target.label in CONFIRMED_AT_START])
-
-
-def _registered(folder: Path) -> Checkpoint:
-    manifest = json.loads((folder / "manifest.json").read_bytes())
-    weights = (folder / "weights.safetensors").read_bytes()
-    sha256 = hashlib.sha256(weights).hexdigest()
-    if sha256 != manifest["weights_sha256"]:
-        raise ValueError(f"the weights in {folder} are not the ones that their manifest names")
-    return checkpoints.register(
-        weights_key=blobs.put(weights, suffix=".safetensors", content_type="application/octet-stream"),
-        sha256=sha256,
-        manifest=manifest,
-        name=f"shipped {manifest['preset']}",
-        parent_id=None,
-        run_id=None,
-        actor=SEED,
-    )
 
 
 def _person(name: str, role: Role, password: str | None) -> Any:
