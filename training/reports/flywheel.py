@@ -23,6 +23,7 @@ TITLES = {
     "gap_of_many": "gap best - mean",
 }
 CONTROL = "control"
+FIXED_ALPHA = 0.5  # one bar for all rounds: the rounds' own bars differ
 
 
 def score_row(scores: StageScores) -> dict[str, dict[str, float]]:
@@ -32,6 +33,14 @@ def score_row(scores: StageScores) -> dict[str, dict[str, float]]:
     row["best_of_many"] = bootstrap_mean(many.max(axis=1)).as_dict()
     row["gap_of_many"] = bootstrap_mean(many.max(axis=1) - many.mean(axis=1)).as_dict()
     return row
+
+
+def accepted_at(collected: Mapping[str, Any], alpha: float) -> float | None:
+    """The share of a round's targets whose winner is rated ``alpha`` or better; None where nobody picked."""
+    picks = collected["picks"]
+    asked = picks["picks"] + picks["escalated"]
+    passing = sum(one["num_picks"] for one in collected["ratings"] if one["rating"] >= alpha)
+    return passing / asked if asked else None
 
 
 def write_report(document: Mapping[str, Any], out: Path) -> None:
@@ -68,20 +77,21 @@ def _rounds(document: Mapping[str, Any]) -> list[str]:
     lines = [
         _line(
             [
-                *("round", "alpha", "picks", "none good", "accepted", "alignments", "modelled by artists"),
-                *("D+ so far", "pairs so far", "collecting", "training"),
+                *("round", "alpha", "picks", "none good", "accepted", f"accepted at {FIXED_ALPHA:g}"),
+                *("alignments", "modelled by artists", "D+ so far", "pairs so far", "collecting", "training"),
             ]
         ),
-        _line(["---"] * 11),
+        _line(["---"] * 12),
     ]
     for record in document["rounds"]:
         got, version, spent = record["collected"], record["version"], record["seconds"]
-        share = got["picks"]["share"]
+        share, fixed = got["picks"]["share"], accepted_at(got, FIXED_ALPHA)
         lines.append(
             _line(
                 [
                     *(record["round"], record["alpha"], got["picks"]["picks"], got["picks"]["escalated"]),
-                    *("-" if share is None else f"{share:.0%}", got["alignments"], got["modelled"]),
+                    *("-" if share is None else f"{share:.0%}", "-" if fixed is None else f"{fixed:.0%}"),
+                    *(got["alignments"], got["modelled"]),
                     *(version["num_demonstrations"], version["num_preference_pairs"]),
                     *(f"{spent['collecting']:.0f} s", f"{spent['training']:.0f} s"),
                 ]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from training.reports.flywheel import CONTROL
+from training.reports.flywheel import CONTROL, FIXED_ALPHA, accepted_at
 
 BLUE, GREY = "#1f77b4", "#888888"
 
@@ -37,9 +37,9 @@ def draw(document: Mapping[str, Any], path: Path) -> None:
             _estimate(rows[CONTROL][column], "mean"),
         )
         axes.set_title(title)
-    shares = [record["collected"]["picks"]["share"] or 0.0 for record in document["rounds"]]
+    shares = [accepted_at(record["collected"], FIXED_ALPHA) or 0.0 for record in document["rounds"]]
     accepted.bar(rounds[1:], shares, color=BLUE)
-    accepted.set_title("share of picks at or above alpha")
+    accepted.set_title(f"share of targets accepted at {FIXED_ALPHA:g}")
     accepted.set_ylim(0, 1)
     for axes in (elo, overlap, chamfer, accepted):
         axes.set_xlabel("round")
