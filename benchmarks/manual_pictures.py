@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect, sync_playwright
 
-from tests.browser.marking import make_project
+from tests.browser.marking import cup_photograph, make_project, opens_marking
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
 from tests.browser.visitor import VIEWPORT
 from tests.chromium import find_chromium
@@ -49,7 +49,7 @@ MAKES_A_QUIZ = ENGINE + (
     "quizzes.set_rules(project_id=demo.pk, stage=Stage.OBJECT, is_on=True, num_questions=1, num_needed=1, "
     "pause_seconds=0)"
 )
-LEASES_LAST = ENGINE + "demo.lease_seconds = {seconds}; demo.save()"
+LEASES_LAST = ENGINE + 'Project.objects.filter(slug="{slug}").update(lease_seconds={seconds})'
 ENDS_THE_QUIZ = ENGINE + "Quiz.objects.filter(project=demo).update(is_on=False)"
 ENDS_THE_LEASE = ENGINE + (
     'Assignment.objects.filter(uuid="{task}").update(expires_at=timezone.now() - timedelta(seconds=1))'
@@ -261,20 +261,17 @@ def troubles(album: Album) -> None:
 
 
 def _a_lease_that_ends_soon(album: Album) -> None:
-    album.site.shell(LEASES_LAST.format(seconds=58))
-    try:
-        with album.visit() as page:
-            ana = Person(page, album.site, "ana")
-            ana.opens_stage("object")
-            ana.marks_a_box()
-            page.context.set_offline(True)  # a clock that is not renewed
-            _strays(ana)
-            expect(page.locator(".saved")).to_have_text("kept in this browser")
-            album.takes(page, "lease-amber")
-            page.context.set_offline(False)
-            ana.skips()
-    finally:
-        album.site.shell(LEASES_LAST.format(seconds=600))
+    cup = cup_photograph(album.site.home / "cup.jpg")
+    make_project(album.site, slug="short-leases", photographs=[cup])
+    album.site.shell(LEASES_LAST.format(slug="short-leases", seconds=58))
+    with album.visit() as page:
+        ana = Person(page, album.site, "ana")
+        opens_marking(ana, "short-leases")
+        ana.marks_a_box()
+        page.context.set_offline(True)  # a clock that is not renewed
+        ana.marks_a_box(half_width=150)
+        expect(page.locator(".saved")).to_have_text("kept in this browser")
+        album.takes(page, "lease-amber")
 
 
 def _an_upload_that_is_refused(album: Album) -> None:
@@ -284,8 +281,12 @@ def _an_upload_that_is_refused(album: Album) -> None:
         expect(page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
         with page.expect_file_chooser() as chooser:
             page.get_by_role("button", name="Choose files…").click()
-        letter = {"name": "letter.png", "mimeType": "image/png", "buffer": b"Dear project, this is no picture."}
-        chooser.value.set_files([letter])  # type: ignore[list-item]  # a FilePayload
+        letter: FilePayload = {
+            "name": "letter.png",
+            "mimeType": "image/png",
+            "buffer": b"Dear project, this is no picture.",
+        }
+        chooser.value.set_files([letter])
         refused = page.locator(".upload", has_text="letter.png")
         expect(refused).to_be_visible()
         page.wait_for_timeout(1500)
