@@ -27,7 +27,7 @@ class FlywheelPlan:
     targets: int = 300
     seed: int = 0
     num_candidates: int = 8
-    alphas: tuple[float, ...] = (0.25, 0.375, 0.5)
+    alphas: tuple[float, ...] = (0.25, 0.25, 0.375, 0.375, 0.5)
     artists_most: int = 40  # cases that the artist models in a round
     sft: dict[str, Any] = field(default_factory=dict)  # settings other than the console's own
     dpo: dict[str, Any] = field(default_factory=dict)
