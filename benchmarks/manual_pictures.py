@@ -85,6 +85,7 @@ class Album:
     def takes(self, page: Page, name: str) -> None:
         """The screen as it is once it has settled, small enough for a manual."""
         page.bring_to_front()
+        page.wait_for_function("() => [...document.images].every((picture) => picture.complete)")
         page.wait_for_timeout(SETTLING_MS)
         screen = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE_MS))).convert("RGB")
         picture = screen.resize(SIZE, Image.Resampling.LANCZOS)
@@ -326,6 +327,7 @@ def picking(album: Album) -> None:
         ana.presses("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
         ana.presses("3", "4", "r")
+        expect(page.locator(".anchor-example .cell .state")).to_be_hidden()
         album.takes(page, "pick-rated")
         ana.presses("Escape")
 
@@ -355,7 +357,7 @@ def picking_faults(album: Album) -> None:
         page.reload()
         ana.waits_for_task(after="")
         page.evaluate(LOSE_CONTEXT)
-        expect(page.locator(".viewport-lost")).to_be_visible()
+        expect(page.locator(".work .viewport-lost")).to_be_visible()
         album.takes(page, "picture-lost")
     with album.visit() as page:
         page.add_init_script(NO_WEBGL)

@@ -97,9 +97,9 @@ def test_a_lost_webgl_context_comes_back_with_everything_as_it_was(page: Page, s
     ana.presses("c", "Shift+ArrowLeft", "3", "4")
     page.wait_for_timeout(800)
     kept, seen = ana.stage(), page.evaluate(camera)["position"]
-    picture = page.locator(".viewport").screenshot()
+    picture = page.locator(".work .viewport").screenshot()
     page.evaluate(LOSE)
-    message = page.locator(".viewport-lost")
+    message = page.locator(".work .viewport-lost")
     expect(message).to_be_visible(timeout=PATIENCE_MS)
     expect(message).to_contain_text("Everything you did is kept")
     shot(page, "42-pick-lost-context")
@@ -113,7 +113,7 @@ def test_a_lost_webgl_context_comes_back_with_everything_as_it_was(page: Page, s
     for name in ("winner", "shape", "texture", "look", "mode", "tournament"):
         assert now[name] == kept[name], name
     assert page.evaluate(camera)["position"] == seen
-    assert page.locator(".viewport").screenshot() == picture, "pixel for pixel"
+    assert page.locator(".work .viewport").screenshot() == picture, "pixel for pixel"
     shot(page, "43-pick-context-restored")
 
 

@@ -64,7 +64,7 @@ export const POSE: Readonly<Record<string, string>> = {
   "Position z": "Position z",
   "Position": "Position",
   "Put back": "Wiederherstellen",
-  "Reset": "Zurücksetzen",
+  "Reset": "Anfang",
   "Rotate": "Drehen",
   "Rotation": "Drehung",
   "Same at any heading": "Bei jeder Ausrichtung gleich",
