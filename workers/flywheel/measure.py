@@ -23,17 +23,22 @@ from training.simulation.annotators import calibrated_noise
 from workers.slots import weights_file
 
 Floats = NDArray[np.float64]
+CONTROLS = ("pretrain", "midtrain")
 EQUAL_BELOW = 0.25  # of the noise: two looks closer than this are called equal
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasurePlan:
-    """How much is measured; ``objects`` are held-out ones of the shifted world that no training saw."""
+    """How much is measured; ``objects`` are held-out ones of the shifted world that no training saw.
+
+    ``control`` is the stage whose procedural examples the control goes on with.
+    """
 
     objects: int = 64
     scored: int = 2
     drawn: int = 8
     seed: int = 0
+    control: str = "midtrain"
 
 
 def checkpoint_folder(checkpoint_id: int, folder: Path) -> Path:
@@ -48,9 +53,16 @@ def checkpoint_folder(checkpoint_id: int, folder: Path) -> Path:
     return place
 
 
-def train_control(base: Path, folder: Path, *, steps: int, seed: int) -> Path:
-    """As many steps as all rounds took, on rendered scenes alone: what the compute does without anybody's judgement."""
-    config = replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=STAGES["sft"].optimizer)
+def train_control(base: Path, folder: Path, *, steps: int, plan: MeasurePlan) -> Path:
+    """As many steps as all rounds took, on procedural examples: what the compute does without anybody's judgement."""
+    examples = STAGES[plan.control]
+    config = replace(
+        STAGES["midtrain"],
+        mixture=examples.mixture,
+        steps=steps,
+        seed=plan.seed,
+        optimizer=STAGES["sft"].optimizer,
+    )
     result = run_training(config, workdir=folder, checkpoint_dir=base, manifest_dir=None)
     return result.output_dir
 

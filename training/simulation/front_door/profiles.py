@@ -14,7 +14,7 @@ class Profile:
 
     ``careless`` is the share of answers given without looking, ``first_cell`` what the first place on the screen adds
     to a look, ``generosity`` what is added to every mark; ``hurry`` divides the time an answer takes. Whose best look
-    lies below ``none_below`` hands the target to an artist.
+    lies below ``none_below`` hands the target to an artist: what would get the mark 1 is no answer.
     """
 
     kind: Kind
@@ -23,7 +23,7 @@ class Profile:
     first_cell: float = 0.0
     generosity: float = 0.0
     hurry: float = 1.0
-    none_below: float = 0.2
+    none_below: float = 0.35  # where the mark 2 begins (people.MARKS)
     indifference: float = 0.25  # two looks closer than this times the noise are called equal
     rotation_deg: float = 5.0
     translation: float = 0.03  # of the object's size

@@ -18,6 +18,7 @@ from training.simulation.front_door.flywheel import Flywheel, FlywheelPlan
 from training.simulation.front_door.visitor import SiteRefused
 from workers.flywheel.crew import assemble_crew
 from workers.flywheel.measure import (
+    CONTROLS,
     MeasurePlan,
     checkpoint_folder,
     held_out_scores,
@@ -44,6 +45,10 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=plan.seed)
         parser.add_argument("--sft-steps", type=int, help="Other than the console's own.")
         parser.add_argument("--dpo-steps", type=int, help="Other than the console's own.")
+        text = "Part of each SFT batch that is synthetic; other than the console's own."
+        parser.add_argument("--replay-share", type=float, help=text)
+        text = "What the control learns from: what the first checkpoint had learnt from."
+        parser.add_argument("--control", choices=CONTROLS, default="midtrain", help=text)
         text = "Held-out ones that a run's result is compared on with its base; other than the console's own."
         parser.add_argument("--evaluation-objects", type=int, help=text)
         parser.add_argument(
@@ -81,7 +86,8 @@ class Command(BaseCommand):
             records = Flywheel(crew, plan, folder, say=say).turn_all()
         except (SiteRefused, RunFailed, TimeoutError) as error:
             raise CommandError(f"{error}. The same command goes on where it stopped.") from error
-        document = _measured(records, folder, plan, MeasurePlan(objects=options["objects"], seed=plan.seed))
+        measure = MeasurePlan(objects=options["objects"], seed=plan.seed, control=options["control"])
+        document = _measured(records, folder, plan, measure)
         (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n")
         if options["out"]:
             write_report(document, options["out"])
@@ -91,6 +97,8 @@ class Command(BaseCommand):
 def _plan(options: dict[str, Any]) -> FlywheelPlan:
     def settings_of(objective: str) -> dict[str, Any]:
         chosen = {"steps": options[f"{objective}_steps"], "evaluation_objects": options["evaluation_objects"]}
+        if objective == "sft":
+            chosen["replay_share"] = options["replay_share"]
         return {name: value for name, value in chosen.items() if value is not None}
 
     try:
@@ -114,7 +122,7 @@ def _measured(
     served = {"start": first} | {f"round-{record['round']}": record["checkpoint"] for record in records}
     places = {name: checkpoint_folder(number, folder / "checkpoints") for name, number in served.items()}
     steps = sum(record[kind]["total_steps"] for record in records for kind in ("sft", "dpo"))
-    places[CONTROL] = train_control(places["start"], folder / CONTROL, steps=steps, seed=plan.seed)
+    places[CONTROL] = train_control(places["start"], folder / CONTROL, steps=steps, plan=measure)
     scores = held_out_scores(places, folder / "scores", measure)
     arena = simulated_arena(scores, seed=plan.seed)
     return {
@@ -124,6 +132,9 @@ def _measured(
             "targets": plan.targets,
             "seed": plan.seed,
             "objects": measure.objects,
+            "control": measure.control,
+            "sft": plan.sft,
+            "dpo": plan.dpo,
         },
         "rounds": records,
         "scores": {name: score_row(one) for name, one in scores.items()},
