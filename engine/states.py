@@ -46,6 +46,12 @@ class BatchStatus(TextChoices):
     WITHDRAWN = "WITHDRAWN"
 
 
+class BatchPartStatus(TextChoices):
+    ASKED = "ASKED"
+    MADE = "MADE"
+    MISSING = "MISSING"
+
+
 class TaskStatus(TextChoices):
     OPEN = "OPEN"
     DONE = "DONE"
@@ -170,6 +176,11 @@ ALLOWED: dict[type[TextChoices], dict[str, frozenset[str]]] = {
         ),
         BatchStatus.READY: frozenset({BatchStatus.WITHDRAWN}),
         BatchStatus.FAILED: frozenset({BatchStatus.REQUESTED, BatchStatus.WITHDRAWN}),
+    },
+    BatchPartStatus: {
+        BatchPartStatus.ASKED: frozenset({BatchPartStatus.MADE, BatchPartStatus.MISSING}),
+        # The batch is asked for again.
+        BatchPartStatus.MISSING: frozenset({BatchPartStatus.ASKED}),
     },
     TaskStatus: {
         TaskStatus.OPEN: frozenset({TaskStatus.DONE, TaskStatus.ESCALATED, TaskStatus.CANCELLED}),

@@ -103,6 +103,21 @@ def record_creations(rows: Iterable[models.Model], *, by: Actor, reason: str = "
         events.publish_change(row)
 
 
+def record_remark(row: models.Model, *, by: Actor, reason: str) -> None:
+    """Writes a journal row of a change that moves no status, and announces it. Must run inside a transaction."""
+    status = _status(row)
+    StateChange.objects.create(
+        model=row._meta.model_name or "",
+        object_id=row.pk,
+        old=status,
+        new=status,
+        actor_id=by.user_id,
+        actor_name=by.name,
+        reason=reason[:REASON_LENGTH],
+    )
+    events.publish_change(row)
+
+
 def _status(row: models.Model) -> str:
     return str(row.status)  # type: ignore[attr-defined]  # the rows that move share this field, but no base class
 

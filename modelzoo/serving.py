@@ -18,7 +18,7 @@ from modelzoo.checkpoint import (
     StateDict,
     manifest_from_document,
 )
-from modelzoo.contracts import CandidateRequest, SamplerSettings
+from modelzoo.contracts import CandidateRequest, SamplerSettings, SamplingFailed
 from modelzoo.latents import latents_from_bytes
 from modelzoo.pipeline import CandidatePipeline
 from modelzoo.registry import build, fill
@@ -146,7 +146,10 @@ def check_golden(stages: Stages, golden: Mapping[str, Any]) -> None:
         raise CheckpointRefused(
             "golden_missing", "the manifest has no golden outputs to check the weights against"
         )
-    found = golden_digest(stages)
+    try:
+        found = golden_digest(stages)
+    except SamplingFailed as failed:
+        raise CheckpointRefused("golden_not_finite", f"golden outputs are not finite: {failed}") from failed
     for name, values in found.items():
         stated = golden.get(name)
         if not isinstance(stated, list) or len(stated) != len(values):

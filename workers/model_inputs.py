@@ -12,15 +12,17 @@ from engine import blobs
 from engine.errors import EngineError
 from engine.models import PointMap, TargetObject
 from engine.states import PointMapStatus
-from modelzoo.contracts import CandidateRequest, PointMapData, RequestRefused
+from modelzoo.contracts import CandidateRequest, PointMapData, RequestRefused, SamplerSettings
 from workers import pixels
 
 WORKING_SIDE = 1536  # the model looks at small crops; a larger photograph only costs memory
 STORED_SIDE = 1024  # of a stored point map
 
 
-def model_input(target: TargetObject, *, seeds: tuple[int, ...], may_wait: bool) -> CandidateRequest:
-    """Fetches what the model needs of ``target``, which carries its image.
+def model_input(
+    target: TargetObject, *, seeds: tuple[int, ...], may_wait: bool, settings: SamplerSettings | None = None
+) -> CandidateRequest:
+    """Fetches what the model needs of ``target``, which carries its image; with the usual ``settings`` by default.
 
     While the point map is still being made, raises a passing EngineError when the job ``may_wait``, and goes on
     without it when not; the candidates then name that as a fallback.
@@ -45,6 +47,7 @@ def model_input(target: TargetObject, *, seeds: tuple[int, ...], may_wait: bool)
             unit=unit,
             approximate=point_map is not None and point_map.approximate,
             seeds=seeds,
+            settings=settings or SamplerSettings(),
         )
     except RequestRefused as refused:
         raise EngineError(

@@ -1,10 +1,12 @@
-"""This process's loaded checkpoint: follows the serving deployment, keeps the old one when the new will not load."""
+"""This process's loaded checkpoints, at most two: what serves, or served when the new one will not load, and a canary."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
+import socket
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from engine import blobs
 from engine.errors import EngineError
 from engine.models import Checkpoint, Deployment
 from engine.selectors import deployments
+from engine.selectors.deployments import Deployed
 from engine.services import checkpoints
 from modelzoo.checkpoint import CheckpointRefused
 from modelzoo.serving import ModelSlot, Serving
@@ -43,22 +46,58 @@ class Loaded:
         return self.serving.generation
 
 
+class _Slots:
+    """The slot of what serves, and the canary's beside it."""
+
+    def __init__(self) -> None:
+        self.serving = ModelSlot(device=device())
+        self.canary = ModelSlot(device=device())
+
+    def follow(self, deployed: Deployed) -> None:
+        """A promoted canary that is loaded goes on as what serves; a canary that stands no more is let go."""
+        if deployed.serving is not None and _holds(self.canary, deployed.serving):
+            self.serving, self.canary = self.canary, ModelSlot(device=device())
+        elif self.canary.current is not None and (
+            deployed.canary is None or not _holds(self.canary, deployed.canary)
+        ):
+            self.canary = ModelSlot(device=device())
+
+
 def ensure_current() -> Loaded:
     """Loads the serving deployment unless it is loaded, and returns what this process now serves.
 
     A deployment that cannot be loaded is named in its row and in the log, and what served before goes on serving; a
     fresh process then falls back to the newest earlier deployment that loads. Raises a passing EngineError when
-    nothing can serve.
+    nothing can serve: ``nothing_serves`` before the first deployment, ``nothing_loads`` after it.
     """
-    wanted = deployments.serving()
+    return _ensure_serving(deployments.deployed())
+
+
+def ensure_for(batch_id: int) -> Loaded:
+    """The canary for the batches that are its own, what serves for all others; the latter also when the canary does
+    not load, which its row then says. Raises as ``ensure_current``."""
+    deployed = deployments.deployed()
+    canary = deployed.canary
+    if canary is None or not deployments.belongs_to_canary(batch_id, canary=canary):
+        return _ensure_serving(deployed)
+    slots = _slots()
+    slots.follow(deployed)
+    if _holds(slots.canary, canary) or _try(slots.canary, canary):
+        return _loaded(slots.canary)
+    return _ensure_serving(deployed)
+
+
+def _ensure_serving(deployed: Deployed) -> Loaded:
+    wanted = deployed.serving
     if wanted is None:
         raise EngineError("No checkpoint serves yet: deploy one.", code="nothing_serves", permanent=False)
-    slot = _slot()
-    if slot.current is None or (slot.current.generation, slot.current.sha256) != _identity(wanted):
-        loaded = _try(slot, wanted)
-        if not loaded and slot.current is None:
-            earlier = deployments.history().filter(generation__lt=wanted.generation)
-            loaded = any(_try(slot, one) for one in earlier[:EARLIER_TO_TRY])
+    slots = _slots()
+    slots.follow(deployed)
+    slot = slots.serving
+    if not _holds(slot, wanted) and not _try(slot, wanted) and slot.current is None:
+        for earlier in deployments.served_before(wanted)[:EARLIER_TO_TRY]:
+            if _try(slot, earlier):
+                break
     if slot.current is None:
         wanted.refresh_from_db(fields=["swap_error"])
         raise EngineError(
@@ -66,8 +105,7 @@ def ensure_current() -> Loaded:
             code="nothing_loads",
             permanent=False,
         )
-    checkpoint = Checkpoint.objects.only("pk").get(sha256=slot.current.sha256)
-    return Loaded(serving=slot.current, checkpoint_id=checkpoint.pk)
+    return _loaded(slot)
 
 
 def check(checkpoint: Checkpoint) -> None:
@@ -96,17 +134,35 @@ def device() -> str:
     return str(settings.DEVICE)
 
 
-@cache
-def _slot() -> ModelSlot:
+def num_threads() -> int:
+    """How many threads torch gets here; candidates are equal to the last bit only for the same number."""
     # Half the cores: the threads that write meshes want the others, and threads that wait for a core cost more than
     # they bring (measured on two busy cores: eight candidates took 27 processor seconds with two, 3.1 with one).
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-    return ModelSlot(device=device())
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+@cache
+def _slots() -> _Slots:
+    torch.set_num_threads(num_threads())
+    return _Slots()
 
 
 def _try(slot: ModelSlot, deployment: Deployment) -> bool:
     if _identity(deployment) in _refused:
         return False
+    started = time.perf_counter()
+    error = _swap(slot, deployment)
+    checkpoints.record_swap(
+        deployment_id=deployment.pk,
+        worker=f"{socket.gethostname()}/{os.getpid()}",
+        seconds=time.perf_counter() - started,
+        error=error,
+    )
+    return not error
+
+
+def _swap(slot: ModelSlot, deployment: Deployment) -> str:
+    """Loads the deployment into the slot; why it could not, or nothing."""
     try:
         slot.swap(
             weights=weights_file(deployment.checkpoint),
@@ -121,13 +177,24 @@ def _try(slot: ModelSlot, deployment: Deployment) -> bool:
             kept,
             error,
         )
-        checkpoints.record_swap_error(deployment_id=deployment.pk, detail=str(error))
         if not isinstance(error, EngineError) or error.permanent:
             _refused.add(_identity(deployment))
-        return False
-    log.info("generation %s serves in this process", deployment.generation)
-    checkpoints.record_swap_error(deployment_id=deployment.pk, detail="")
-    return True
+        return str(error) or type(error).__name__
+    log.info("generation %s is loaded in this process", deployment.generation)
+    return ""
+
+
+def _loaded(slot: ModelSlot) -> Loaded:
+    serving = slot.current
+    assert serving is not None, "only a slot that holds something is asked"
+    checkpoint = Checkpoint.objects.only("pk").get(sha256=serving.sha256)
+    return Loaded(serving=serving, checkpoint_id=checkpoint.pk)
+
+
+def _holds(slot: ModelSlot, deployment: Deployment) -> bool:
+    return slot.current is not None and (slot.current.generation, slot.current.sha256) == _identity(
+        deployment
+    )
 
 
 def _identity(deployment: Deployment) -> tuple[int, str]:

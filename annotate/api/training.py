@@ -6,17 +6,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotate.api.shapes.training import (
+    AbandonRequest,
+    CanaryRequest,
     CheckpointList,
     DatasetVersionDetail,
     DatasetVersionList,
     Deployment,
     DeploymentList,
     FreezeRequest,
+    PromoteCanaryRequest,
     PromoteRequest,
     Run,
     RunDetail,
     RunList,
     RunRequest,
+    ShareRequest,
+    WorkerSwapList,
 )
 from annotate.api.view import ApiView, operation, present, read
 from engine.access import (
@@ -141,3 +146,59 @@ class RollbackView(ApiView):
         """Makes the checkpoint serve that served before the present one."""
         require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
         return present(Deployment, checkpoints.rollback(actor=self.actor), status=201)
+
+
+class CanaryView(ApiView):
+    @operation("deployments.canary", body=CanaryRequest, answer=Deployment, status=201)
+    def post(self, request: Request, project_id: int) -> Response:
+        """Lets a verified checkpoint make a share of the batches beside what serves."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        body = read(request, CanaryRequest)
+        canary = checkpoints.stage_canary(
+            checkpoint_id=body["checkpoint"], share=body["share"], actor=self.actor
+        )
+        return present(Deployment, canary, status=201)
+
+
+class CanaryShareView(ApiView):
+    @operation("deployments.share", body=ShareRequest, answer=Deployment)
+    def post(self, request: Request, project_id: int, deployment_id: int) -> Response:
+        """Gives the canary another share of the batches."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        body = read(request, ShareRequest)
+        canary = checkpoints.set_canary_share(
+            deployment_id=deployment_id, share=body["share"], actor=self.actor
+        )
+        return present(Deployment, canary)
+
+
+class PromoteCanaryView(ApiView):
+    @operation("deployments.promote_canary", body=PromoteCanaryRequest, answer=Deployment)
+    def post(self, request: Request, project_id: int, deployment_id: int) -> Response:
+        """Makes the canary serve, and retires what served."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        body = read(request, PromoteCanaryRequest)
+        promoted = checkpoints.promote_canary(
+            deployment_id=deployment_id, actor=self.actor, override=body["override"]
+        )
+        return present(Deployment, promoted)
+
+
+class AbandonCanaryView(ApiView):
+    @operation("deployments.abandon", body=AbandonRequest, answer=Deployment)
+    def post(self, request: Request, project_id: int, deployment_id: int) -> Response:
+        """Gives the canary up; batches that it has made stay."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        body = read(request, AbandonRequest)
+        abandoned = checkpoints.abandon_canary(
+            deployment_id=deployment_id, actor=self.actor, reason=body["reason"]
+        )
+        return present(Deployment, abandoned)
+
+
+class WorkerSwapsView(ApiView):
+    @operation("deployments.swaps", answer=WorkerSwapList)
+    def get(self, request: Request, project_id: int) -> Response:
+        """Which generation each worker process loaded last, and when."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        return present(WorkerSwapList, {"results": deployments.last_swaps()[:PAGE]})

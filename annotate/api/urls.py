@@ -62,4 +62,17 @@ urlpatterns = [
     path("checkpoints", training.CheckpointsView.as_view()),
     path("projects/<row:project_id>/deployments", training.DeploymentsView.as_view()),
     path("projects/<row:project_id>/deployments/rollback", training.RollbackView.as_view()),
+    path("projects/<row:project_id>/deployments/canary", training.CanaryView.as_view()),
+    path("projects/<row:project_id>/deployments/swaps", training.WorkerSwapsView.as_view()),
+    path(
+        "projects/<row:project_id>/deployments/<row:deployment_id>/share", training.CanaryShareView.as_view()
+    ),
+    path(
+        "projects/<row:project_id>/deployments/<row:deployment_id>/promote",
+        training.PromoteCanaryView.as_view(),
+    ),
+    path(
+        "projects/<row:project_id>/deployments/<row:deployment_id>/abandon",
+        training.AbandonCanaryView.as_view(),
+    ),
 ]

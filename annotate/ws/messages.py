@@ -10,6 +10,7 @@ RowKind = Literal[
     "point_map.changed",
     "target.changed",
     "batch.changed",
+    "batch_part.changed",
     "task.changed",
     "assignment.changed",
     "artist_case.changed",

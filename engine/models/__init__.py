@@ -2,8 +2,8 @@
 
 from engine.models.arena import Arena, ArenaMatch
 from engine.models.artist import ArtistCase
-from engine.models.candidate import Candidate, CandidateBatch, LayoutProposal
-from engine.models.checkpoint import Checkpoint, Deployment
+from engine.models.candidate import BatchPart, Candidate, CandidateBatch, LayoutProposal
+from engine.models.checkpoint import Checkpoint, Deployment, WorkerSwap
 from engine.models.dataset import DatasetVersion
 from engine.models.guideline import GuidelineAcknowledgement, GuidelineExample, GuidelineVersion
 from engine.models.image import Image, PointMap, TargetObject
@@ -24,6 +24,7 @@ __all__ = [
     "ArenaMatch",
     "ArtistCase",
     "Assignment",
+    "BatchPart",
     "Candidate",
     "CandidateBatch",
     "Checkpoint",
@@ -55,4 +56,5 @@ __all__ = [
     "TargetObject",
     "TaxonomyEntry",
     "TrainingRun",
+    "WorkerSwap",
 ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import CheckConstraint, F, Q, UniqueConstraint
+from django.db.models import CheckConstraint, F, Index, Q, UniqueConstraint
 
 from engine.models.checkpoint import Checkpoint
 from engine.models.image import TargetObject
+from engine.models.mix import Mixed
 from engine.models.project import Project
 from engine.models.round import Round
-from engine.states import BatchStatus
+from engine.states import BatchPartStatus, BatchStatus
 
 
-class CandidateBatch(models.Model):
-    """The best-of-N asked for one target."""
+class CandidateBatch(Mixed):
+    """The best-of-N asked for one target, from the sources that its round mixes."""
 
     EVENT = "batch"
 
@@ -22,15 +23,22 @@ class CandidateBatch(models.Model):
     round = models.ForeignKey(Round, models.PROTECT, null=True, blank=True)
     num_requested = models.PositiveSmallIntegerField()
     num_candidates = models.PositiveSmallIntegerField(default=0)
-    seed = models.BigIntegerField(help_text="Candidate i is drawn with seed + i.")
+    seed = models.BigIntegerField(
+        help_text="Candidate i is drawn with seed + i; so is each draw of a pre-filter."
+    )
     status = models.CharField(max_length=12, choices=BatchStatus.choices, default=BatchStatus.REQUESTED)
     detail = models.TextField(blank=True)
     seconds = models.FloatField(null=True, blank=True, help_text="Wall time of the generation.")
+    missing = models.JSONField(
+        default=list, blank=True, help_text="Of each source that gave fewer than asked: how many, and why."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
+    class Meta(Mixed.Meta):
+        abstract = False
         verbose_name_plural = "candidate batches"
         constraints = [
+            *Mixed.Meta.constraints,
             CheckConstraint(
                 condition=~Q(status=BatchStatus.READY) | Q(num_candidates=F("num_requested")),
                 name="batch_ready_is_complete",
@@ -40,6 +48,39 @@ class CandidateBatch(models.Model):
 
     def __str__(self) -> str:
         return f"batch {self.pk} of target {self.target_id}"
+
+
+class BatchPart(models.Model):
+    """What one source with a worker of its own was asked to give to a batch, and has given."""
+
+    EVENT = "batch_part"
+
+    project = models.ForeignKey(Project, models.CASCADE)
+    batch = models.ForeignKey(CandidateBatch, models.CASCADE, related_name="parts")
+    source = models.CharField(max_length=40)
+    num_asked = models.PositiveSmallIntegerField()
+    candidates = models.JSONField(default=list, help_text="Stored in blobs; rows when the batch is READY.")
+    status = models.CharField(max_length=12, choices=BatchPartStatus.choices, default=BatchPartStatus.ASKED)
+    due_at = models.DateTimeField(help_text="When the batch waits for it no longer.")
+    detail = models.TextField(blank=True, help_text="Why it is missing.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            UniqueConstraint(fields=["batch", "source"], name="batch_part_once_per_source"),
+            CheckConstraint(condition=Q(num_asked__gt=0), name="batch_part_asks_for_some"),
+            CheckConstraint(
+                condition=~Q(status=BatchPartStatus.MISSING) | ~Q(detail=""),
+                name="batch_part_missing_says_why",
+            ),
+        ]
+        indexes = [
+            Index(fields=["due_at"], condition=Q(status=BatchPartStatus.ASKED), name="batch_part_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} for batch {self.batch_id}"
 
 
 class Candidate(models.Model):

@@ -35,7 +35,10 @@ class Checkpoint(models.Model):
 
 
 class Deployment(models.Model):
-    """A checkpoint that serves, or served, in a role; ``generation`` grows with every deployment of the role."""
+    """A checkpoint that serves, served, or is tried in a role; ``generation`` grows with every deployment of the role.
+
+    A canary makes ``canary_share`` of the batches beside what serves.
+    """
 
     EVENT = "deployment"
 
@@ -48,7 +51,10 @@ class Deployment(models.Model):
         max_length=12, choices=DeploymentStatus.choices, default=DeploymentStatus.STAGED
     )
     generation = models.PositiveIntegerField()
-    canary_share = models.FloatField(default=0.0)
+    canary_share = models.FloatField(default=0.0, help_text="Of the batches; 0 unless it is a canary.")
+    serving_since = models.DateTimeField(
+        null=True, blank=True, help_text="When it began to serve; a canary that was given up never did."
+    )
     swap_error = models.TextField(
         blank=True, help_text="Why a worker refused to load it; the old one went on serving."
     )
@@ -61,11 +67,37 @@ class Deployment(models.Model):
             UniqueConstraint(
                 fields=["role"], condition=Q(status=DeploymentStatus.SERVING), name="deployment_one_serving"
             ),
+            UniqueConstraint(
+                fields=["role"], condition=Q(status=DeploymentStatus.CANARY), name="deployment_one_canary"
+            ),
             UniqueConstraint(fields=["role", "generation"], name="deployment_generation_once"),
             CheckConstraint(
-                condition=Q(canary_share__gte=0, canary_share__lte=1), name="deployment_canary_share"
+                condition=Q(status=DeploymentStatus.CANARY, canary_share__gt=0, canary_share__lt=1)
+                | (~Q(status=DeploymentStatus.CANARY) & Q(canary_share=0)),
+                name="deployment_canary_share",
+            ),
+            CheckConstraint(
+                condition=~Q(status=DeploymentStatus.SERVING) | Q(serving_since__isnull=False),
+                name="deployment_serving_has_since",
             ),
         ]
 
     def __str__(self) -> str:
         return f"generation {self.generation} ({self.role})"
+
+
+class WorkerSwap(models.Model):
+    """When a worker process last loaded, or failed to load, a deployment; only the newest of them are kept."""
+
+    worker = models.CharField(max_length=120, help_text="Machine and process.")
+    deployment = models.ForeignKey(Deployment, models.CASCADE, related_name="swaps")
+    at = models.DateTimeField()
+    seconds = models.FloatField(help_text="Fetching, loading and checking the golden outputs.")
+    error = models.TextField(blank=True, help_text="Why it could not be loaded.")
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        constraints = [UniqueConstraint(fields=["worker", "deployment"], name="worker_swap_once")]
+
+    def __str__(self) -> str:
+        return f"{self.worker}: deployment {self.deployment_id}"

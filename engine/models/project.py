@@ -6,10 +6,11 @@ from django.conf import settings
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 
+from engine.models.mix import Mixed
 from engine.states import Role
 
 
-class Project(models.Model):
+class Project(Mixed):
     """One body of work: photographs, people, a taxonomy, and how its stages are run."""
 
     class Stage2Mode(models.TextChoices):
@@ -27,8 +28,10 @@ class Project(models.Model):
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
-    class Meta:
+    class Meta(Mixed.Meta):
+        abstract = False
         constraints = [
+            *Mixed.Meta.constraints,
             CheckConstraint(
                 condition=Q(num_candidates__gte=2, num_candidates__lte=64), name="project_candidates"
             ),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import CheckConstraint, Q, UniqueConstraint
 
+from engine.models.mix import Mixed
 from engine.models.project import Project
 from engine.states import RoundStatus
 
 
-class Round(models.Model):
-    """Round k: its bar alpha, how many candidates, and what served when it began."""
+class Round(Mixed):
+    """Round k: its bar alpha, how many candidates from which sources, and what served when it began."""
 
     EVENT = "round"
 
@@ -25,9 +26,11 @@ class Round(models.Model):
     opened_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta:
+    class Meta(Mixed.Meta):
+        abstract = False
         ordering = ["-number"]
         constraints = [
+            *Mixed.Meta.constraints,
             UniqueConstraint(fields=["project"], condition=Q(status=RoundStatus.OPEN), name="round_one_open"),
             UniqueConstraint(fields=["project", "number"], name="round_number_once"),
             CheckConstraint(condition=Q(alpha__gte=0, alpha__lte=1), name="round_alpha"),

@@ -1,4 +1,4 @@
-"""Registers weights, judges them, deploys them and rolls back."""
+"""Registers weights, judges them, tries them on a share of the batches, deploys them and rolls back."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Max
+from django.utils import timezone
 
 from engine import events, jobs
 from engine.errors import BadInput, EngineError, NotFound, StaleTransition
-from engine.models import Checkpoint, Deployment, TrainingRun
+from engine.models import Checkpoint, Deployment, TrainingRun, WorkerSwap
 from engine.ranking.gate import GateVerdict
 from engine.selectors import deployments
 from engine.selectors.arena import gate_between
 from engine.states import CheckpointStatus, DeploymentStatus
-from engine.transitions import Actor, record_creation, transition
+from engine.transitions import Actor, record_creation, record_remark, transition
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+SWAPS_OF_A_WORKER, SWAPS_KEPT = 4, 100
 
 
 def register(
@@ -103,7 +105,7 @@ def deploy(
 ) -> Deployment:
     """Makes the checkpoint serve in the role as a new generation, and retires what served, in one transaction.
 
-    Where the checkpoint met the serving one in an arena, the arena's gate must have passed it; ``override`` says why
+    A canary of the same checkpoint is promoted with the generation that it has. Where the checkpoint met the serving one in an arena, the arena's gate must have passed it; ``override`` says why
     it is deployed all the same, and the journal keeps that. Raises EngineError ``not_verified`` for a checkpoint that
     is not VERIFIED, ``gate_not_passed``, ``already_serving`` when it serves now, StaleTransition when somebody else
     deployed at the same moment.
@@ -111,12 +113,7 @@ def deploy(
     checked = _check_gate(checkpoint_id, role=role, override=override.strip())
     try:
         with transaction.atomic():
-            checkpoint = _locked(checkpoint_id)
-            if checkpoint.status != CheckpointStatus.VERIFIED:
-                raise EngineError(
-                    f"{checkpoint.name} is {checkpoint.status}: only a VERIFIED checkpoint may serve.",
-                    code="not_verified",
-                )
+            checkpoint = _verified(checkpoint_id)
             return _promote(checkpoint, role=role, actor=actor, reason=reason or checked)
     except IntegrityError as error:
         raise StaleTransition("Somebody else deployed a checkpoint in the meantime. Look again.") from error
@@ -142,14 +139,107 @@ def rollback(*, role: str = deployments.GENERATOR, actor: Actor) -> Deployment:
     )
 
 
-def record_swap_error(*, deployment_id: int, detail: str) -> None:
-    """Keeps why a worker could not load the deployment; an empty ``detail`` says that it could after all."""
+def stage_canary(
+    *, checkpoint_id: int, share: float, role: str = deployments.GENERATOR, actor: Actor
+) -> Deployment:
+    """Lets the checkpoint make ``share`` of the batches beside what serves, as a new generation.
+
+    Raises BadInput ``bad_share`` outside (0, 1); EngineError ``not_verified``, ``nothing_serves`` when there is nothing
+    to stand beside, ``already_serving``, ``canary_exists``; StaleTransition when somebody else staged one meanwhile.
+    """
+    share = _checked_share(share)
+    try:
+        with transaction.atomic():
+            checkpoint = _verified(checkpoint_id)
+            deployed = deployments.deployed(role)
+            if deployed.serving is None:
+                raise EngineError(
+                    "A canary is tried beside what serves, and nothing serves yet: deploy it instead.",
+                    code="nothing_serves",
+                )
+            if deployed.serving.checkpoint_id == checkpoint.pk:
+                raise EngineError(f"{checkpoint.name} serves already.", code="already_serving")
+            if deployed.canary is not None:
+                raise EngineError(
+                    f"{deployed.canary.checkpoint.name} is the canary: promote it or give it up first.",
+                    code="canary_exists",
+                )
+            canary = _new_deployment(checkpoint, role=role, actor=actor, reason="as a canary")
+            transition(
+                canary,
+                DeploymentStatus.CANARY,
+                by=actor,
+                reason=f"{share:.4g} of the batches",
+                changes={"canary_share": share},
+            )
+            _announce(canary)
+    except IntegrityError as error:
+        raise StaleTransition("Somebody else deployed a checkpoint in the meantime. Look again.") from error
+    return canary
+
+
+def set_canary_share(*, deployment_id: int, share: float, actor: Actor) -> Deployment:
+    """Gives the canary another share of the batches. Raises BadInput ``bad_share``, EngineError ``not_a_canary``."""
+    share = _checked_share(share)
+    with transaction.atomic():
+        canary = _locked_canary(deployment_id)
+        record_remark(
+            canary, by=actor, reason=f"{share:.4g} of the batches, {canary.canary_share:.4g} before"
+        )
+        canary.canary_share = share
+        canary.save(update_fields=["canary_share"])
+        _announce(canary)
+    return canary
+
+
+def promote_canary(*, deployment_id: int, actor: Actor, override: str = "") -> Deployment:
+    """Makes the canary serve and retires what served; its gate and its refusals are those of ``deploy``.
+
+    Raises EngineError ``not_a_canary`` besides.
+    """
+    canary = Deployment.objects.filter(pk=deployment_id).first()
+    if canary is None:
+        raise NotFound("There is no such deployment.")
+    _check_is_canary(canary)
+    return deploy(checkpoint_id=canary.checkpoint_id, role=canary.role, actor=actor, override=override)
+
+
+def abandon_canary(*, deployment_id: int, actor: Actor, reason: str = "") -> Deployment:
+    """Gives the canary up; batches that it has made stay. Raises EngineError ``not_a_canary``."""
+    with transaction.atomic():
+        canary = _locked_canary(deployment_id)
+        transition(
+            canary,
+            DeploymentStatus.RETIRED,
+            by=actor,
+            reason=reason.strip() or "given up as a canary",
+            changes={"canary_share": 0.0},
+        )
+        _announce(canary)
+    return canary
+
+
+def record_swap(*, deployment_id: int, worker: str, seconds: float, error: str = "") -> None:
+    """Keeps that a worker process loaded the deployment, or why it could not; the deployment's row says the latter too.
+
+    Of each process and in all only the newest are kept.
+    """
     with transaction.atomic():
         deployment = Deployment.objects.select_for_update().filter(pk=deployment_id).first()
         if deployment is None:
             raise NotFound("There is no such deployment.")
-        if deployment.swap_error != detail:
-            Deployment.objects.filter(pk=deployment_id).update(swap_error=detail)
+        WorkerSwap.objects.update_or_create(
+            worker=worker,
+            deployment=deployment,
+            defaults={"at": timezone.now(), "seconds": seconds, "error": error},
+        )
+        newest = WorkerSwap.objects.order_by("-at", "-pk").values("pk")
+        WorkerSwap.objects.filter(worker=worker).exclude(
+            pk__in=newest.filter(worker=worker)[:SWAPS_OF_A_WORKER]
+        ).delete()
+        WorkerSwap.objects.exclude(pk__in=newest[:SWAPS_KEPT]).delete()
+        if deployment.swap_error != error:
+            Deployment.objects.filter(pk=deployment_id).update(swap_error=error)
             _announce(deployment)
 
 
@@ -180,11 +270,9 @@ def _promote(checkpoint: Checkpoint, *, role: str, actor: Actor, reason: str) ->
     )
     if retiring is not None and retiring.checkpoint_id == checkpoint.pk:
         raise EngineError(f"{checkpoint.name} serves already.", code="already_serving")
-    newest = Deployment.objects.filter(role=role).aggregate(newest=Max("generation"))["newest"] or 0
-    deployment = Deployment.objects.create(
-        role=role, checkpoint=checkpoint, generation=newest + 1, deployed_by_id=actor.user_id
-    )
-    record_creation(deployment, by=actor, reason=reason)
+    deployment = Deployment.objects.filter(
+        role=role, status=DeploymentStatus.CANARY, checkpoint=checkpoint
+    ).first() or _new_deployment(checkpoint, role=role, actor=actor, reason=reason)
     if retiring is not None:
         transition(
             retiring,
@@ -192,9 +280,48 @@ def _promote(checkpoint: Checkpoint, *, role: str, actor: Actor, reason: str) ->
             by=actor,
             reason=f"generation {deployment.generation} took over",
         )
-    transition(deployment, DeploymentStatus.SERVING, by=actor, reason=reason)
+    transition(
+        deployment,
+        DeploymentStatus.SERVING,
+        by=actor,
+        reason=reason,
+        changes={"canary_share": 0.0, "serving_since": timezone.now()},
+    )
     _announce(deployment)
     return deployment
+
+
+def _new_deployment(checkpoint: Checkpoint, *, role: str, actor: Actor, reason: str) -> Deployment:
+    newest = Deployment.objects.filter(role=role).aggregate(newest=Max("generation"))["newest"] or 0
+    deployment = Deployment.objects.create(
+        role=role, checkpoint=checkpoint, generation=newest + 1, deployed_by_id=actor.user_id
+    )
+    record_creation(deployment, by=actor, reason=reason)
+    return deployment
+
+
+def _checked_share(share: float) -> float:
+    if not 0.0 < share < 1.0:
+        raise BadInput(
+            f"A canary's share of the batches lies between 0 and 1, both excluded, not {share:g}.",
+            code="bad_share",
+        )
+    return share
+
+
+def _locked_canary(deployment_id: int) -> Deployment:
+    canary = Deployment.objects.select_for_update().filter(pk=deployment_id).first()
+    if canary is None:
+        raise NotFound("There is no such deployment.")
+    _check_is_canary(canary)
+    return canary
+
+
+def _check_is_canary(deployment: Deployment) -> None:
+    if deployment.status != DeploymentStatus.CANARY:
+        raise EngineError(
+            f"Generation {deployment.generation} is {deployment.status}, not a canary.", code="not_a_canary"
+        )
 
 
 def _announce(deployment: Deployment) -> None:
@@ -205,6 +332,16 @@ def _announce(deployment: Deployment) -> None:
         status=str(deployment.status),
         generation=deployment.generation,
     )
+
+
+def _verified(checkpoint_id: int) -> Checkpoint:
+    checkpoint = _locked(checkpoint_id)
+    if checkpoint.status != CheckpointStatus.VERIFIED:
+        raise EngineError(
+            f"{checkpoint.name} is {checkpoint.status}: only a VERIFIED checkpoint may serve.",
+            code="not_verified",
+        )
+    return checkpoint
 
 
 def _locked(checkpoint_id: int) -> Checkpoint:

@@ -25,7 +25,7 @@ TONES = {
         "better",
     },
     "danger": {"FAILED", "PAUSED", "REFUSED", "SENT_BACK", "refuse", "worse"},
-    "accent": {"RUNNING", "OPEN", "LEASED", "SENT", "GENERATING"},
+    "accent": {"RUNNING", "OPEN", "LEASED", "SENT", "GENERATING", "CANARY"},
     "warning": {"wait", "WAITING", "QUEUED", "PENDING", "REGISTERED", "STAGED", "ESCALATED", "REWORK"},
 }
 

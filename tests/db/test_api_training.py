@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.models import DatasetVersion, Deployment, Job, Project, RunMetric, TrainingRun
+from engine.services import checkpoints
 from engine.states import CheckpointStatus
 from tests import judged
 from tests.people import People, people_of
@@ -128,6 +129,40 @@ def test_only_a_verified_checkpoint_may_serve(kitchen: Project, mel: Browser) ->
     assert (refused.status, refused.code) == (409, "not_verified")
     assert mel.post(f"/projects/{kitchen.pk}/deployments/rollback").code == "nothing_to_roll_back"
     assert not Deployment.objects.exists()
+
+
+def test_a_script_tries_a_canary_and_promotes_it_or_gives_it_up(kitchen: Project, mel: Browser) -> None:
+    base, better, third = (judged.checkpoint(name) for name in ("base", "better", "third"))
+    at = f"/projects/{kitchen.pk}/deployments"
+    body = {"checkpoint": better.pk, "share": 0.25}
+    early = mel.post(f"{at}/canary", body)
+    assert (early.status, early.code) == (409, "nothing_serves")
+    mel.post(at, {"checkpoint": base.pk})
+    staged = mel.post(f"{at}/canary", body)
+    assert (staged.status, staged.body["status"], staged.body["canary_share"]) == (201, "CANARY", 0.25)
+    canary = f"{at}/{staged.body['id']}"
+    for share in (0, 1, 2):
+        refused = mel.post(f"{canary}/share", {"share": share})
+        assert (refused.status, refused.code) == (400, "bad_share"), share
+    assert mel.post(f"{canary}/share", {"share": 0.5}).body["canary_share"] == 0.5
+    promoted = mel.post(f"{canary}/promote")
+    assert (promoted.status, promoted.body["status"], promoted.body["canary_share"]) == (200, "SERVING", 0.0)
+    assert mel.post(f"{canary}/abandon").code == "not_a_canary"
+    other = mel.post(f"{at}/canary", {"checkpoint": third.pk, "share": 0.1}).body["id"]
+    assert mel.post(f"{at}/{other}/abandon", {"reason": "holes"}).body["status"] == "RETIRED"
+    assert mel.post(f"{at}/999999/promote").status == 404
+    checkpoints.record_swap(deployment_id=staged.body["id"], worker="gpu/7", seconds=1.5)
+    [swap] = mel.get(f"{at}/swaps").body["results"]
+    assert (swap["worker"], swap["generation"], swap["seconds"], swap["error"]) == ("gpu/7", 2, 1.5, "")
+
+
+def test_only_who_trains_may_touch_canaries(kitchen: Project, people: People) -> None:
+    at = f"/projects/{kitchen.pk}/deployments"
+    for way in ("canary", "1/share", "1/promote", "1/abandon"):
+        body = {"checkpoint": 1, "share": 0.5}
+        assert Browser(people.ana).post(f"{at}/{way}", body).status == 403, way
+        assert Browser(people.eve).post(f"{at}/{way}", body).status == 404, way
+    assert Browser(people.ana).get(f"{at}/swaps").status == 403
 
 
 def test_a_script_opens_and_closes_rounds_and_sees_what_is_left_to_do(

@@ -188,11 +188,26 @@ def actions(world: World) -> dict[str, tuple[str, dict[str, Any]]]:
         "resume": (reverse("admin:console-run-resume", kwargs={"run_id": world.run.pk}), {}),
         "deploy": (reverse("admin:console-deploy", kwargs={"checkpoint_id": world.tuned.pk}), {}),
         "rollback": (reverse("admin:console-rollback"), {}),
+        "canary": (
+            reverse("admin:console-canary"),
+            {"checkpoint": judged.checkpoint("tried", parent=world.base).pk, "share": "0.2"},
+        ),
+        **{
+            verb: (
+                reverse(f"admin:console-canary-{verb}", kwargs={"deployment_id": latest_deployment()}),
+                {"share": "0.3"},
+            )
+            for verb in ("share", "promote", "abandon")
+        },
         "retry": (
             reverse("admin:console-job-retry", kwargs={"job_id": Job.objects.latest("pk").pk}),
             {},
         ),
     }
+
+
+def latest_deployment() -> int:
+    return Deployment.objects.latest("pk").pk
 
 
 def test_actions_answer_to_post_alone_with_a_csrf_token_and_the_role(world: World, mel: Client) -> None:
@@ -329,9 +344,33 @@ def test_a_checkpoint_is_deployed_and_rolled_back_in_one_click_each(world: World
     assert Deployment.objects.count() == 3
 
 
+def test_a_canary_is_tried_given_more_and_promoted_or_given_up_on_the_page(world: World, mel: Client) -> None:
+    address = world.pages()["deployments"]
+    assert "Try as a canary" in mel.get(address).content.decode()
+    reply = mel.post(*actions(world)["canary"])
+    assert "tried makes 20.0% of the batches" in said(reply)[0]
+    canary = Deployment.objects.get(status=DeploymentStatus.CANARY)
+    assert (canary.canary_share, canary.deployed_by) == (0.2, world.mel)
+    assert "makes 30.0%" in said(mel.post(*actions(world)["share"]))[-1]
+    checkpoints.record_swap(deployment_id=canary.pk, worker="gpu/7", seconds=2.5, error="holes in the file")
+    page = mel.get(address).content.decode()
+    for words in ("30 %", "holes in the file", "gpu/7", "2.5 s", "Give up"):
+        assert words in page, words
+    assert "Share of the batches" in said(mel.post(actions(world)["share"][0], {"share": "1"}))[-1]
+    assert "serves as generation 2" in said(mel.post(*actions(world)["promote"]))[-1]
+    refused = mel.post(*actions(world)["abandon"])
+    assert "not a canary" in said(refused)[-1]
+    other = judged.checkpoint("again")
+    mel.post(reverse("admin:console-canary"), {"checkpoint": other.pk, "share": "0.5"})
+    assert "given up" in said(mel.post(*actions(world)["abandon"]))[-1]
+    assert not Deployment.objects.filter(status=DeploymentStatus.CANARY).exists()
+
+
 def test_a_swap_error_is_shown_beside_what_goes_on_serving(world: World, mel: Client) -> None:
     serving = Deployment.objects.get(status=DeploymentStatus.SERVING)
-    checkpoints.record_swap_error(deployment_id=serving.pk, detail="golden outputs differ")
+    checkpoints.record_swap(
+        deployment_id=serving.pk, worker="gpu/7", seconds=2.0, error="golden outputs differ"
+    )
     for name in ("overview", "deployments"):
         assert "golden outputs differ" in mel.get(world.pages()[name]).content.decode()
 
@@ -396,6 +435,7 @@ def test_every_page_costs_the_same_sql_when_the_tables_grow(world: World, mel: C
         judged.pick(judged.batch(world.project), by=judged.person(f"ann{number}"), winner=1)
         judged.project(f"project-{number}")
         judged.person("mel", Project.objects.latest("pk"), Role.ML_ENGINEER)
+        checkpoints.record_swap(deployment_id=latest_deployment(), worker=f"gpu/{number}", seconds=1.0)
         datasets.freeze(project_id=world.project.pk, alpha=None, actor=me)
         runs.start_run(
             project_id=world.project.pk,

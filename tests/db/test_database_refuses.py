@@ -16,6 +16,7 @@ from engine.models import (
     AnnotationTask,
     ArtistCase,
     Assignment,
+    BatchPart,
     Candidate,
     CandidateBatch,
     Checkpoint,
@@ -36,6 +37,7 @@ from engine.models import (
     TargetObject,
     TaxonomyEntry,
     TrainingRun,
+    WorkerSwap,
 )
 from engine.models import __all__ as MODELS
 from tests.db.impossible_rows import IMPOSSIBLE_GUIDANCE, IMPOSSIBLE_QUALITY
@@ -59,9 +61,18 @@ class World:
         self.held = self.assign(self.people.ana)
         self.checkpoint = Checkpoint.objects.get()
         self.deployment = Deployment.objects.create(
-            checkpoint=self.checkpoint, generation=1, status="SERVING"
+            checkpoint=self.checkpoint, generation=1, status="SERVING", serving_since=NOW
         )
         self.dataset = DatasetVersion.objects.create(project=self.project, number=1, alpha=0.5)
+
+    def canary(self, generation: int) -> Deployment:
+        return Deployment.objects.create(
+            checkpoint=self.checkpoint, generation=generation, status="CANARY", canary_share=0.1
+        )
+
+    def part(self, **changes: Any) -> BatchPart:
+        values = {"project": self.project, "batch": self.batch, "source": "trellis", "num_asked": 1}
+        return BatchPart.objects.create(**{**values, "due_at": NOW, **changes})
 
     def assign(self, user: Any, **changes: Any) -> Assignment:
         values = {
@@ -174,7 +185,19 @@ IMPOSSIBLE: dict[str, Write] = {
     "dataset_frozen_has_hash": change(DatasetVersion, status="FROZEN"),
     "deployment_one_serving": lambda w: w.copy(w.deployment, generation=2),
     "deployment_generation_once": lambda w: w.copy(w.deployment, status="RETIRED"),
-    "deployment_canary_share": change(Deployment, canary_share=2.0),
+    "deployment_one_canary": lambda w: [w.canary(number) for number in (2, 3)],
+    "deployment_canary_share": change(Deployment, canary_share=0.2),
+    "deployment_serving_has_since": change(Deployment, serving_since=None),
+    "worker_swap_once": lambda w: [
+        WorkerSwap.objects.create(worker="one", deployment=w.deployment, at=NOW, seconds=1.0)
+        for _ in range(2)
+    ],
+    "candidatebatch_prefilter": change(CandidateBatch, num_draws=50),
+    "project_prefilter": change(Project, num_draws=65, reward="consensus"),
+    "round_prefilter": change(Round, reward="depth_error"),
+    "batch_part_once_per_source": lambda w: [w.part() for _ in range(2)],
+    "batch_part_asks_for_some": lambda w: w.part(num_asked=0),
+    "batch_part_missing_says_why": lambda w: w.part(status="MISSING"),
     "run_metric_once": lambda w: [
         RunMetric.objects.create(run=w.run(), name="loss", step=1, value=1.0) for _ in range(2)
     ],

@@ -19,6 +19,7 @@ from engine.models import (
     ArenaMatch,
     ArtistCase,
     Assignment,
+    BatchPart,
     CandidateBatch,
     DatasetVersion,
     Deployment,
@@ -88,6 +89,16 @@ WALKS: dict[type[TextChoices], tuple[Callable[[Ground], models.Model], dict[str,
         lambda g: CandidateBatch.objects.create(project=g.project, target=g.target, num_requested=3, seed=1),
         {"READY": {"num_candidates": 3}},
     ),
+    states.BatchPartStatus: (
+        lambda g: BatchPart.objects.create(
+            project=g.project,
+            batch=CandidateBatch.objects.create(project=g.project, target=g.target, num_requested=3, seed=1),
+            source="trellis",
+            num_asked=1,
+            due_at=NOW,
+        ),
+        {"MISSING": {"detail": "no answer"}},
+    ),
     states.TaskStatus: (lambda g: g.task, {}),
     states.AssignmentStatus: (
         lambda g: Assignment.objects.create(
@@ -108,7 +119,14 @@ WALKS: dict[type[TextChoices], tuple[Callable[[Ground], models.Model], dict[str,
         {"SUCCEEDED": {"output_checkpoint_id": "checkpoint"}},
     ),
     states.CheckpointStatus: (lambda g: g.checkpoint, {}),
-    states.DeploymentStatus: (lambda g: Deployment.objects.create(checkpoint=g.checkpoint, generation=1), {}),
+    states.DeploymentStatus: (
+        lambda g: Deployment.objects.create(checkpoint=g.checkpoint, generation=1),
+        {
+            "CANARY": {"canary_share": 0.1},
+            "SERVING": {"canary_share": 0.0, "serving_since": NOW},
+            "RETIRED": {"canary_share": 0.0},
+        },
+    ),
     states.GuidelineStatus: (
         lambda g: GuidelineVersion.objects.create(project=g.project, stage="pick", number=1),
         {"PUBLISHED": {"markdown": "Look twice.", "published_at": NOW}},

@@ -42,7 +42,7 @@ def generate_candidates(hold: Hold) -> dict[str, Any]:
     batch = candidates.begin_batch(batch_id=hold.payload["batch_id"])
     if batch.status != BatchStatus.GENERATING:
         return {"batch": batch.status}
-    loaded = slots.ensure_current()
+    loaded = slots.ensure_for(batch.pk)
     started = time.perf_counter()
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
     request = model_input(batch.target, seeds=_seeds(batch), may_wait=may_wait)

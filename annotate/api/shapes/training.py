@@ -135,8 +135,33 @@ class PromoteRequest(Body):
     override = serializers.CharField(max_length=200, allow_blank=True, default="")
 
 
+class CanaryRequest(Body):
+    """The checkpoint that shall make a share of the batches beside what serves."""
+
+    checkpoint = RowIdField()
+    share = FiniteFloat(help_text="Of the batches: above 0, below 1.")
+
+
+class ShareRequest(Body):
+    """The canary's new share of the batches."""
+
+    share = FiniteFloat(help_text="Above 0, below 1.")
+
+
+class PromoteCanaryRequest(Body):
+    """``override`` says why the canary shall serve, where its arena does not let it by."""
+
+    override = serializers.CharField(max_length=200, allow_blank=True, default="")
+
+
+class AbandonRequest(Body):
+    """Why the canary is given up."""
+
+    reason = serializers.CharField(max_length=200, allow_blank=True, default="")
+
+
 class Deployment(serializers.Serializer[Any]):
-    """A checkpoint that serves or served."""
+    """A checkpoint that serves, served, or makes ``canary_share`` of the batches beside what serves."""
 
     id = serializers.IntegerField()
     role = serializers.ChoiceField(choices=DeploymentRow.DeploymentRole.choices)
@@ -144,8 +169,27 @@ class Deployment(serializers.Serializer[Any]):
     checkpoint_name = serializers.CharField(source="checkpoint.name")
     generation = serializers.IntegerField()
     status = serializers.ChoiceField(choices=DeploymentStatus.choices)
+    canary_share = serializers.FloatField()
+    serving_since = serializers.DateTimeField(allow_null=True)
     swap_error = serializers.CharField()
     created_at = serializers.DateTimeField()
+
+
+class WorkerSwap(serializers.Serializer[Any]):
+    """What a worker process loaded last, or could not load."""
+
+    worker = serializers.CharField()
+    generation = serializers.IntegerField(source="deployment.generation")
+    checkpoint_name = serializers.CharField(source="deployment.checkpoint.name")
+    at = serializers.DateTimeField()
+    seconds = serializers.FloatField()
+    error = serializers.CharField()
+
+
+class WorkerSwapList(serializers.Serializer[Any]):
+    """Newest first."""
+
+    results = WorkerSwap(many=True)
 
 
 class DeploymentList(serializers.Serializer[Any]):

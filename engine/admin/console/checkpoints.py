@@ -1,7 +1,8 @@
-"""Pages of checkpoints and where they serve: lineage, evaluation, deploy, roll back."""
+"""Pages of checkpoints and where they serve: lineage, evaluation, deploy, try as a canary, roll back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,9 +10,10 @@ from django.urls import reverse
 
 from engine.admin.console.doors import Done, action, actor_of, page
 from engine.admin.console.evaluation import read_report
+from engine.admin.console.forms import CanaryForm, ShareForm, require_valid
 from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
 from engine.errors import NotFound
-from engine.models import Checkpoint
+from engine.models import Checkpoint, Deployment
 from engine.selectors import deployments
 from engine.selectors.arena import gate_between
 from engine.selectors.lineage import ancestry, offspring
@@ -74,18 +76,77 @@ def deploy(request: HttpRequest, *, checkpoint_id: int) -> Done:
 
 @page("admin/console/deployments.html")
 def deployments_page(request: HttpRequest) -> dict[str, Any]:
-    serving = deployments.serving()
+    deployed = deployments.deployed()
+    serving, canary = deployed.serving, deployed.canary
+    known = list(Checkpoint.objects.select_related("parent").order_by("-id")[:30])
     return {
         "title": "Deployments",
         "section": "deployments",
         "serving": serving,
+        "canary": canary,
+        "share_form": ShareForm(initial={"share": canary.canary_share}) if canary else None,
+        "canary_form": CanaryForm(known=_may_be_canary(known, serving)) if serving and not canary else None,
+        "swaps": deployments.last_swaps()[:30],
         "previous": deployments.previously_serving(),
         "history": deployments.history()[:30],
-        "checkpoints": Checkpoint.objects.select_related("parent").order_by("-id")[:30],
+        "checkpoints": known,
         "VERIFIED": CheckpointStatus.VERIFIED,
         "RETIRED": DeploymentStatus.RETIRED,
         "may_drive": reach_of(request).may(MAY_DRIVE),
     }
+
+
+@action(back=deployments_url)
+def stage_canary(request: HttpRequest) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    known = Checkpoint.objects.filter(status=CheckpointStatus.VERIFIED)
+    chosen = require_valid(CanaryForm(request.POST, known=known))
+    canary = checkpoints.stage_canary(
+        checkpoint_id=chosen["checkpoint"], share=chosen["share"], actor=actor_of(request)
+    )
+    return Done(
+        message=f"{canary.checkpoint.name} makes {canary.canary_share:.1%} of the batches as a canary.",
+        url=deployments_url(),
+    )
+
+
+@action(back=lambda deployment_id: deployments_url())
+def set_canary_share(request: HttpRequest, *, deployment_id: int) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    chosen = require_valid(ShareForm(request.POST))
+    canary = checkpoints.set_canary_share(
+        deployment_id=deployment_id, share=chosen["share"], actor=actor_of(request)
+    )
+    return Done(
+        message=f"The canary makes {canary.canary_share:.1%} of the batches from now on.",
+        url=deployments_url(),
+    )
+
+
+@action(back=lambda deployment_id: deployments_url())
+def promote_canary(request: HttpRequest, *, deployment_id: int) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    promoted = checkpoints.promote_canary(
+        deployment_id=deployment_id,
+        actor=actor_of(request),
+        override=request.POST.get("override", "")[:200],
+    )
+    return Done(
+        message=f"{promoted.checkpoint.name} serves as generation {promoted.generation}.",
+        url=deployments_url(),
+    )
+
+
+@action(back=lambda deployment_id: deployments_url())
+def abandon_canary(request: HttpRequest, *, deployment_id: int) -> Done:
+    require_anywhere(request, MAY_DRIVE)
+    abandoned = checkpoints.abandon_canary(
+        deployment_id=deployment_id, actor=actor_of(request), reason=request.POST.get("reason", "")[:200]
+    )
+    return Done(
+        message=f"Generation {abandoned.generation} is given up; batches that it made stay.",
+        url=deployments_url(),
+    )
 
 
 @action(back=deployments_url)
@@ -96,3 +157,11 @@ def rollback(request: HttpRequest) -> Done:
         message=f"Rolled back: {deployment.checkpoint.name} serves again, as generation {deployment.generation}.",
         url=deployments_url(),
     )
+
+
+def _may_be_canary(known: Iterable[Checkpoint], serving: Deployment) -> list[Checkpoint]:
+    return [
+        each
+        for each in known
+        if each.status == CheckpointStatus.VERIFIED and each.pk != serving.checkpoint_id
+    ]

@@ -176,6 +176,31 @@ def _field(setting: Setting) -> forms.Field:
     return forms.FloatField(min_value=setting.low, max_value=setting.high, **said)
 
 
+class ShareForm(forms.Form):
+    """A canary's share of the batches."""
+
+    share = forms.FloatField(
+        min_value=0.001,
+        max_value=0.999,
+        initial=0.1,
+        label="Share of the batches",
+        help_text="Which ones follows from their number: the same share, the same batches.",
+    )
+
+
+class CanaryForm(ShareForm):
+    """Which checkpoint is tried beside what serves, and on how much."""
+
+    checkpoint = forms.TypedChoiceField(coerce=int)
+    field_order = ("checkpoint", "share")
+
+    def __init__(self, *args: Any, known: Iterable[Checkpoint], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["checkpoint"]
+        assert isinstance(choice, forms.TypedChoiceField)
+        choice.choices = [(each.pk, each.name) for each in known]
+
+
 class ReasonForm(forms.Form):
     """Whom it concerns, and why."""
 

@@ -75,6 +75,14 @@ urlpatterns = [
     path("checkpoints/<int:checkpoint_id>/deploy", checkpoints.deploy, name="console-deploy"),
     path("deployments/", checkpoints.deployments_page, name="console-deployments"),
     path("deployments/rollback", checkpoints.rollback, name="console-rollback"),
+    path("deployments/canary", checkpoints.stage_canary, name="console-canary"),
+    path("deployments/<int:deployment_id>/share", checkpoints.set_canary_share, name="console-canary-share"),
+    path(
+        "deployments/<int:deployment_id>/promote", checkpoints.promote_canary, name="console-canary-promote"
+    ),
+    path(
+        "deployments/<int:deployment_id>/abandon", checkpoints.abandon_canary, name="console-canary-abandon"
+    ),
     path("jobs/", jobs.jobs_page, name="console-jobs"),
     path("jobs/<int:job_id>/retry", jobs.retry_job, name="console-job-retry"),
     path("targets/<int:target_id>/", targets.target_page, name="console-target"),
