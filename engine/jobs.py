@@ -41,6 +41,7 @@ QUEUES: Mapping[str, str] = {
     "propose_layout": "gpu",
     "verify_checkpoint": "gpu",
     "train_run": "train",
+    "source_candidates": "source",  # of a source: "source.<name>"
 }
 
 #: How long a message may wait in its queue before the sweep takes it for lost. Longer than a queue is usually long:
@@ -56,6 +57,7 @@ class Order:
     key: str
     payload: dict[str, Any]
     project_id: int | None
+    queue: str | None = None  # where it is not its kind's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def enqueue_new(orders: Sequence[Order]) -> list[Job]:
         Job(
             key=order.key,
             kind=order.kind,
-            queue=QUEUES[order.kind],
+            queue=order.queue or QUEUES[order.kind],
             payload=order.payload,
             project_id=order.project_id,
         )

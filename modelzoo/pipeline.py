@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from modelzoo.candidate_files import candidate_files, pose_of
 from modelzoo.checkpoint import WEIGHTS_NAME, read_manifest
@@ -16,12 +19,25 @@ from modelzoo.latents import latents_from_bytes
 from modelzoo.memory import peak_memory
 from modelzoo.photo_colours import photo_view
 from modelzoo.registry import Models
-from modelzoo.shape_stage import Progress, draw_poses, draw_shapes
+from modelzoo.shape_stage import DrawnShape, Progress, draw_poses, draw_shapes
 from modelzoo.stages import Memory, Precision, Stages, load_stages
-from modelzoo.targets import target_of
+from modelzoo.targets import Target, target_of
 from modelzoo.texture_stage import texture_shapes
 
 logger = logging.getLogger(__name__)
+
+
+#: What a pre-filter chooses by: a number for each shape of the target, higher is better.
+ShapeScore = Callable[[Target, Sequence[DrawnShape]], Sequence[float] | NDArray[np.floating]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A candidate that a pre-filter kept, with its score and its place among all that were drawn (1 is the best)."""
+
+    candidate: GeneratedCandidate
+    score: float
+    rank: int
 
 
 class CandidatePipeline:
@@ -74,21 +90,60 @@ class CandidatePipeline:
         with peak_memory(self.stages.device) as peak:
             target = target_of(request, self.stages.preset)
             drawn = draw_shapes(self.stages, target, lambda share: report(0.4 * share))
-            parts = texture_shapes(self.stages, target, drawn, lambda share: report(0.4 + 0.3 * share))
-            photo = photo_view(request.image, request.mask, target.intrinsics)
-            with ThreadPoolExecutor(self.export_threads) as pool:
-                files = pool.map(
-                    lambda one: candidate_files(one, photo, unit=target.unit, settings=request.settings),
-                    parts,
-                )
-                made = []
-                for index, one in enumerate(files):
-                    made.append(replace(one, fallbacks=(*target.notes, *one.fallbacks)))
-                    report(0.7 + 0.3 * (index + 1) / len(request.seeds))
+            made = self._finished(target, drawn, lambda share: report(0.4 + 0.6 * share))
         logger.info(
             "candidates drawn",
             extra={"candidates": len(made), "peak_bytes": peak.bytes, "preset": self.stages.preset.name},
         )
+        return made
+
+    @torch.inference_mode()
+    def generate_best(
+        self,
+        request: CandidateRequest,
+        *,
+        keep: int,
+        score: ShapeScore,
+        on_progress: Progress | None = None,
+    ) -> tuple[Kept, ...]:
+        """The ``keep`` of as many candidates as there are seeds that ``score`` likes best, the best one first.
+
+        Only the shapes of the others are drawn: they get no texture and no files. A kept one is what ``generate``
+        makes of its seed. Raises as ``generate`` does, and ValueError for scores that do not rank the shapes.
+        """
+        report = on_progress or _ignore
+        if not 1 <= keep <= len(request.seeds):
+            raise ValueError(f"cannot keep {keep} of {len(request.seeds)} candidates")
+        target = target_of(request, self.stages.preset)
+        drawn = draw_shapes(self.stages, target, lambda share: report(0.7 * share))
+        scores = np.asarray(score(target, drawn), dtype=np.float64)
+        if scores.shape != (len(drawn),) or not np.isfinite(scores).all():
+            raise ValueError(f"a score must be a finite number for each of {len(drawn)} shapes")
+        best = np.argsort(-scores, kind="stable")[:keep]
+        made = self._finished(
+            target, [drawn[index] for index in best], lambda share: report(0.7 + 0.3 * share)
+        )
+        return tuple(
+            Kept(candidate=one, score=float(scores[index]), rank=rank)
+            for rank, (one, index) in enumerate(zip(made, best, strict=True), start=1)
+        )
+
+    def _finished(
+        self, target: Target, drawn: list[DrawnShape], report: Progress
+    ) -> tuple[GeneratedCandidate, ...]:
+        """The shapes with texture, as files."""
+        request = target.request
+        parts = texture_shapes(self.stages, target, drawn, lambda share: report(0.5 * share))
+        photo = photo_view(request.image, request.mask, target.intrinsics)
+        with ThreadPoolExecutor(self.export_threads) as pool:
+            files = pool.map(
+                lambda one: candidate_files(one, photo, unit=target.unit, settings=request.settings),
+                parts,
+            )
+            made = []
+            for index, one in enumerate(files):
+                made.append(replace(one, fallbacks=(*target.notes, *one.fallbacks)))
+                report(0.5 + 0.5 * (index + 1) / len(drawn))
         return tuple(made)
 
     @torch.inference_mode()

@@ -23,7 +23,7 @@ from engine.models import (
 )
 from engine.selectors.queues import NothingToClaim
 from engine.services import candidates, images, leases, stage3
-from engine.services.candidates import NewCandidate
+from engine.services.new_candidate import NewCandidate
 from engine.services.projects import create_project
 from engine.services.rounds import current_round
 from engine.states import Stage, TargetStatus

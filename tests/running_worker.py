@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,20 @@ from engine.models import Job
 from engine.states import JobStatus
 from workers.celery import QUEUES, app
 from workers.stack.tether import die_with_parent
-from workers.tasks import artists, candidates, housekeeping, layouts, masks, point_maps, poses, training
+from workers.tasks import (
+    artists,
+    candidates,
+    housekeeping,
+    layouts,
+    masks,
+    point_maps,
+    poses,
+    sources,
+    training,
+)
 
 #: Importing them registers what becomes of the rows whose jobs die, which `sweep` needs in this process.
-REGISTERED = (artists, candidates, layouts, masks, point_maps, poses, training)
+REGISTERED = (artists, candidates, layouts, masks, point_maps, poses, sources, training)
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 300  # for machines that are busy with something else; nothing is asserted about time
 
@@ -55,8 +65,15 @@ class RunningWorker:
 
 
 @contextmanager
-def running_worker(home: Path, *, lease_s: int = 20, max_attempts: int = 5) -> Iterator[RunningWorker]:
-    """A worker on all queues, one job at a time."""
+def running_worker(
+    home: Path,
+    *,
+    lease_s: int = 20,
+    max_attempts: int = 5,
+    queues: Sequence[str] = QUEUES,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[RunningWorker]:
+    """A worker on ``queues``, all by default, one job at a time; ``more`` goes into its environment."""
     home.mkdir(parents=True, exist_ok=True)
     log = home / "worker.log"
     environment = os.environ | {
@@ -66,6 +83,7 @@ def running_worker(home: Path, *, lease_s: int = 20, max_attempts: int = 5) -> I
         "JOB_LEASE_SECONDS": str(lease_s),
         "JOB_MAX_ATTEMPTS": str(max_attempts),
         "OMP_NUM_THREADS": "1",
+        **(more or {}),
     }
     command = [
         sys.executable,
@@ -75,7 +93,7 @@ def running_worker(home: Path, *, lease_s: int = 20, max_attempts: int = 5) -> I
         "workers.celery",
         "worker",
         "-Q",
-        ",".join(QUEUES),
+        ",".join(queues),
         "-c",
         "1",
     ]

@@ -7,9 +7,12 @@ import os
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from engine.settings import env
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "engine.settings.dev")
 
 QUEUES = ("interactive", "cpu", "gpu", "train")  # of engine.jobs.QUEUES, which needs Django to be up
+SOURCE_QUEUES = tuple(f"source.{name}" for name in env.words("CANDIDATE_SOURCES", default=""))
 TASK_LIMIT_S = 900
 SWEEP_EVERY_S = 5.0
 EXPIRE_LEASES_EVERY_S = 10.0
@@ -18,7 +21,7 @@ WATCH_QUALITY_EVERY_S = 300.0
 app = Celery("candid8")
 app.config_from_object("django.conf:settings", namespace="CELERY")  # the broker's address
 app.conf.update(
-    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
+    task_queues=[Queue(name, Exchange(name), routing_key=name) for name in (*QUEUES, *SOURCE_QUEUES)],
     task_default_queue="cpu",
     task_create_missing_queues=False,
     task_ignore_result=True,
@@ -47,6 +50,7 @@ app.conf.update(
         "workers.tasks.masks",
         "workers.tasks.point_maps",
         "workers.tasks.poses",
+        "workers.tasks.sources",
         "workers.tasks.training",
     ],
     beat_schedule={

@@ -1,4 +1,4 @@
-"""This process's loaded checkpoints, at most two: what serves, or served when the new one will not load, and a canary."""
+"""This process's checkpoints, at most two: what serves (or served, when the new one will not load) and a canary."""
 
 from __future__ import annotations
 

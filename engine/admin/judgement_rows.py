@@ -29,6 +29,8 @@ class BatchRows(Rows):
         "status",
         "num_candidates",
         "num_requested",
+        "from_sources",
+        "short",
         "seconds",
         "seed",
         "created_at",
@@ -39,6 +41,16 @@ class BatchRows(Rows):
     @admin.display(description="Target")
     def story(self, row: CandidateBatch) -> SafeString | str:
         return link("target", row.target.label or "object", target_id=row.target_id)
+
+    @admin.display(description="From")
+    def from_sources(self, row: CandidateBatch) -> str:
+        return ", ".join(f"{source} {count}" for source, count in row.source_mix.items()) or "candid8"
+
+    @admin.display(description="Missing")
+    def short(self, row: CandidateBatch) -> str:
+        return "; ".join(
+            f"{one['source']} gave {one['made']} of {one['asked']}: {one['why']}" for one in row.missing
+        )
 
 
 @admin.register(Candidate)

@@ -1,5 +1,4 @@
-"""Who makes the candidates of a batch, and how many are drawn for those that are kept: what projects, rounds and batches
-share."""
+"""Who makes candidates, and how many are drawn for those that are kept: what projects, rounds and batches share."""
 
 from __future__ import annotations
 

@@ -38,12 +38,14 @@ def deployed(role: str = GENERATOR) -> Deployed:
 
 
 def belongs_to_canary(batch_id: int, *, canary: Deployment) -> bool:
-    """Whether the canary makes this batch: always the same batches for the same share, more of them for a larger one.
+    """Whether the canary makes this batch: the same batches for the same share, more of them for a larger one."""
+    return place_of(batch_id, canary=canary) < canary.canary_share
 
-    Another canary gets others, so that no target's batches are always the ones that are tried on.
-    """
+
+def place_of(batch_id: int, *, canary: Deployment) -> float:
+    """Where in [0, 1) the batch stands for this canary; elsewhere for another: none is always tried on."""
     digest = hashlib.sha256(f"canary {canary.generation} batch {batch_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64 < canary.canary_share
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def last_swaps() -> QuerySet[WorkerSwap]:

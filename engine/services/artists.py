@@ -12,8 +12,8 @@ from django.db import transaction
 from engine import access, blobs, jobs
 from engine.errors import BadInput, NotFound, StaleTransition
 from engine.models import ArtistCase
-from engine.services.candidates import NewCandidate
 from engine.services.meshes import check_glb
+from engine.services.new_candidate import NewCandidate
 from engine.states import ArtistCaseStatus
 from engine.transitions import Actor, transition
 

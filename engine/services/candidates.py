@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict
 
 from django.db import transaction
 
 from engine import jobs
 from engine.errors import BadInput, NotFound, StaleTransition
-from engine.models import Candidate, CandidateBatch, Round, StateChange, TargetObject
+from engine.models import Candidate, CandidateBatch, Round, TargetObject
+from engine.services import batch_parts
+from engine.services.batch_parts import Missing, generation_order, times_requested
+from engine.services.mix import CandidateMix, mix_of
+from engine.services.new_candidate import NewCandidate
 from engine.services.tasks import open_pick_task
 from engine.states import BatchStatus
 from engine.transitions import Actor, record_creations, transition
@@ -23,81 +26,40 @@ WORKER = Actor(name="worker")
 SEED_RANGE = 2**31
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewCandidate:
-    """One candidate whose blobs are stored, ready to become a row."""
-
-    index: int
-    source: str
-    mesh_key: str
-    preview_key: str
-    checkpoint_id: int | None = None
-    generation: int | None = None
-    seed: int | None = None
-    settings: dict[str, Any] = field(default_factory=dict)
-    pose: dict[str, Any] | None = None
-    latents_key: str = ""
-    splat_key: str = ""
-    num_vertices: int = 0
-    num_faces: int = 0
-    num_splats: int = 0
-    fallbacks: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if not self.source or not self.mesh_key or not self.preview_key:
-            raise BadInput("A candidate names its source and the keys of its mesh and its preview.")
-        if self.source == "candid8" and (self.checkpoint_id is None or self.seed is None):
-            raise BadInput("A candidate of our own model names its checkpoint and its seed.")
-
-    def row(self, *, project_id: int, target_id: int, batch_id: int | None) -> Candidate:
-        """The unsaved row."""
-        return Candidate(
-            project_id=project_id,
-            target_id=target_id,
-            batch_id=batch_id,
-            index=self.index,
-            source=self.source,
-            checkpoint_id=self.checkpoint_id,
-            generation=self.generation,
-            seed=self.seed,
-            settings=self.settings,
-            pose=self.pose,
-            latents_key=self.latents_key,
-            mesh_key=self.mesh_key,
-            preview_key=self.preview_key,
-            splat_key=self.splat_key,
-            num_vertices=self.num_vertices,
-            num_faces=self.num_faces,
-            num_splats=self.num_splats,
-            fallbacks=list(self.fallbacks),
-        )
-
-
 def request_batch(*, target: TargetObject, round: Round | None, by: Actor) -> CandidateBatch:
     """Asks for a batch for the target, with its job, in the caller's transaction."""
-    num_candidates = round.num_candidates if round else target.project.num_candidates
     [batch] = add_batches(
-        targets=[target], round_id=round.pk if round else None, num_candidates=num_candidates
+        targets=[target], round_id=round.pk if round else None, mix=mix_of(round or target.project)
     )
     record_creations([batch], by=by)
     return batch
 
 
 def add_batches(
-    *, targets: Sequence[TargetObject], round_id: int | None, num_candidates: int
+    *, targets: Sequence[TargetObject], round_id: int | None, mix: CandidateMix
 ) -> list[CandidateBatch]:
-    """Rows and jobs of one batch per target, two statements; the caller records the creations in the journal."""
+    """Rows and jobs of one batch per target, two statements, three when other sources have a part in it.
+
+    The caller records the creations in the journal. Where others have a part, our own job comes after theirs, so that
+    it can fill up what they leave out.
+    """
     batches = CandidateBatch.objects.bulk_create(
         CandidateBatch(
             project_id=target.project_id,
             target=target,
             round_id=round_id,
-            num_requested=num_candidates,
+            num_requested=mix.num_candidates,
+            source_mix=dict(mix.counts),
+            num_draws=mix.num_draws,
+            reward=mix.reward,
             seed=secrets.randbelow(SEED_RANGE),
         )
         for target in targets
     )
-    jobs.enqueue_new([_order(batch, key=f"batch-{batch.pk}") for batch in batches])
+    if mix.others:
+        batch_parts.ask_others(batches, mix.others)
+    else:
+        jobs.enqueue_new([generation_order(batch) for batch in batches])
     return batches
 
 
@@ -110,8 +72,16 @@ def begin_batch(*, batch_id: int) -> CandidateBatch:
     return batch
 
 
-def complete_batch(*, batch_id: int, candidates: Sequence[NewCandidate], seconds: float) -> CandidateBatch:
+def complete_batch(
+    *,
+    batch_id: int,
+    candidates: Sequence[NewCandidate],
+    seconds: float,
+    missing: Sequence[Missing] = (),
+) -> CandidateBatch:
     """Writes the candidates, moves the batch to READY and opens its pick task. A second run changes nothing.
+
+    ``missing`` names the sources that gave fewer than the batch's mix asks for.
 
     Nor does a run for a batch that was withdrawn.
 
@@ -135,7 +105,12 @@ def complete_batch(*, batch_id: int, candidates: Sequence[NewCandidate], seconds
             one.row(project_id=batch.project_id, target_id=batch.target_id, batch_id=batch.pk)
             for one in candidates
         )
-        changes = {"num_candidates": len(candidates), "seconds": seconds, "detail": ""}
+        changes = {
+            "num_candidates": len(candidates),
+            "seconds": seconds,
+            "detail": "",
+            "missing": [asdict(one) for one in missing],
+        }
         transition(batch, BatchStatus.READY, by=WORKER, changes=changes)
         open_pick_task(batch=batch, by=WORKER)
     return batch
@@ -151,22 +126,17 @@ def fail_batch(*, batch_id: int, detail: str) -> CandidateBatch:
 
 
 def retry_batch(*, batch_id: int, actor: Actor) -> CandidateBatch:
-    """Asks again for a FAILED batch, with a new job. Raises IllegalTransition for one that did not fail."""
+    """Asks again for a FAILED batch, with new jobs: first of the sources that were missing, if any were.
+
+    Raises IllegalTransition for one that did not fail.
+    """
     with transaction.atomic():
         batch = _locked(batch_id)
         transition(batch, BatchStatus.REQUESTED, by=actor, reason="asked for again", changes={"detail": ""})
-        times = StateChange.objects.filter(
-            model=batch._meta.model_name, object_id=batch.pk, new=BatchStatus.REQUESTED
-        ).count()
-        order = _order(batch, key=f"batch-{batch.pk}-{times}")
-        jobs.enqueue(kind=order.kind, key=order.key, payload=order.payload, project_id=order.project_id)
+        if not batch_parts.ask_again(batch, by=actor):
+            order = generation_order(batch, attempt=times_requested(batch))
+            jobs.enqueue(kind=order.kind, key=order.key, payload=order.payload, project_id=order.project_id)
     return batch
-
-
-def _order(batch: CandidateBatch, *, key: str) -> jobs.Order:
-    return jobs.Order(
-        kind="generate_candidates", key=key, payload={"batch_id": batch.pk}, project_id=batch.project_id
-    )
 
 
 def _locked(batch_id: int) -> CandidateBatch:

@@ -105,10 +105,10 @@ def deploy(
 ) -> Deployment:
     """Makes the checkpoint serve in the role as a new generation, and retires what served, in one transaction.
 
-    A canary of the same checkpoint is promoted with the generation that it has. Where the checkpoint met the serving one in an arena, the arena's gate must have passed it; ``override`` says why
-    it is deployed all the same, and the journal keeps that. Raises EngineError ``not_verified`` for a checkpoint that
-    is not VERIFIED, ``gate_not_passed``, ``already_serving`` when it serves now, StaleTransition when somebody else
-    deployed at the same moment.
+    A canary of the same checkpoint is promoted with the generation that it has. Where the checkpoint met the serving
+    one in an arena, the arena's gate must have passed it; ``override`` says why it is deployed all the same, and the
+    journal keeps that. Raises EngineError ``not_verified`` for a checkpoint that is not VERIFIED, ``gate_not_passed``,
+    ``already_serving`` when it serves now, StaleTransition when somebody else deployed at the same moment.
     """
     checked = _check_gate(checkpoint_id, role=role, override=override.strip())
     try:

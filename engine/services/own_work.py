@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +33,9 @@ class OpenRound:
     id: int
     alpha: float
     num_candidates: int
+    source_mix: dict[str, int]
+    num_draws: int | None
+    reward: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +111,8 @@ def _may_annotate(user_id: int) -> Exists:
 
 def _open_round() -> Subquery:
     rounds = Round.objects.filter(project_id=OuterRef("project_id"), status=RoundStatus.OPEN)
-    return Subquery(
-        rounds.values(row=JSONObject(id="id", alpha="alpha", num_candidates="num_candidates"))[:1]
-    )
+    names = [one.name for one in fields(OpenRound)]
+    return Subquery(rounds.values(row=JSONObject(**{name: name for name in names}))[:1])
 
 
 def _taxonomy() -> ArraySubquery:

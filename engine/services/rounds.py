@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from engine.errors import BadInput, NotFound, StaleTransition
 from engine.models import Deployment, Project, Round
+from engine.services.mix import checked_mix
 from engine.states import DeploymentStatus, RoundStatus
 from engine.transitions import Actor, record_creation, transition
 
 
-def open_round(*, project_id: int, alpha: float, num_candidates: int, actor: Actor) -> Round:
-    """Opens the project's next round and makes ``alpha`` and ``num_candidates`` the project's own.
+def open_round(
+    *,
+    project_id: int,
+    alpha: float,
+    num_candidates: int,
+    source_mix: Mapping[str, int] | None = None,
+    num_draws: int | None = None,
+    reward: str = "",
+    actor: Actor,
+) -> Round:
+    """Opens the project's next round and makes its bar, its candidates and their mix the project's own.
 
-    The round remembers what served when it began. Raises BadInput for a bar outside [0, 1], for fewer than 2 or more
-    than 64 candidates, and with code ``round_open`` while another round is open.
+    Without ``source_mix`` our own model makes all candidates; ``num_draws`` and ``reward`` are its pre-filter. The
+    round remembers what served when it began. Raises BadInput for a bar outside [0, 1], for a mix that ``checked_mix``
+    refuses, and with code ``round_open`` while another round is open.
     """
     if not 0.0 <= alpha <= 1.0:
         raise BadInput(f"The bar alpha must lie between 0 and 1, not {alpha:g}.", code="bad_alpha")
-    if not 2 <= num_candidates <= 64:
-        raise BadInput(f"A round shows 2 to 64 candidates, not {num_candidates}.", code="bad_num_candidates")
+    mix = checked_mix(
+        num_candidates=num_candidates, source_mix=source_mix or {}, num_draws=num_draws, reward=reward
+    )
+    chosen = {
+        "alpha": alpha,
+        "num_candidates": num_candidates,
+        "source_mix": dict(mix.counts),
+        "num_draws": num_draws,
+        "reward": reward,
+    }
     try:
         with transaction.atomic():
             project = _locked(project_id)
@@ -33,11 +54,10 @@ def open_round(*, project_id: int, alpha: float, num_candidates: int, actor: Act
             opened = Round.objects.create(
                 project=project,
                 number=newest.number + 1 if newest else 1,
-                alpha=alpha,
-                num_candidates=num_candidates,
                 deployment=serving,
+                **chosen,
             )
-            Project.objects.filter(pk=project.pk).update(alpha=alpha, num_candidates=num_candidates)
+            Project.objects.filter(pk=project.pk).update(**chosen)
             record_creation(opened, by=actor)
     except IntegrityError as error:
         raise StaleTransition("Somebody else opened a round in the meantime.") from error

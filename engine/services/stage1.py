@@ -19,6 +19,7 @@ from engine.models import Assignment, Image, Job, MaskEdit, TargetObject
 from engine.services import submissions
 from engine.services.candidates import add_batches
 from engine.services.masks import MaskStats, read_mask, read_png
+from engine.services.mix import mix_of
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.states import Stage, TargetStatus
@@ -169,7 +170,7 @@ def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
     batches = add_batches(
         targets=rows,
         round_id=work.round_id,
-        num_candidates=work.round.num_candidates if work.round else work.project.num_candidates,
+        mix=mix_of(work.round or work.project),
     )
     record_creations([*new, *batches], by=by)
     answer = {

@@ -170,12 +170,22 @@ CONTENT_SECURITY_POLICY = {
 
 # --- the model ---
 SHIPPED_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "tiny"
+#: What `python -m training.cli reward-report` measured; the console shows what a pre-filter recovers only from here.
+REWARD_REPORT = ROOT / "docs" / "reports" / "reward.json"
 SHIPPED_DEPTH_CHECKPOINT = ROOT / "fixtures" / "checkpoints" / "depth-tiny"
 DEVICE = env.text("CANDID8_DEVICE", "auto")
 #: An estimator of the operator's own, "moge:/weights/model.pt" for one; empty: the small network that is shipped.
 POINT_MAP_ESTIMATOR = env.text("POINT_MAP_ESTIMATOR", "")
 #: A segmenter of the operator's own, two ONNX files (docs/guide/segmenter.md); empty: GrabCut alone.
 SEGMENTER_ENCODER, SEGMENTER_DECODER = env.both_or_neither("SEGMENTER_ENCODER", "SEGMENTER_DECODER")
+#: Where workers find the library of meshes for retrieval (docs/guide/retrieval.md); empty: there is none.
+MESH_LIBRARY = env.text("MESH_LIBRARY", "")
+#: Ports that have a worker of their own, which consumes source.<name> (docs/guide/ports.md), and on its machine the
+#: TOML file that says where they are installed.
+CANDIDATE_SOURCES = env.words("CANDIDATE_SOURCES", default="")
+SOURCES_TABLE = env.text("SOURCES_TABLE", "")
+#: How long a batch waits for such a source before the others fill up.
+SOURCE_PATIENCE_SECONDS = env.integer("SOURCE_PATIENCE_SECONDS", default=600)
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
 JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
 

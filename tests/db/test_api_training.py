@@ -183,6 +183,24 @@ def test_a_script_opens_and_closes_rounds_and_sees_what_is_left_to_do(
     assert Project.objects.get(pk=kitchen.pk).num_candidates == 4
 
 
+def test_a_script_opens_a_round_with_a_mix_and_a_pre_filter(kitchen: Project, mel: Browser) -> None:
+    assert mel.post(f"/rounds/{kitchen.rounds.get().pk}/close").status == 200
+    at, wanted = f"/projects/{kitchen.pk}/rounds", {"alpha": 0.5, "num_candidates": 8}
+    for wrong, code in (
+        ({"source_mix": {"candid8": 6, "retrieval": 1}}, "bad_mix"),
+        ({"source_mix": {"treliss": 8}}, "bad_mix"),
+        ({"source_mix": {"candid8": [8]}}, "bad_mix"),
+        ({"num_draws": 50}, "bad_draws"),
+    ):
+        refused = mel.post(at, wanted | wrong)
+        assert (refused.status, refused.code) == (400, code), wrong
+    assert mel.post(at, wanted | {"reward": "beauty"}).status == 400
+    mix = {"source_mix": {"candid8": 6, "retrieval": 2}, "num_draws": 50, "reward": "depth_error"}
+    opened = mel.post(at, wanted | mix)
+    assert opened.status == 201 and {name: opened.body[name] for name in mix} == mix
+    assert mel.get(at).body["results"][0]["source_mix"] == mix["source_mix"]
+
+
 def test_only_who_trains_may_turn_rounds(kitchen: Project, people: People) -> None:
     first = kitchen.rounds.get()
     assert Browser(people.ana).post(f"/rounds/{first.pk}/close").status == 403

@@ -11,7 +11,7 @@ from engine.errors import BadInput, NoAccess, NotFound, StaleTransition
 from engine.models import AnnotationTask, ArtistCase, Candidate, Job, Project, StateChange
 from engine.selectors.artist_cases import case_rows, case_view
 from engine.services import artists
-from engine.services.candidates import NewCandidate
+from engine.services.new_candidate import NewCandidate
 from engine.services.stage2 import escalate_pick
 from engine.states import ArtistCaseStatus, Stage
 from tests.factories import NOW, claim, glb_bytes, make_image, make_pick_task, make_target

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
@@ -18,6 +20,7 @@ from django.urls import reverse
 
 from engine import blobs
 from engine.models import (
+    CandidateBatch,
     Checkpoint,
     DatasetVersion,
     Deployment,
@@ -267,6 +270,35 @@ def test_rounds_are_closed_and_opened_by_the_person(world: World, mel: Client) -
     assert list(moves.order_by("id").values_list("new", flat=True)) == ["CLOSED", "OPEN"]
     assert mel.post(*actions(world)["open"]).status_code == 302
     assert Round.objects.count() == 2
+
+
+def test_a_round_is_opened_with_a_mix_and_a_pre_filter_whose_yield_is_the_reports(
+    world: World, mel: Client, settings: Any, tmp_path: Path
+) -> None:
+    mel.post(*actions(world)["close"])
+    address, body = actions(world)["open"]
+    mixed = {"source_mix": "candid8 6, retrieval 2", "num_draws": "50", "reward": "depth_error"}
+    refused = mel.post(address, body | mixed | {"source_mix": "candid8 6"})
+    assert "they must add up" in said(refused)[-1]
+    report = json.loads(django_settings.REWARD_REPORT.read_text())
+    recovered = report["prefilter"]["depth_error"]["recovered"]
+    told = f"recovers {100 * recovered['mean']:.0f} %"
+    assert told in mel.get(world.pages()["project"]).content.decode()
+    mel.post(address, body | mixed)
+    opened = Round.objects.latest("pk")
+    assert (opened.source_mix, opened.num_draws) == ({"candid8": 6, "retrieval": 2}, 50)
+    page = reverse("admin:console-round", kwargs={"round_id": opened.pk})
+    shown = mel.get(page).content.decode()
+    assert "candid8 6, retrieval 2" in shown and "the best of 50" in shown and told in shown
+    assert "best of 50" in mel.get(world.pages()["project"]).content.decode()
+    settings.REWARD_REPORT = tmp_path / "none.json"
+    shown = mel.get(page).content.decode()
+    assert told not in shown and "has not been measured" in shown
+    short = [{"source": "retrieval", "asked": 2, "made": 0, "why": "no library"}]
+    batch = judged.batch(world.project)
+    CandidateBatch.objects.filter(pk=batch.pk).update(round=opened, missing=short)
+    assert "no library" in mel.get(page).content.decode()
+    assert "no library" in mel.get(reverse("admin:engine_candidatebatch_changelist")).content.decode()
 
 
 def test_a_run_is_started_with_the_chosen_settings_and_shown(world: World, mel: Client) -> None:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import trimesh
 from torch import Tensor, nn
 
 from modelzoo import frames
+from modelzoo import pipeline as pipeline_module
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, RequestRefused, SamplingFailed
 from modelzoo.latents import CandidateLatents, latents_from_bytes, latents_to_bytes
 from modelzoo.models.geometry import GeometryModel
@@ -76,6 +78,40 @@ def test_a_candidate_alone_is_bit_for_bit_the_candidate_in_a_batch(
     pipeline: CandidatePipeline, candidates: tuple[GeneratedCandidate, ...]
 ) -> None:
     assert pipeline.generate(_request(SEEDS[1]))[0] == candidates[1]
+
+
+def test_the_best_of_many_are_what_their_seeds_make_and_the_others_get_no_texture(
+    pipeline: CandidatePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    textured: list[int] = []
+    counted = pipeline_module.texture_shapes
+
+    def count(*given: Any) -> Any:
+        textured.append(len(given[2]))
+        return counted(*given)
+
+    monkeypatch.setattr(pipeline_module, "texture_shapes", count)
+    request = _request(5, 6, 7, 8, 9)
+    wanted = {5: 0.1, 6: 0.9, 7: -3.0, 8: 0.9, 9: 0.5}
+    kept = pipeline.generate_best(
+        request, keep=3, score=lambda _, shapes: [wanted[one.seed] for one in shapes]
+    )
+    assert [(one.candidate.seed, one.score, one.rank) for one in kept] == [
+        (6, 0.9, 1),
+        (8, 0.9, 2),
+        (9, 0.5, 3),
+    ]
+    assert textured == [3]
+    [alone] = pipeline.generate(_request(8))
+    assert kept[1].candidate == alone
+
+
+@pytest.mark.parametrize(("keep", "scores"), [(0, [1.0, 2.0]), (3, [1.0, 2.0]), (1, [1.0]), (1, [1.0, np.nan])])
+def test_scores_that_do_not_rank_the_shapes_are_refused(
+    pipeline: CandidatePipeline, keep: int, scores: list[float]
+) -> None:
+    with pytest.raises(ValueError):
+        pipeline.generate_best(_request(5, 6), keep=keep, score=lambda *_: scores)
 
 
 def test_without_fixed_batches_alone_and_in_a_batch_agree_up_to_rounding(pipeline: CandidatePipeline) -> None:

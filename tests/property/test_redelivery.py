@@ -22,7 +22,7 @@ from engine import jobs
 from engine import models as rows
 from engine.models import ArtistCase, CandidateBatch, Image, Job, Project
 from engine.services import artists, candidates, images, stage3
-from engine.services.candidates import NewCandidate
+from engine.services.new_candidate import NewCandidate
 from engine.states import JobStatus
 from tests.factories import (
     CAMERA,

@@ -8,7 +8,7 @@ from engine import blobs
 from engine.jobs import Hold
 from engine.models import ArtistCase
 from engine.services import artists
-from engine.services.candidates import NewCandidate
+from engine.services.new_candidate import NewCandidate
 from engine.states import ArtistCaseStatus
 from modelzoo.decoders.mesh import ColouredMesh
 from modelzoo.exports.glb import glb_from_mesh, preview_glb_from_mesh

@@ -1,11 +1,11 @@
-"""What beat asks for: send lost jobs again, take back leases that ran out, look after the judgements."""
+"""What beat asks for: send lost jobs again, wait for no source that is late, take back leases, watch the judgements."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 
 from engine import jobs
-from engine.services import leases, standings
+from engine.services import batch_parts, leases, standings
 from workers import policy
 from workers.celery import app
 
@@ -14,6 +14,7 @@ from workers.celery import app
 def sweep() -> None:
     policy.abandon_worn_out()
     jobs.sweep(now=timezone.now())
+    batch_parts.give_up_late_parts(now=timezone.now())
 
 
 @app.task(name="workers.expire_leases")  # type: ignore[untyped-decorator]

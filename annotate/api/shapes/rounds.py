@@ -6,15 +6,28 @@ from typing import Any
 
 from rest_framework import serializers
 
-from annotate.api.reading import Body, Count, FiniteFloat
+from annotate.api.reading import Body, Count, FiniteFloat, JsonObject
+from engine.models.mix import Reward
 from engine.states import RoundStatus
 
 
 class OpenRoundRequest(Body):
-    """The bar of the round, and how many candidates a target gets."""
+    """The bar of the round, how many candidates a target gets, from which sources, and the pre-filter of our own."""
 
     alpha = FiniteFloat(min_value=0, max_value=1)
     num_candidates = Count(min_value=2, max_value=64, default=8)
+    source_mix = JsonObject(
+        default=dict,
+        help_text='Source > number, adding up, as in {"candid8": 6, "retrieval": 2}. Default: our own model alone.',
+    )
+    num_draws = Count(
+        min_value=2,
+        max_value=64,
+        allow_null=True,
+        default=None,
+        help_text="Shapes that our own model draws, of which the reward keeps the best. Default: no pre-filter.",
+    )
+    reward = serializers.ChoiceField(choices=Reward.choices, allow_blank=True, default="")
 
 
 class Round(serializers.Serializer[Any]):
@@ -24,6 +37,9 @@ class Round(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     alpha = serializers.FloatField()
     num_candidates = serializers.IntegerField()
+    source_mix = JsonObject(help_text="Source > number; empty: our own model alone.")
+    num_draws = serializers.IntegerField(allow_null=True)
+    reward = serializers.CharField()
     generation = serializers.IntegerField(source="deployment.generation", default=None, allow_null=True)
     status = serializers.ChoiceField(choices=RoundStatus.choices)
     opened_at = serializers.DateTimeField()

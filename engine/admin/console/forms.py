@@ -9,6 +9,9 @@ from django import forms
 
 from engine.errors import BadInput
 from engine.models import Checkpoint, GuidelineExample, Project
+from engine.models.mix import Reward
+from engine.selectors.rewards import MeasuredReward, measured_rewards
+from engine.services.mix import MOST_DRAWS, mix_of
 from engine.services.runs import SETTINGS, Setting
 from engine.states import Stage
 
@@ -16,16 +19,46 @@ ALPHA_HELP = "A winner's rating must reach it: (mean of the two marks, less 1) /
 
 
 class OpenRoundForm(forms.Form):
-    """Alpha and N of the next round."""
+    """Alpha, N, the mix and the pre-filter of the next round."""
 
     alpha = forms.FloatField(min_value=0, max_value=1, help_text=ALPHA_HELP)
     num_candidates = forms.IntegerField(
         min_value=2, max_value=64, label="Candidates per target", help_text="N of best-of-N; 8 by default."
     )
 
+    source_mix = forms.CharField(
+        required=False,
+        max_length=300,
+        label="From which sources",
+        help_text="They add up, as in: candid8 6, retrieval 2. Empty: our own model alone.",
+    )
+    num_draws = forms.IntegerField(
+        required=False,
+        min_value=2,
+        max_value=MOST_DRAWS,
+        label="Drawn by our model",
+        help_text="A pre-filter keeps the best of so many; empty: none.",
+    )
+    reward = forms.ChoiceField(
+        required=False, label="Kept by", choices=[("", "no pre-filter"), *Reward.choices]
+    )
+
     @classmethod
     def of(cls, project: Project) -> OpenRoundForm:
-        return cls(initial={"alpha": project.alpha, "num_candidates": project.num_candidates})
+        return cls(
+            initial={
+                "alpha": project.alpha,
+                "num_candidates": project.num_candidates,
+                "source_mix": mix_of(project).text(),
+                "num_draws": project.num_draws,
+                "reward": project.reward,
+            }
+        )
+
+    @property
+    def measured(self) -> list[MeasuredReward]:
+        """What the rewards on offer were measured to recover."""
+        return list(measured_rewards().values())
 
 
 class FreezeForm(forms.Form):

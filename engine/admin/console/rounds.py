@@ -14,8 +14,11 @@ from engine.errors import NotFound
 from engine.models import ArtistCase, Project, Round
 from engine.selectors.datasets import versions_of
 from engine.selectors.quality import NO_PICKS, round_figures, yields
+from engine.selectors.rewards import measured_rewards
 from engine.selectors.runs import runs_of
+from engine.selectors.sources import shortfalls
 from engine.services import datasets, rounds
+from engine.services.mix import mix_from_text, mix_of
 from engine.states import CASE_IS_OVER, RoundStatus
 
 
@@ -40,7 +43,7 @@ def project_page(request: HttpRequest, *, project_id: int) -> dict[str, Any]:
         "title": project.name,
         "section": "project",
         "project": project,
-        "rounds": [(each, picks.get(each.pk, NO_PICKS)) for each in all_rounds[:30]],
+        "rounds": [(each, picks.get(each.pk, NO_PICKS), mix_of(each)) for each in all_rounds[:30]],
         "open_round": open_round,
         "form": OpenRoundForm.of(project),
         "versions": versions_of(project_id)[:10],
@@ -58,6 +61,9 @@ def open_round(request: HttpRequest, *, project_id: int) -> Done:
         project_id=project_id,
         alpha=chosen["alpha"],
         num_candidates=chosen["num_candidates"],
+        source_mix=mix_from_text(chosen["source_mix"]),
+        num_draws=chosen["num_draws"],
+        reward=chosen["reward"],
         actor=actor_of(request),
     )
     return Done(message=f"Round {opened.number} is open.", url=round_url(round_id=opened.pk))
@@ -71,6 +77,9 @@ def round_page(request: HttpRequest, *, round_id: int) -> dict[str, Any]:
         "section": "project",
         "project": shown.project,
         "round": shown,
+        "mix": mix_of(shown),
+        "measured": measured_rewards().get(shown.reward),
+        "shortfalls": shortfalls(shown),
         "figures": round_figures(shown),
         "is_open": shown.status == RoundStatus.OPEN,
         "num_cases": ArtistCase.objects.filter(project=shown.project)
