@@ -14,7 +14,7 @@ export interface Pong {
 
 /** A row has a new status; ``id`` is its uuid where it has one (assignments, images, jobs), else its number. */
 export interface RowChanged {
-  type: "image.changed" | "point_map.changed" | "target.changed" | "batch.changed" | "task.changed" | "assignment.changed" | "artist_case.changed" | "round.changed" | "dataset.changed" | "run.changed" | "checkpoint.changed" | "job.changed" | "guideline.changed" | "quiz_attempt.changed" | "standing.changed" | "review.changed" | "arena.changed" | "arena_match.changed";
+  type: "image.changed" | "point_map.changed" | "target.changed" | "batch.changed" | "batch_part.changed" | "task.changed" | "assignment.changed" | "artist_case.changed" | "round.changed" | "dataset.changed" | "run.changed" | "checkpoint.changed" | "job.changed" | "guideline.changed" | "quiz_attempt.changed" | "standing.changed" | "review.changed" | "arena.changed" | "arena_match.changed";
   seq: number;
   id: string;
   status: string;
