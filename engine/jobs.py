@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 OUTBOX = Actor(name="outbox")
 WORKER = Actor(name="worker")
 
-#: kind > queue. The Celery task of a kind is named ``workers.<kind>``.
+#: kind > queue. The Celery task of a kind is named ``workers.<kind>``. Other kinds state the queue in each order.
 QUEUES: Mapping[str, str] = {
     "refine_mask": "interactive",
     "propose_masks": "cpu",
@@ -41,7 +41,6 @@ QUEUES: Mapping[str, str] = {
     "propose_layout": "gpu",
     "verify_checkpoint": "gpu",
     "train_run": "train",
-    "source_candidates": "source",  # of a source: "source.<name>"
 }
 
 #: How long a message may wait in its queue before the sweep takes it for lost. Longer than a queue is usually long:
@@ -57,7 +56,7 @@ class Order:
     key: str
     payload: dict[str, Any]
     project_id: int | None
-    queue: str | None = None  # where it is not its kind's own
+    queue: str | None = None  # where its kind has none of its own
 
 
 @dataclass(frozen=True, kw_only=True)

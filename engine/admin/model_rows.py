@@ -53,7 +53,10 @@ class CheckpointRows(Rows):
 @admin.register(Deployment)
 class DeploymentRows(Rows):
     project_path = None
-    list_display = ["generation", "role", "status", "checkpoint", "deployed_by", "swap_error", "created_at"]
+    list_display = [
+        "generation", "role", "status", "canary_share", "checkpoint", "deployed_by", "serving_since", "swap_error",
+        "created_at",
+    ]  # fmt: skip
     list_filter = ["status"]
     list_select_related = ("checkpoint", "deployed_by")
 

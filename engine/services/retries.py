@@ -13,7 +13,10 @@ from engine.transitions import Actor, transition
 
 
 def retry_job(*, job_id: int, actor: Actor) -> None:
-    """Asks again for the work of a FAILED job. Raises EngineError ``not_failed`` for any other."""
+    """Asks again for the work of a FAILED job.
+
+    Raises EngineError ``not_failed`` for any other, ``batch_went_on`` for a source that its batch waits for no more.
+    """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         raise NotFound("There is no such job.")
@@ -26,6 +29,11 @@ def retry_job(*, job_id: int, actor: Actor) -> None:
             candidates.retry_batch(batch_id=job.payload["batch_id"], actor=actor)
         case "read_point_map" | "estimate_point_map":
             _ask_for_point_map(job, actor)
+        case "source_candidates":
+            raise EngineError(
+                "The batch went on without this source. If the batch has failed too, try its own job again.",
+                code="batch_went_on",
+            )
         case _:
             with transaction.atomic():
                 _ask_again(job)

@@ -10,13 +10,14 @@ import pytest
 from django.utils import timezone
 
 from engine import blobs
-from engine.errors import BadInput, IllegalTransition
+from engine.errors import BadInput, EngineError, IllegalTransition
 from engine.models import BatchPart, CandidateBatch, Job, Project, Round, StateChange
 from engine.selectors.sources import Shortfall, shortfalls
 from engine.services import batch_parts, candidates, datasets, rounds
 from engine.services.batch_parts import Missing
 from engine.services.mix import checked_mix, mix_from_text, mix_of
 from engine.services.new_candidate import NewCandidate
+from engine.services.retries import retry_job
 from engine.states import BatchPartStatus, BatchStatus, JobStatus
 from tests import judged
 from tests.factories import TESTER, make_image, make_project, make_target
@@ -175,6 +176,9 @@ def test_nobody_waits_for_a_port_without_a_worker_longer_than_stated(project: Pr
     assert part.detail == "no answer within 120 s: no worker took the job"
     assert Job.objects.get(kind="source_candidates").status == JobStatus.FAILED
     assert Job.objects.filter(kind="generate_candidates").count() == 1
+    with pytest.raises(EngineError) as refusal:
+        retry_job(job_id=Job.objects.get(kind="source_candidates").pk, actor=TESTER)
+    assert refusal.value.code == "batch_went_on"
     late = batch_parts.record_part(part_id=part.pk, candidates=made_by("trellis", 2))
     assert (late.status, late.candidates) == (BatchPartStatus.MISSING, []), "too late is too late"
     assert batch_parts.give_up_late_parts(now=now + timedelta(seconds=500)) == 0

@@ -106,7 +106,9 @@ def test_the_best_of_many_are_what_their_seeds_make_and_the_others_get_no_textur
     assert kept[1].candidate == alone
 
 
-@pytest.mark.parametrize(("keep", "scores"), [(0, [1.0, 2.0]), (3, [1.0, 2.0]), (1, [1.0]), (1, [1.0, np.nan])])
+@pytest.mark.parametrize(
+    ("keep", "scores"), [(0, [1.0, 2.0]), (3, [1.0, 2.0]), (1, [1.0]), (1, [1.0, np.nan])]
+)
 def test_scores_that_do_not_rank_the_shapes_are_refused(
     pipeline: CandidatePipeline, keep: int, scores: list[float]
 ) -> None:

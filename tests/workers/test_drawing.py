@@ -51,9 +51,7 @@ def reported(target: Target, drawn: list[DrawnShape], reward: Reward) -> np.ndar
     """The measurement of the reward report."""
     request = target.request
     assert request.points is not None
-    sight = window_on(
-        request.mask, request.points[..., 2], target.intrinsics, target.condition.normaliser
-    )
+    sight = window_on(request.mask, request.points[..., 2], target.intrinsics, target.condition.normaliser)
     grids = np.stack([(one.occupancy > 0.5).numpy() for one in drawn])
     layouts = np.stack([one.layout.numpy() for one in drawn])
     name, sign = COLUMN[reward]

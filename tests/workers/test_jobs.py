@@ -47,7 +47,7 @@ def payload_of_refinement(project: Project) -> dict[str, Any]:
 
 def test_every_kind_of_job_has_its_task_and_every_queue_its_worker() -> None:
     app.loader.import_default_modules()
-    assert {f"workers.{kind}" for kind in jobs.QUEUES} <= set(app.tasks)
+    assert {f"workers.{kind}" for kind in (*jobs.QUEUES, "source_candidates")} <= set(app.tasks)
     assert set(jobs.QUEUES.values()) == set(celery_module.QUEUES)
     routes = {(queue.exchange.name, queue.routing_key) for queue in app.conf.task_queues}
     assert len(routes) == len(celery_module.QUEUES)  # or one queue's messages would reach all of them
