@@ -176,6 +176,20 @@ def _field(setting: Setting) -> forms.Field:
     return forms.FloatField(min_value=setting.low, max_value=setting.high, **said)
 
 
+class GoldShareForm(forms.Form):
+    """How much of people's work is hidden gold."""
+
+    floor = forms.FloatField(
+        min_value=0,
+        max_value=0.5,
+        label="At least",
+        help_text="Share of new work of people who are known well.",
+    )
+    ceiling = forms.FloatField(
+        min_value=0, max_value=0.5, label="At most", help_text="Of people nobody knows yet. 0 and 0: none."
+    )
+
+
 class ReasonForm(forms.Form):
     """Whom it concerns, and why."""
 

@@ -51,6 +51,7 @@ urlpatterns = [
     path("projects/<int:project_id>/quality/pause", quality.pause, name="console-pause"),
     path("projects/<int:project_id>/quality/resume", quality.resume, name="console-resume"),
     path("projects/<int:project_id>/quality/overlap", quality.widen, name="console-overlap"),
+    path("projects/<int:project_id>/quality/gold", quality.set_gold_share, name="console-gold-share"),
     path("projects/<int:project_id>/reviews/", reviews.reviews_page, name="console-reviews"),
     path("projects/<int:project_id>/reviews/draw", reviews.draw, name="console-reviews-draw"),
     path("reviews/<int:review_id>/", reviews.review_page, name="console-review"),
