@@ -1,11 +1,11 @@
-"""What beat asks for: send lost jobs again, take back leases that ran out, look after the judgements."""
+"""What beat asks for: send lost jobs again, take back leases, look after the judgements, put work in order."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 
 from engine import jobs
-from engine.services import leases, standings
+from engine.services import leases, sampling, standings
 from workers import policy
 from workers.celery import app
 
@@ -24,3 +24,8 @@ def expire_leases() -> None:
 @app.task(name="workers.watch_quality")  # type: ignore[untyped-decorator]
 def watch_quality() -> None:
     standings.watch(now=timezone.now())
+
+
+@app.task(name="workers.reband_tasks")  # type: ignore[untyped-decorator]
+def reband_tasks() -> None:
+    sampling.reband_all()
