@@ -505,6 +505,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/gold/{stage}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The stage's gold tasks, and its newest judgements that may become gold; for leads. */
+        get: operations["gold_list"];
+        put?: never;
+        /** @description Makes a gold task of a judgement: what it said is the known answer. */
+        post: operations["gold_make"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/guidelines": {
         parameters: {
             query?: never;
@@ -1058,6 +1076,33 @@ export interface components {
              */
             alpha?: number | null;
         };
+        /** @description A live gold task; answers in quizzes and among work are counted. */
+        GoldItem: {
+            id: number;
+            /** @enum {string} */
+            stage: "object" | "pick" | "pose";
+            why: string;
+            /** @default 0 */
+            num_answers: number;
+            /** @default 0 */
+            num_right: number;
+        };
+        /** @description One stage's gold, and its newest judgements that are not gold yet. */
+        GoldList: {
+            items: components["schemas"]["GoldItem"][];
+            sources: components["schemas"]["GoldSource"][];
+        };
+        /** @description A judgement that may become gold, and what it said: by stage a mask, a winner among candidates, a pose. */
+        GoldSource: {
+            id: number;
+            photo: string;
+            label: string;
+            by: string;
+            /** @description object: mask_url; pick: winner and candidates (id, mesh_url); pose: the pose. */
+            answer: {
+                [key: string]: unknown;
+            };
+        };
         /** @description What is different from the version one read last; new passages have the class is-new in the HTML. */
         GuidelineChanges: {
             /** @description The number of the version read last. */
@@ -1159,6 +1204,23 @@ export interface components {
         LeaseRequest: {
             /** Format: uuid */
             lease_token: string;
+        };
+        /** @description The judgement ``source`` of the stage becomes gold; each stage reads its own of the other fields. */
+        MakeGoldRequest: {
+            /** Format: int64 */
+            source: number;
+            why: string;
+            also_best?: number[];
+            avoid?: number[];
+            /** Format: double */
+            iou_at_least?: number;
+            /** Format: double */
+            rotation_deg?: number;
+            /** Format: double */
+            translation_share?: number;
+            /** Format: double */
+            add_s_share?: number;
+            symmetry_order?: number;
         };
         /** @description A mask that somebody or something proposed; confirm it, or draw a better one. */
         MaskProposal: {
@@ -2917,6 +2979,70 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gold_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gold_make: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MakeGoldRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldItem"];
                 };
             };
             default: {
