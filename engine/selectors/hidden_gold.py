@@ -44,7 +44,7 @@ def outcomes_of(project_id: int) -> Mapping[tuple[int, str], list[bool]]:
 def stock_of(project_id: int) -> list[GoldStock]:
     """Of every stage. One query."""
     answered = ~Q(assignments__status=AssignmentStatus.RETRACTED)
-    rows = {
+    rows: dict[str, Mapping[str, Any]] = {
         row["stage"]: row
         for row in GoldItem.objects.filter(project_id=project_id, retired_at__isnull=True)
         .values("stage")
@@ -57,8 +57,16 @@ def stock_of(project_id: int) -> list[GoldStock]:
             ),
         )
     }
-    none = {"num_items": 0, "num_answers": 0, "num_right": 0}
-    return [GoldStock(**{**none, **rows.get(stage.value, {}), "stage": stage}) for stage in Stage]
+    return [
+        GoldStock(
+            stage=stage,
+            num_items=row.get("num_items", 0),
+            num_answers=row.get("num_answers", 0),
+            num_right=row.get("num_right", 0),
+        )
+        for stage in Stage
+        for row in [rows.get(stage.value, {})]
+    ]
 
 
 def taken_back(*, gold: int | OuterRef, annotator: int | OuterRef) -> ArraySubquery:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, F, OuterRef, Q, Subquery
 
@@ -55,7 +57,7 @@ def records_of(project_id: int) -> list[Record]:
             gold_before=Count("pk", filter=before & gold),
         )
     )
-    counted = {row["annotator_id"]: row for row in rows}
+    counted: dict[int, Mapping[str, Any]] = {row["annotator_id"]: row for row in rows}
     people = (
         Membership.objects.filter(Q(role=Role.ANNOTATOR) | Q(user__in=counted), project_id=project_id)
         .values_list("user_id", "user__username")
@@ -66,7 +68,7 @@ def records_of(project_id: int) -> list[Record]:
 
 
 def _record(
-    user_id: int, username: str, counts: dict[str, int], pause: tuple[datetime, str] | None
+    user_id: int, username: str, counts: Mapping[str, Any], pause: tuple[datetime, str] | None
 ) -> Record:
     return Record(
         user_id=user_id,

@@ -204,6 +204,7 @@ def _object_task(task: AnnotationTask, *, with_targets: bool) -> ObjectTask:
 
 def _hidden_object_task(tasks: Any, held: Assignment) -> ObjectTask:
     """Hidden gold as it was before anybody had marked anything, with what this person drew and took back."""
+    assert held.gold_id is not None, "only hidden gold is shown so"
     took_back = hidden_gold.taken_back(gold=held.gold_id, annotator=held.annotator_id)
     task = tasks.annotate(took_back=took_back).get(pk=held.task_id)
     proposed = TargetObject.objects.filter(image=task.image).exclude(source="").order_by("id")

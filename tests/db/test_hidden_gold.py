@@ -587,9 +587,9 @@ def test_the_journal_tells_after_how_many_answers_somebody_was_paused(
     with counted_sql() as statements:
         records = {record.username: record for record in records_of(project.pk)}
     assert len(statements) == 3
-    ana, bob = records["ana"], records["bob"]
-    assert (ana.num_answers, ana.num_gold, ana.num_right) == (6, 4, 0)
-    assert (ana.answers_before, ana.gold_before, ana.paused_because) == (5, 4, "x")
+    hers, bob = records["ana"], records["bob"]
+    assert (hers.num_answers, hers.num_gold, hers.num_right) == (6, 4, 0)
+    assert (hers.answers_before, hers.gold_before, hers.paused_because) == (5, 4, "x")
     assert bob.paused_at is None and bob.answers_before is None and bob.num_answers == 6
 
 
