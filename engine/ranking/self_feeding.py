@@ -107,7 +107,7 @@ def turn_rounds(
 
 
 def arms(
-    world: World, *, rounds: int, brakes: Sequence[float], seeds: int
+    world: World, *, rounds: int, brakes: Sequence[float], seeds: Sequence[int]
 ) -> dict[float, NDArray[np.float64]]:
     """By brake: (seeds, rounds, 6) in the order of Turn's fields. One seed begins alike in all arms."""
     return {
@@ -119,7 +119,7 @@ def arms(
                         world, rounds=rounds, least_foreign=least, rng=np.random.default_rng(seed)
                     )
                 ]
-                for seed in range(seeds)
+                for seed in seeds
             ]
         )
         for least in brakes
