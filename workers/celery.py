@@ -17,6 +17,8 @@ TASK_LIMIT_S = 900
 SWEEP_EVERY_S = 5.0
 EXPIRE_LEASES_EVERY_S = 10.0
 WATCH_QUALITY_EVERY_S = 300.0
+DESCRIBE_SHAPES_EVERY_S = 60.0
+REBAND_EVERY_S = 120.0
 
 app = Celery("candid8")
 app.config_from_object("django.conf:settings", namespace="CELERY")  # the broker's address
@@ -50,6 +52,7 @@ app.conf.update(
         "workers.tasks.masks",
         "workers.tasks.point_maps",
         "workers.tasks.poses",
+        "workers.tasks.shapes",
         "workers.tasks.sources",
         "workers.tasks.training",
     ],
@@ -68,6 +71,16 @@ app.conf.update(
             "task": "workers.watch_quality",
             "schedule": WATCH_QUALITY_EVERY_S,
             "options": {"queue": "cpu", "expires": WATCH_QUALITY_EVERY_S},
+        },
+        "describe-shapes": {
+            "task": "workers.describe_shapes",
+            "schedule": DESCRIBE_SHAPES_EVERY_S,
+            "options": {"queue": "cpu", "expires": DESCRIBE_SHAPES_EVERY_S},
+        },
+        "reband-tasks": {
+            "task": "workers.reband_tasks",
+            "schedule": REBAND_EVERY_S,
+            "options": {"queue": "cpu", "expires": REBAND_EVERY_S},
         },
     },
 )

@@ -15,6 +15,7 @@ from engine.models.quality import SampledReview, Standing
 from engine.models.quiz import GoldAnswer, GoldItem, Quiz, QuizAttempt, QuizQuestion
 from engine.models.round import Round
 from engine.models.run import RunMetric, TrainingRun
+from engine.models.shape import ShapeDescriptor
 from engine.models.task import AnnotationTask, Assignment
 
 __all__ = [
@@ -51,6 +52,7 @@ __all__ = [
     "RunMetric",
     "SampledReview",
     "Selection",
+    "ShapeDescriptor",
     "Standing",
     "StateChange",
     "TargetObject",

@@ -118,10 +118,19 @@ class QuizQuestion(models.Model):
 
 
 class GoldAnswer(models.Model):
-    """What somebody answered to a gold task, and how it was marked. Append-only, and never part of a dataset."""
+    """What somebody answered to a gold task, and how it was marked. Append-only, and never part of a dataset.
 
-    question = models.OneToOneField(QuizQuestion, models.CASCADE, related_name="answer")
+    Of a question of a quiz, or without one of gold that was hidden among work (its assignment names the gold).
+    """
+
+    question = models.OneToOneField(
+        QuizQuestion, models.CASCADE, null=True, blank=True, related_name="answer"
+    )
     assignment = models.OneToOneField(Assignment, models.CASCADE, related_name="gold_answer")
     is_right = models.BooleanField()
     figures = models.JSONField(default=dict, help_text="What the mark was given for.")
+    sent = models.JSONField(
+        default=dict,
+        help_text="Of hidden gold: the answer, for the person's own list and for taking it back.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)

@@ -101,6 +101,14 @@ class Assignment(models.Model):
         related_name="assignments",
         help_text="Of an entry quiz: no work, so it takes no slot and its answer is no judgement.",
     )
+    gold = models.ForeignKey(
+        "engine.GoldItem",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="assignments",
+        help_text="Hidden among work: takes no slot, its answer is no judgement, and the person is not told.",
+    )
     reason = models.CharField(max_length=200, blank=True)
     seconds = models.FloatField(null=True, blank=True, help_text="Time the person worked on it.")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -116,14 +124,29 @@ class Assignment(models.Model):
             ),
             # Read by selectors.my_work: what a person did last.
             Index(fields=["annotator", "project", "-ended_at"], name="assignment_history"),
+            # Read by services.lease_sql: how a person did on hidden gold.
+            Index(
+                fields=["annotator", "project", "stage"],
+                condition=Q(gold__isnull=False),
+                name="assignment_hidden_gold",
+            ),
         ]
         constraints = [
             UniqueConstraint(
                 fields=["task", "annotator"],
-                condition=~Q(status=AssignmentStatus.RETRACTED) & Q(question__isnull=True),
+                condition=~Q(status=AssignmentStatus.RETRACTED) & Q(question__isnull=True, gold__isnull=True),
                 name="assignment_once_per_person",
             ),
             UniqueConstraint(fields=["question"], name="assignment_once_per_question"),
+            UniqueConstraint(
+                fields=["gold", "annotator"],
+                condition=~Q(status=AssignmentStatus.RETRACTED) & Q(gold__isnull=False),
+                name="assignment_gold_once_per_person",
+            ),
+            CheckConstraint(
+                condition=Q(question__isnull=True) | Q(gold__isnull=True),
+                name="assignment_gold_asked_one_way",
+            ),
             UniqueConstraint(
                 fields=["project", "annotator", "stage", "prefetched"],
                 condition=Q(status=AssignmentStatus.LEASED),
@@ -137,3 +160,8 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"assignment {self.uuid}"
+
+    @property
+    def is_work(self) -> bool:
+        """Whether it holds a slot of its task and its answer is a judgement: neither of a quiz nor hidden gold."""
+        return self.question_id is None and self.gold_id is None

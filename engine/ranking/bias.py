@@ -144,6 +144,42 @@ def alarm(rounds: Sequence[RoundBias], policy: BiasPolicy | None = None) -> Alar
     return Alarm(reasons=tuple(reasons))
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRound:
+    """One round with the intervals of what was measured; None where it was not."""
+
+    number: int
+    own: Estimate | None
+    coverage: Estimate | None
+
+
+def sure_alarm(rounds: Sequence[MeasuredRound], policy: BiasPolicy | None = None) -> Alarm:
+    """As ``alarm``, where the whole interval says so: chance alone alarms less than once in forty looks at a limit."""
+    rules = policy or BiasPolicy()
+    measured = sorted(rounds, key=lambda each: each.number)
+    newest = next((each for each in reversed(measured) if each.own or each.coverage), None)
+    if newest is None:
+        return Alarm(reasons=())
+    reasons = []
+    if newest.own is not None and newest.own.low > rules.most_own:
+        reasons.append(
+            f"Round {newest.number}: surely more than {100 * rules.most_own:.0f} % of the accepted shapes are our own "
+            f"model's ({100 * newest.own.low:.0f} to {100 * newest.own.high:.0f} %)."
+        )
+    if newest.coverage is not None:
+        best = max(each.coverage.low for each in measured if each.coverage is not None)
+        if newest.coverage.high < rules.least_coverage:
+            reasons.append(
+                f"Round {newest.number}: accepted shapes cover at most {100 * newest.coverage.high:.0f} % of those "
+                "that were offered."
+            )
+        if newest.coverage.high < (1 - rules.most_loss) * best:
+            reasons.append(
+                f"Coverage fell from at least {100 * best:.0f} % to at most {100 * newest.coverage.high:.0f} %."
+            )
+    return Alarm(reasons=tuple(reasons))
+
+
 def brake(
     shares: Mapping[str, float], *, own: str, is_alarmed: bool, policy: BiasPolicy | None = None
 ) -> dict[str, float]:

@@ -31,8 +31,7 @@ def reason_to_pause(case: Case, *, crowd: float | None) -> str:
     lies near chance: a crowd that is wrong together cannot be told so without gold.
     """
     if GOLD.verdict(case.gold) == Verdict.BAD:
-        right = sum(case.gold)
-        return f"Right on {right} of {len(case.gold)} gold tasks, where honest people are on nine of ten."
+        return reason_on_gold(case.gold)
     share, chance = case.agreement.share, case.agreement.chance
     if share is None or chance is None or crowd is None or case.agreement.num_answers < ENOUGH_ANSWERS:
         return ""
@@ -44,3 +43,8 @@ def reason_to_pause(case: Case, *, crowd: float | None) -> str:
         f"(at most {100 * share.high:.0f} %), where the others agree on {100 * crowd:.0f} % and chance gives "
         f"{100 * chance:.0f} %."
     )
+
+
+def reason_on_gold(outcomes: Sequence[bool]) -> str:
+    """What marks on gold say against a person."""
+    return f"Right on {sum(outcomes)} of {len(outcomes)} gold tasks, where honest people are on nine of ten."

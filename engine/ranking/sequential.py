@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from engine.ranking.drift import Cusum
 from engine.ranking.intervals import Posterior
 
 
@@ -96,6 +97,30 @@ class GoldPolicy:
         if is_drifting:
             return self.drifting
         return self.doubt if posterior.estimate().width > self.wide else self.base
+
+
+def share_of_gold(
+    outcomes: Sequence[bool],
+    *,
+    test: WaldTest,
+    floor: float,
+    ceiling: float,
+    policy: GoldPolicy | None = None,
+) -> float:
+    """How much of a person's next work should be gold, in [floor, ceiling]; ``outcomes`` on gold, oldest first.
+
+    The policy's rate, and while the test is open or has decided against the person never less than in doubt.
+    """
+    rules = policy or GoldPolicy()
+    hits = sum(outcomes)
+    rate = rules.rate(
+        posterior=Posterior(a=1.0 + hits, b=1.0 + len(outcomes) - hits),
+        num_answered=len(outcomes),
+        is_drifting=Cusum().alarm(outcomes) is not None,
+    )
+    if test.verdict(outcomes) != Verdict.HONEST:
+        rate = max(rate, rules.doubt)
+    return min(max(rate, floor), ceiling)
 
 
 def expected_gold(policy: GoldPolicy, *, num_tasks: int, truth: float, rng: np.random.Generator) -> int:

@@ -32,6 +32,7 @@ from engine.selectors.answers import (
     read_judged,
     review_counts,
 )
+from engine.selectors.hidden_gold import outcomes_of
 from engine.states import Stage, StandingStatus
 
 #: Outcomes on gold by (person, stage), oldest first.
@@ -93,15 +94,19 @@ class QualityFigures:
 
 
 def quality_figures(project_id: int, *, gold: Gold | None = None, seed: int = 0) -> QualityFigures:
-    """Six queries, however much was judged; of each stage the newest answers.RECENT judgements count."""
+    """Seven queries, however much was judged; of each stage the newest answers.RECENT judgements count.
+
+    ``gold`` stands in for the marks on hidden gold.
+    """
     judged = read_judged(project_id)
-    outcomes = gold or {}
+    outcomes = outcomes_of(project_id) if gold is None else gold
     rng = np.random.default_rng(seed)
-    names = dict(get_user_model().objects.filter(pk__in=judged.people()).values_list("pk", "username"))
+    known = judged.people() | {user for user, _ in outcomes}
+    names = dict(get_user_model().objects.filter(pk__in=known).values_list("pk", "username"))
     standings = {each.user_id: each for each in Standing.objects.filter(project_id=project_id)}
     reviews = review_counts(project_id)
     figures: list[PersonFigures] = []
-    for stage, (people, answers) in _answers_by_stage(judged).items():
+    for stage, (people, answers) in _answers_by_stage(judged, outcomes).items():
         figures += _of_stage(
             stage, people, answers, judged, names=names, standings=standings, reviews=reviews,
             gold=outcomes, rng=rng,
@@ -120,7 +125,7 @@ def quality_figures(project_id: int, *, gold: Gold | None = None, seed: int = 0)
     )
 
 
-def _answers_by_stage(judged: Judged) -> dict[Stage, tuple[list[int], Answers]]:
+def _answers_by_stage(judged: Judged, gold: Gold) -> dict[Stage, tuple[list[int], Answers]]:
     """Per stage who answered, and their answers as labels of tasks.
 
     A pick's label is the candidate's place among the batch. Masks and poses have no labels: who lies within the
@@ -137,7 +142,8 @@ def _answers_by_stage(judged: Judged) -> dict[Stage, tuple[list[int], Answers]]:
     }
     found = {}
     for stage, rows in entries.items():
-        people = sorted({user for _, user, _, _ in rows} | judged.people_in(stage))
+        on_gold = {user for user, of in gold if of == stage}
+        people = sorted({user for _, user, _, _ in rows} | judged.people_in(stage) | on_gold)
         place = {user: index for index, user in enumerate(people)}
         columns = np.array(
             [(task, place[user], label, options) for task, user, label, options in rows], dtype=np.int64

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 
 from engine import blobs
-from engine.models import Alignment, GoldItem, MaskEdit, Quiz, QuizAttempt, Selection
-from engine.states import Stage
+from engine.models import Alignment, GoldAnswer, GoldItem, MaskEdit, Quiz, QuizAttempt, Selection
+from engine.states import AssignmentStatus, Stage
 
 MOST = 30
 
@@ -19,10 +20,12 @@ class Source:
     """A confirmed judgement that may become gold."""
 
     id: int
+    photo: str
     label: str
     thumbnail_url: str
     said: str
     by: str
+    answer: dict[str, Any]  # by stage: mask_url; winner and candidates (id, mesh_url); pose
 
 
 def quiz_of(project_id: int, stage: Stage) -> Quiz | None:
@@ -36,16 +39,24 @@ def rules_of(project_id: int, stage: Stage) -> dict[str, Any]:
 
 
 def items_of(project_id: int, stage: Stage) -> list[Any]:
-    """Live items with how often they were asked and answered right. One query."""
+    """Live items with how often they were asked and answered right, in quizzes and among work. One query."""
     rows = GoldItem.objects.filter(project_id=project_id, stage=stage, retired_at__isnull=True)
     return list(
         rows.select_related("task__image", "task__target", "added_by")
         .annotate(
-            num_answers=Count("questions__answer"),
-            num_right=Count("questions__answer", filter=Q(questions__answer__is_right=True)),
+            num_answers=_answers(),
+            num_right=_answers(is_right=True),
         )
         .order_by("pk")
     )
+
+
+def _answers(**wanted: bool) -> Any:
+    """How many answers to the outer item there are."""
+    of_it = Q(question__gold_id=OuterRef("pk")) | Q(assignment__gold_id=OuterRef("pk"))
+    rows = GoldAnswer.objects.exclude(assignment__status=AssignmentStatus.RETRACTED).filter(of_it, **wanted)
+    number = rows.order_by().annotate(one=Value(1)).values("one").annotate(number=Count("pk"))
+    return Coalesce(Subquery(number.values("number")), 0)
 
 
 def attempts_of(project_id: int, stage: Stage) -> list[QuizAttempt]:
@@ -59,7 +70,7 @@ def is_source(project_id: int, stage: Stage, source_id: int) -> bool:
 
 
 def sources_of(project_id: int, stage: Stage) -> list[Source]:
-    """The newest judgements of tasks that are not gold yet. One query."""
+    """The newest judgements of tasks that are not gold yet. One query; of picks one more for the candidates."""
     is_gold = GoldItem.objects.filter(task_id=OuterRef("assignment__task_id"), retired_at__isnull=True)
     rows = (
         _judgements(stage)
@@ -74,7 +85,7 @@ def _judgements(stage: Stage) -> Any:
     if stage == Stage.OBJECT:
         return MaskEdit.objects.filter(target__isnull=False).select_related("target")
     if stage == Stage.PICK:
-        return Selection.objects.annotate(winner_index=F("winner__index"))
+        return Selection.objects.prefetch_related("batch__candidates")
     return Alignment.objects.all()
 
 
@@ -83,11 +94,25 @@ def _source(row: Any, stage: Stage) -> Source:
     target = row.target if stage == Stage.OBJECT else task.target
     return Source(
         id=row.pk,
+        photo=task.image.name,
         label=target.label or "object",
         thumbnail_url=blobs.url(task.image.thumbnail_key),
         said=_said(row, stage),
         by=row.assignment.annotator.get_username(),
+        answer=_answer(row, stage),
     )
+
+
+def _answer(row: Any, stage: Stage) -> dict[str, Any]:
+    if stage == Stage.OBJECT:
+        return {"mask_url": blobs.url(row.target.mask_key)}
+    if stage == Stage.POSE:
+        return {"pose": row.pose}
+    shown = sorted(row.batch.candidates.all(), key=lambda each: each.index)
+    return {
+        "winner": row.winner_id,
+        "candidates": [{"id": each.pk, "mesh_url": blobs.url(each.mesh_key)} for each in shown],
+    }
 
 
 def _said(row: Any, stage: Stage) -> str:

@@ -297,7 +297,7 @@ def _versions(target: TargetObject) -> tuple[VersionTrace, ...]:
 
 
 def _version(version: DatasetVersion, target_id: int) -> VersionTrace:
-    lines = [line for line in manifest_lines(version.manifest_key) if line["target"] == target_id]
+    lines = [line for line in manifest_lines(version.manifest_key) if line.get("target") == target_id]
     return VersionTrace(
         id=version.pk,
         number=version.number,

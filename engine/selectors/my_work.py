@@ -63,7 +63,7 @@ def my_work(*, user_id: int, project_id: int, now: datetime) -> MyWork:
     edits = MaskEdit.objects.select_related("target").order_by("id")
     ended = (
         own.filter(status__in=CAN_BE_UNDONE)
-        .select_related("task__image", "task__target", "selection", "alignment")
+        .select_related("task__image", "task__target", "selection", "alignment", "gold_answer")
         .prefetch_related(Prefetch("mask_edits", edits))
         .order_by("-ended_at")
     )
@@ -75,12 +75,7 @@ def my_work(*, user_id: int, project_id: int, now: datetime) -> MyWork:
 def _past(ended: Assignment, *, now: datetime) -> PastTask:
     assert ended.ended_at is not None, "the query asks for it"
     image, target = ended.task.image, ended.task.target
-    edits = list(ended.mask_edits.all())
-    labels = [edit.target.label for edit in edits if edit.target is not None] or [
-        target.label if target else ""
-    ]
-    discarded = next((edit.discarded_because for edit in edits if edit.discarded_because), "")
-    selection, alignment = getattr(ended, "selection", None), getattr(ended, "alignment", None)
+    said = _said_to_gold(ended) if ended.gold_id is not None else _said(ended)
     until = ended.ended_at + UNDO_WITHIN
     return PastTask(
         assignment=ended.uuid,
@@ -88,14 +83,50 @@ def _past(ended: Assignment, *, now: datetime) -> PastTask:
         status=ended.status,
         photo_name=image.name,
         thumbnail_url=blobs.url(image.thumbnail_key),
-        labels=[label for label in labels if label],
-        shape_rating=selection.shape_rating if selection else None,
-        texture_rating=selection.texture_rating if selection else None,
-        mask_iou=alignment.mask_iou if alignment else None,
-        reason=ended.reason or discarded,
+        labels=[label for label in said.labels or [target.label if target else ""] if label],
+        shape_rating=said.shape_rating,
+        texture_rating=said.texture_rating,
+        mask_iou=said.mask_iou,
+        reason=ended.reason or said.discarded,
         seconds=ended.seconds,
         ended_at=ended.ended_at,
         undo_until=until if until > now else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Said:
+    """What an answer said, as far as its stage asks."""
+
+    labels: Sequence[str] = ()
+    discarded: str = ""
+    shape_rating: int | None = None
+    texture_rating: int | None = None
+    mask_iou: float | None = None
+
+
+def _said(ended: Assignment) -> _Said:
+    edits = list(ended.mask_edits.all())
+    selection, alignment = getattr(ended, "selection", None), getattr(ended, "alignment", None)
+    return _Said(
+        labels=[edit.target.label for edit in edits if edit.target is not None],
+        discarded=next((edit.discarded_because for edit in edits if edit.discarded_because), ""),
+        shape_rating=selection.shape_rating if selection else None,
+        texture_rating=selection.texture_rating if selection else None,
+        mask_iou=alignment.mask_iou if alignment else None,
+    )
+
+
+def _said_to_gold(ended: Assignment) -> _Said:
+    """Of hidden gold, which is work for the person as any other."""
+    answer = getattr(ended, "gold_answer", None)
+    sent = answer.sent if answer is not None else {}
+    return _Said(
+        labels=[each["label"] for each in sent.get("targets", ())],
+        discarded=sent.get("discard", {}).get("reason", ""),
+        shape_rating=sent.get("shape_rating"),
+        texture_rating=sent.get("texture_rating"),
+        mask_iou=sent.get("mask_iou"),
     )
 
 

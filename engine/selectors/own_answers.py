@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from engine.models import Alignment, Assignment, Selection
+from engine.selectors import hidden_gold
 from engine.states import AssignmentStatus, Stage
 
 #: After this an answer stands: others may have seen it by then, in figures if not in rows.
@@ -20,7 +21,12 @@ def answer_of(ended: Assignment) -> dict[str, Any] | None:
     """The draft to begin again with; the last one saved where there was nothing to submit."""
     if ended.status != AssignmentStatus.SUBMITTED:
         return _without_old_answers(ended.draft)
-    result = _RESULT_OF[Stage(ended.stage)](ended)
+    stage = Stage(ended.stage)
+    result = (
+        _RESULT_OF[stage](ended)
+        if ended.gold_id is None
+        else hidden_gold.draft_of(stage, ended.gold_answer.sent)
+    )
     return {TAKEN_BACK: result} if result else _without_old_answers(ended.draft)
 
 

@@ -18,6 +18,7 @@ from engine.models import (
     PointMap,
     TargetObject,
 )
+from engine.selectors import hidden_gold
 from engine.states import PointMapStatus, Stage, TargetStatus
 
 
@@ -143,7 +144,10 @@ _NEEDED: dict[Stage, tuple[str, ...]] = {
 
 def task_payload(assignment: Assignment) -> ObjectTask | PickTask | PoseTask:
     """The assignment's task with presigned URLs. Two queries, however much work there is."""
-    task = AnnotationTask.objects.select_related(*_NEEDED[Stage(assignment.stage)]).get(pk=assignment.task_id)
+    tasks = AnnotationTask.objects.select_related(*_NEEDED[Stage(assignment.stage)])
+    if assignment.stage == Stage.OBJECT and assignment.gold_id is not None:
+        return _hidden_object_task(tasks, assignment)
+    task = tasks.get(pk=assignment.task_id)
     if assignment.stage == Stage.OBJECT:
         return _object_task(task, with_targets=assignment.question_id is None)
     if assignment.stage == Stage.PICK:
@@ -195,6 +199,25 @@ def _object_task(task: AnnotationTask, *, with_targets: bool) -> ObjectTask:
             if target.status == TargetStatus.PROPOSED
         ],
         taken=[target_ref(target) for target in targets if target.status == TargetStatus.CONFIRMED],
+    )
+
+
+def _hidden_object_task(tasks: Any, held: Assignment) -> ObjectTask:
+    """Hidden gold as it was before anybody had marked anything, with what this person drew and took back."""
+    assert held.gold_id is not None, "only hidden gold is shown so"
+    took_back = hidden_gold.taken_back(gold=held.gold_id, annotator=held.annotator_id)
+    task = tasks.annotate(took_back=took_back).get(pk=held.task_id)
+    proposed = TargetObject.objects.filter(image=task.image).exclude(source="").order_by("id")
+    own = {each["id"]: each for sent in task.took_back for each in sent.get("targets", ())}
+    shown = [(target.pk, target.mask_key, target.label) for target in proposed if target.pk not in own]
+    shown += [(number, each["mask_key"], each["label"]) for number, each in own.items()]
+    return ObjectTask(
+        photo=photo_ref(task.image),
+        proposals=[
+            ProposalRef(id=number, mask_url=blobs.url(key), label=label)
+            for number, key, label in sorted(shown)
+        ],
+        taken=[],
     )
 
 

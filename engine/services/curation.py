@@ -45,6 +45,8 @@ class Reason(StrEnum):
     EQUAL = "equal"
     LOST_TO_IT = "lost_to_it"
     CONTRADICTED = "contradicted"
+    AUDIT = "audit"
+    BRAKE = "brake"
 
     @property
     def sentence(self) -> str:
@@ -62,6 +64,8 @@ SENTENCES: dict[Reason, str] = {
     Reason.EQUAL: "The two were called equal.",
     Reason.LOST_TO_IT: "The winner had lost to it in a shown pair.",
     Reason.CONTRADICTED: "One half is on the other side of stronger or later evidence.",
+    Reason.AUDIT: "Its target is kept for auditing: no version trains on it.",
+    Reason.BRAKE: "Too many of the demonstrations would be our own model's; the least rated of them stay out.",
 }
 
 

@@ -17,6 +17,7 @@ from engine.errors import BadInput, NotFound
 from engine.models import DatasetVersion, Project, Round
 from engine.services.curation import Decision, Demonstration, PreferencePair, decide
 from engine.services.evidence import Evidence, read_evidence
+from engine.services.holding_back import HoldingBack, Kept, hold_back
 from engine.states import DatasetStatus
 from engine.transitions import Actor, record_creation, transition
 
@@ -26,8 +27,10 @@ MANIFEST_TYPE = "application/x-ndjson"
 def freeze(*, project_id: int, alpha: float | None, actor: Actor) -> DatasetVersion:
     """Freezes D+ and the preference pairs of all judgements so far under ``alpha`` (default: the newest round's).
 
-    The same judgements give the same manifest, byte for byte. Raises BadInput ``nothing_to_freeze``, saying what is
-    missing, when neither a demonstration nor a pair would be in it.
+    What the project holds back (its brake, its audit set) is left out with its reason, and said in the manifest and
+    in ``counts``. The same judgements give the same manifest, byte for byte. Raises BadInput ``nothing_to_freeze``,
+    saying what is missing, when neither a demonstration nor a pair would be in it, and ``too_much_our_own`` when the
+    brake refuses.
     """
     project = Project.objects.filter(pk=project_id).first()
     if project is None:
@@ -38,10 +41,15 @@ def freeze(*, project_id: int, alpha: float | None, actor: Actor) -> DatasetVers
     if not 0.0 <= alpha <= 1.0:
         raise BadInput(f"The bar alpha must lie between 0 and 1, not {alpha:g}.", code="bad_alpha")
     evidence = read_evidence(project_id)
-    decision = decide(evidence.judgements, alpha=alpha)
+    rules = held_back_by(project)
+    kept = hold_back(decide(evidence.judgements, alpha=alpha), evidence.judgements, rules)
+    decision = kept.decision
     if not decision.demonstrations and not decision.pairs:
         raise BadInput(_what_is_missing(evidence, alpha), code="nothing_to_freeze")
-    manifest = write_manifest(evidence, decision, alpha=alpha)
+    audit = _lines(_demonstration_line(evidence, each, alpha) for each in kept.audit)
+    audit_key = blobs.put(audit, suffix=".jsonl", content_type=MANIFEST_TYPE) if audit else ""
+    held_back = _held_back(rules, kept, audit_key=audit_key)
+    manifest = write_manifest(evidence, decision, alpha=alpha, held_back=held_back)
     key = blobs.put(manifest, suffix=".jsonl", content_type=MANIFEST_TYPE)
     with transaction.atomic():
         version = _draft(project, round=newest_round, alpha=alpha, actor=actor)
@@ -54,7 +62,10 @@ def freeze(*, project_id: int, alpha: float | None, actor: Actor) -> DatasetVers
                 "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
                 "num_demonstrations": len(decision.demonstrations),
                 "num_preference_pairs": len(decision.pairs),
-                "counts": count(evidence, decision),
+                "counts": {
+                    **count(evidence, decision),
+                    **({"held_back": held_back} if rules.is_on else {}),
+                },
                 "exclusions": [
                     {"subject": exclusion.subject, "reason": exclusion.reason.value}
                     for exclusion in decision.exclusions
@@ -66,13 +77,50 @@ def freeze(*, project_id: int, alpha: float | None, actor: Actor) -> DatasetVers
     return version
 
 
-def write_manifest(evidence: Evidence, decision: Decision, *, alpha: float) -> bytes:
-    """Canonical JSON lines: demonstrations by candidate, then pairs by chosen and rejected; blobs by key."""
+def held_back_by(project: Project) -> HoldingBack:
+    """What the project's settings hold back from its versions."""
+    return HoldingBack(
+        least_foreign=project.least_foreign,
+        brake=project.brake,
+        audit_share=project.audit_share,
+        salt=f"project {project.pk}",
+    )
+
+
+def write_manifest(
+    evidence: Evidence, decision: Decision, *, alpha: float, held_back: dict[str, Any] | None = None
+) -> bytes:
+    """Canonical JSON lines: demonstrations by candidate, then pairs by chosen and rejected; blobs by key.
+
+    A last line says what was held back, if anything is to be.
+    """
     lines = [_demonstration_line(evidence, each, alpha) for each in decision.demonstrations]
     lines += [_pair_line(evidence, each) for each in decision.pairs]
+    if held_back:
+        lines.append({"kind": "held_back", "id": "held_back", "target": None, **held_back})
+    return _lines(lines)
+
+
+def _lines(lines: Iterable[dict[str, Any]]) -> bytes:
     return b"".join(
         json.dumps(line, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n" for line in lines
     )
+
+
+def _held_back(rules: HoldingBack, kept: Kept, *, audit_key: str) -> dict[str, Any]:
+    """For the manifest and the version's page; nothing when nothing is to be held back."""
+    if not rules.is_on:
+        return {}
+    return {
+        "least_foreign": rules.least_foreign,
+        "brake": rules.brake,
+        "own_offered": kept.num_own_offered,
+        "own_kept": kept.num_own_kept,
+        "foreign": kept.num_foreign,
+        "audit_share": rules.audit_share,
+        "num_audit": len(kept.audit),
+        "audit_manifest": audit_key,
+    }
 
 
 def count(evidence: Evidence, decision: Decision) -> dict[str, Any]:

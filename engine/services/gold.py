@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from PIL import Image as Pillow
 
 from engine import blobs
 from engine.errors import BadInput, NotFound
 from engine.models import Alignment, AnnotationTask, Candidate, GoldItem, MaskEdit, Selection
 from engine.ranking import gold as marks
+from engine.selectors.gold import is_source
 from engine.selectors.tasks import shown_order
 from engine.services.masks import read_mask
 from engine.services.own_work import OwnWork
@@ -49,6 +50,30 @@ class Mark:
     is_right: bool
     figures: dict[str, Any]
     reference: dict[str, Any]
+
+
+def make(
+    *,
+    project_id: int,
+    stage: Stage,
+    source_id: int,
+    why: str,
+    also_best: Sequence[int],
+    avoid: Sequence[int],
+    bar: Bar,
+    actor: Actor,
+) -> GoldItem:
+    """Makes gold of the project's judgement ``source_id`` of the stage, which reads its own of the rest.
+
+    Raises NotFound when the project has no such judgement, BadInput for what makes no gold.
+    """
+    if not is_source(project_id, stage, source_id):
+        raise NotFound("There is no such judgement in this project.")
+    if stage == Stage.OBJECT:
+        return make_from_mask(mask_edit_id=source_id, why=why, bar=bar, actor=actor)
+    if stage == Stage.POSE:
+        return make_from_alignment(alignment_id=source_id, why=why, bar=bar, actor=actor)
+    return make_from_selection(selection_id=source_id, also_best=also_best, avoid=avoid, why=why, actor=actor)
 
 
 def make_from_mask(*, mask_edit_id: int, why: str, bar: Bar, actor: Actor) -> GoldItem:
@@ -219,15 +244,16 @@ def _make(
     if not AnnotationTask.objects.filter(pk=task_id, project_id=project_id, stage=stage).exists():
         raise NotFound("There is no such task in this project.")
     try:
-        return GoldItem.objects.create(
-            project_id=project_id,
-            stage=stage,
-            task_id=task_id,
-            answer=answer,
-            prompt=prompt,
-            why=why,
-            added_by_id=actor.user_id,
-        )
+        with transaction.atomic():
+            return GoldItem.objects.create(
+                project_id=project_id,
+                stage=stage,
+                task_id=task_id,
+                answer=answer,
+                prompt=prompt,
+                why=why,
+                added_by_id=actor.user_id,
+            )
     except IntegrityError as error:
         raise BadInput("This task is gold already; retire that item first.") from error
 

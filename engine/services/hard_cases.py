@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from engine.errors import BadInput, StaleTransition
 from engine.models import AnnotationTask, ArtistCase, Assignment, TargetObject
 from engine.services import quizzes, submissions
+from engine.services.hidden_gold import marked_escalation
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
 from engine.states import CASE_IS_OVER, AssignmentStatus, Stage, TargetStatus, TaskStatus
@@ -55,13 +56,16 @@ def hand_over(
             return held
         unsent = {"escalate": {"reason": report.reason, "note": report.note}}
         submissions.require_live(held, lease_token=report.lease_token, now=report.now, unsent=unsent)
+        write = marked_escalation(work, reason=report.reason) if held.gold_id is not None else None
         try:
             with transaction.atomic():
-                if held.question_id is None:
+                if write is not None:
+                    _end_hidden(work, report, write=write)
+                elif held.question_id is not None:
+                    _end_question(work, report)
+                else:
                     judge(work)
                     _end(work, report)
-                else:
-                    _end_question(work, report)
             return held
         except (StaleTransition, IntegrityError):
             if attempt == submissions.ATTEMPTS - 1:
@@ -110,6 +114,19 @@ def _end_question(work: OwnWork, report: Report) -> None:
         reason=report.reason,
     )
     transition_together([own, *marked.moves], by=Actor(user_id=held.annotator_id))
+
+
+def _end_hidden(work: OwnWork, report: Report, *, write: Callable[[], None]) -> None:
+    """Of hidden gold: marked, and nothing comes of it; the person sees what they always see."""
+    write()
+    own = Move(
+        row=work.row,
+        to=AssignmentStatus.ESCALATED,
+        changes={"ended_at": report.now, "reason": report.reason, "answer": {"note": report.note}},
+        guard=submissions.guard_of(lease_token=work.row.lease_token, now=report.now),
+        reason=report.reason,
+    )
+    transition_together([own], by=Actor(user_id=work.row.annotator_id))
 
 
 def _withdrawal(held: Assignment) -> list[Move]:

@@ -6,7 +6,6 @@ import json
 import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,10 +17,12 @@ from django.db.models.functions import JSONObject
 from engine import access, events
 from engine.errors import BadInput, DraftConflict, LeaseLost, NotFound, StaleTransition
 from engine.models import AnnotationTask, Assignment, Membership, Project, Standing
+from engine.ranking.pausing import GOLD
+from engine.ranking.sequential import share_of_gold
 from engine.selectors import queues
 from engine.selectors.guidelines import must_pass_quiz, must_read
 from engine.selectors.queues import NothingToClaim
-from engine.services import lease_sql, quizzes
+from engine.services import lease_sql, quizzes, standings
 from engine.services.tasks import announce_queue
 from engine.states import IS_ANSWERED, AssignmentStatus, Role, Stage, StandingStatus
 from engine.transitions import Actor, Move, transition_together
@@ -30,6 +31,7 @@ ATTEMPTS = 4
 SWEEP_BATCH = 200
 MAX_DRAFT_CHARS = 8_000_000
 BEAT = Actor(name="beat")
+PAUSED = NothingToClaim(reason="paused", retry_after_s=30)
 
 __all__ = [
     "NothingToClaim",
@@ -62,24 +64,33 @@ def claim(
 
     New work is refused until the person has read the newest guidelines and passed the entry quiz; with ``quiz`` they
     get its next question instead, drawn by ``draw``. Work in hand is finished under the guidelines it began with.
+    Some new work is hidden gold, as ``draw`` decides; who is wrong on it too often is paused here and now.
     """
+    draw = draw or random.SystemRandom()
     for _ in range(ATTEMPTS):
         desk = _desk(user_id=user_id, project_id=project_id, stage=stage)
         if not desk.roles & (access.MAY_ANNOTATE | access.ALWAYS):
             return NothingToClaim(reason="not_qualified", retry_after_s=60)
         if desk.project.paused or desk.is_paused:
-            return NothingToClaim(reason="paused", retry_after_s=30)
+            return PAUSED
         closed = desk.closed_because(prefetch=prefetch, now=now)
         try:
             if closed == quizzes.QUIZ_NEEDED and quiz and not prefetch:
-                return _question(
-                    desk, user_id=user_id, stage=stage, now=now, draw=draw or random.SystemRandom()
-                )
+                return _question(desk, user_id=user_id, stage=stage, now=now, draw=draw)
             if closed is not None:
                 return NothingToClaim(reason=closed, retry_after_s=quizzes.RETRY_S)
             with transaction.atomic():
+                if standings.is_caught(desk.gold.outcomes):
+                    standings.pause_caught(
+                        project_id=project_id,
+                        user_id=user_id,
+                        stage=stage,
+                        outcomes=desk.gold.outcomes,
+                        now=now,
+                    )
+                    return PAUSED
                 held = _claim_once(
-                    desk, user_id=user_id, stage=stage, prefetch=prefetch, again=again, now=now
+                    desk, user_id=user_id, stage=stage, prefetch=prefetch, again=again, now=now, draw=draw
                 )
         except (IntegrityError, _Overtaken):
             continue  # another request of the same person was faster: its lease is now theirs
@@ -159,6 +170,26 @@ def announce_expired(ended: list[lease_sql.Expired]) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Gold:
+    """How the person did on hidden gold of the stage, which of it they let go, and whether there is more for them."""
+
+    outcomes: tuple[bool, ...]
+    let_go: frozenset[UUID]
+    is_left: bool
+
+    def is_wanted(self, project: Project, *, again: UUID | None, draw: random.Random) -> bool:
+        """Whether the next new work is gold: always again what was let go, else as often as the evidence asks for."""
+        if self.let_go:
+            return again is None or again in self.let_go
+        if not self.is_left:
+            return False
+        share = share_of_gold(
+            self.outcomes, test=GOLD, floor=project.gold_floor, ceiling=project.gold_ceiling
+        )
+        return draw.random() < share
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Desk:
     """What a claim must know first: the project, the person's roles, their leases, and what bars the stage."""
 
@@ -169,6 +200,7 @@ class _Desk:
     questions: frozenset[int]  # the leases that are questions of a quiz
     must_read: bool
     must_pass_quiz: bool
+    gold: _Gold
 
     def closed_because(self, *, prefetch: bool, now: datetime) -> str | None:
         """Why this person gets no new work of the stage, or None; work in hand is no new work."""
@@ -198,6 +230,7 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
             i_am_paused=Exists(stopped),
             must_read=must_read(user_id=user_id, stage=stage),
             must_pass_quiz=must_pass_quiz(user_id=user_id, stage=stage),
+            my_gold=lease_sql.gold_of(user_id=user_id, project_id=project_id, stage=stage),
         )
         .filter(pk=project_id)
         .first()
@@ -215,6 +248,11 @@ def _desk(*, user_id: int, project_id: int, stage: Stage) -> _Desk:
         questions=frozenset(row["id"] for row in project.my_leases if row["question"] is not None),
         must_read=project.must_read,
         must_pass_quiz=project.must_pass_quiz,
+        gold=_Gold(
+            outcomes=tuple(project.my_gold["outcomes"]),
+            let_go=frozenset(map(UUID, project.my_gold["let_go"])),
+            is_left=project.my_gold["is_left"],
+        ),
     )
 
 
@@ -229,7 +267,14 @@ def _question(
 
 
 def _claim_once(
-    desk: _Desk, *, user_id: int, stage: Stage, prefetch: bool, again: UUID | None, now: datetime
+    desk: _Desk,
+    *,
+    user_id: int,
+    stage: Stage,
+    prefetch: bool,
+    again: UUID | None,
+    now: datetime,
+    draw: random.Random,
 ) -> Assignment | None:
     project = desk.project
     expires_at = now + timedelta(seconds=project.lease_seconds)
@@ -240,20 +285,22 @@ def _claim_once(
         )
     if len(live) < len(desk.leases):
         announce_expired(lease_sql.expire(now=now, limit=len(desk.leases), by=BEAT, annotator_id=user_id))
-    take = partial(
-        lease_sql.take,
-        user_id=user_id,
-        project_id=project.pk,
-        stage=stage,
-        prefetch=prefetch,
-        now=now,
-        expires_at=expires_at,
-        by=Actor(user_id=user_id),
-    )
-    taken = take(again=again) if again is not None else None
-    if taken is None and not prefetch and True in live:
+    lease: dict[str, Any] = {
+        "user_id": user_id,
+        "project_id": project.pk,
+        "stage": stage,
+        "prefetch": prefetch,
+        "now": now,
+        "expires_at": expires_at,
+        "by": Actor(user_id=user_id),
+    }
+    is_gold_again = again in desk.gold.let_go
+    taken = lease_sql.take(again=again, **lease) if again is not None and not is_gold_again else None
+    if taken is None and not prefetch and True in live and not is_gold_again:
         return _of_project(_promote(live[True], expires_at=expires_at, now=now), project)
-    taken = taken or take()
+    if taken is None and desk.gold.is_wanted(project, again=again, draw=draw):
+        taken = lease_sql.take_gold(**lease)
+    taken = taken or lease_sql.take(**lease)
     if taken is not None:
         events.publish_change(taken)
         announce_queue(project_id=project.pk, stage=stage)
@@ -303,7 +350,7 @@ def _let_go(
     try:
         with transaction.atomic():
             transition_together([move], by=Actor(user_id=user_id))
-            if held.question_id is None:
+            if held.is_work:
                 AnnotationTask.objects.filter(pk=held.task_id).update(open_slots=F("open_slots") + 1)
             announce_queue(project_id=held.project_id, stage=held.stage)
     except StaleTransition as error:

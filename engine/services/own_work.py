@@ -23,7 +23,8 @@ from engine.models import (
     TargetObject,
     TaxonomyEntry,
 )
-from engine.states import AssignmentStatus, RoundStatus, Stage
+from engine.selectors import hidden_gold
+from engine.states import AssignmentStatus, RoundStatus, Stage, TargetStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
     surroundings = _SURROUNDINGS[stage]
     found = (
         Assignment.objects.filter(annotator_id=user_id, uuid=assignment)
-        .select_related("project", "task__image__point_map" if stage == Stage.POSE else "task__image")
+        .select_related("project", "gold", "task__image__point_map" if stage == Stage.POSE else "task__image")
         .annotate(may_annotate=_may_annotate(user_id), **surroundings)
         .first()
     )
@@ -95,10 +96,27 @@ def read_own_work(*, user_id: int, assignment: UUID, stage: Stage) -> OwnWork:
         row=found,
         round=OpenRound(**open_round) if open_round else None,
         taxonomy={entry["key"]: entry["id"] for entry in around.get("taxonomy", ())},
-        targets=tuple(KnownTarget(**target) for target in around.get("image_targets", ())),
+        targets=_known_targets(found, around),
         candidates=tuple(around.get("batch_candidates", ())),
         newest_proposal=around.get("newest_proposal"),
         was_taken_back=around.get("was_taken_back", False),
+    )
+
+
+def _known_targets(held: Assignment, around: Mapping[str, Any]) -> tuple[KnownTarget, ...]:
+    """Of hidden gold those that its screen shows: what was proposed before anybody had marked anything."""
+    targets = around.get("image_targets", ())
+    if held.gold_id is None or held.stage != Stage.OBJECT:
+        return tuple(
+            KnownTarget(id=each["id"], status=each["status"], mask_sha256=each["mask_sha256"])
+            for each in targets
+        )
+    shown = [each for each in targets if each["source"]]
+    own = [each for sent in around["gold_taken_back"] for each in sent.get("targets", ())]
+    masks = {each["mask_sha256"]: each["id"] for each in (*own, *shown)}
+    return tuple(
+        KnownTarget(id=number, status=TargetStatus.PROPOSED, mask_sha256=sha256)
+        for sha256, number in masks.items()
     )
 
 
@@ -122,7 +140,9 @@ def _taxonomy() -> ArraySubquery:
 
 def _image_targets() -> ArraySubquery:
     targets = TargetObject.objects.filter(image_id=OuterRef("task__image_id"))
-    return ArraySubquery(targets.values(row=JSONObject(id="id", status="status", mask_sha256="mask_sha256")))
+    return ArraySubquery(
+        targets.values(row=JSONObject(id="id", status="status", mask_sha256="mask_sha256", source="source"))
+    )
 
 
 def _batch_candidates() -> ArraySubquery:
@@ -131,7 +151,11 @@ def _batch_candidates() -> ArraySubquery:
 
 
 def _was_taken_back() -> Exists:
-    return Exists(Assignment.objects.filter(task_id=OuterRef("task_id"), status=AssignmentStatus.RETRACTED))
+    return Exists(
+        Assignment.objects.filter(
+            task_id=OuterRef("task_id"), status=AssignmentStatus.RETRACTED, gold__isnull=True
+        )
+    )
 
 
 def _newest_proposal() -> Subquery:
@@ -145,6 +169,9 @@ _SURROUNDINGS: Mapping[Stage, Mapping[str, Any]] = {
         "open_round": _open_round(),
         "taxonomy": _taxonomy(),
         "image_targets": _image_targets(),
+        "gold_taken_back": hidden_gold.taken_back(
+            gold=OuterRef("gold_id"), annotator=OuterRef("annotator_id")
+        ),
     },
     Stage.PICK: {
         "open_round": _open_round(),

@@ -62,6 +62,7 @@ def draw_reviews(
                 status=AssignmentStatus.SUBMITTED,
                 ended_at__gte=now - LOOK_BACK,
                 question__isnull=True,
+                gold__isnull=True,
                 review__isnull=True,
                 corrects__isnull=True,
             )

@@ -15,9 +15,10 @@ from django.db import transaction
 
 from engine import blobs, jobs
 from engine.errors import BadInput
-from engine.models import Assignment, Image, Job, MaskEdit, TargetObject
+from engine.models import Assignment, CandidateBatch, Image, Job, MaskEdit, TargetObject
 from engine.services import submissions
 from engine.services.candidates import add_batches
+from engine.services.hidden_gold import Hidden, marked, unused_ids
 from engine.services.masks import MaskStats, read_mask, read_png
 from engine.services.mix import mix_of
 from engine.services.own_work import OwnWork, read_own_work
@@ -96,10 +97,15 @@ def submit_object(
 
     def prepare(work: OwnWork) -> Callable[[], Judged]:
         _check_choices(work, targets, discard)
+        if discard is not None and work.row.gold_id is not None:
+            sent = _as_sent(targets, discard)
+            return partial(_discard_hidden, write=marked(work, Hidden(sent=sent, kept=sent)))
         if discard is not None:
             return partial(_discard, work.row, because=discard.strip())
         # A question of a quiz may be answered with a mask that is known already, and is not kept.
         stored = _store(work, targets) if work.row.question_id is None else ()
+        if work.row.gold_id is not None:
+            return _hidden(work, stored, sent=_as_sent(targets, discard))
         return partial(_confirm, work, stored, by=Actor(user_id=user_id))
 
     return submissions.settle(
@@ -183,6 +189,44 @@ def _confirm(work: OwnWork, stored: Sequence[_Stored], *, by: Actor) -> Judged:
 
 def _discard(held: Assignment, *, because: str) -> Judged:
     MaskEdit.objects.create(project_id=held.project_id, assignment=held, discarded_because=because)
+    return Judged(answer={"targets": [], "batches": []})
+
+
+def _hidden(work: OwnWork, stored: Sequence[_Stored], *, sent: dict[str, Any]) -> Callable[[], Judged]:
+    """Marks what was drawn on hidden gold. An undo shows the masks again: they are kept, under numbers of no rows."""
+    known = {target.mask_sha256: target.id for target in work.targets}
+    unused = iter(unused_ids(TargetObject, how_many=sum(one.mask.sha256 not in known for one in stored)))
+    numbers = [known.get(one.mask.sha256) or next(unused) for one in stored]
+    redrawn = {one.choice.proposal_id for one in stored} - {None, *numbers}
+    kept = {
+        "targets": [
+            {
+                "id": number,
+                "mask_key": one.mask_key,
+                "mask_sha256": one.mask.sha256,
+                "bbox": list(one.mask.bbox),
+                "label": one.choice.label.strip(),
+                "taxonomy_key": one.choice.taxonomy_key,
+                "flags": list(one.choice.flags),
+            }
+            for number, one in zip(numbers, stored, strict=True)
+        ]
+    }
+    write = marked(work, Hidden(sent=sent, kept=kept))
+    answer: dict[str, Any] = {"targets": numbers, "batches": []}
+    if redrawn:
+        answer["redrawn"] = sorted(filter(None, redrawn))
+    return partial(_answer_hidden, answer, write=write)
+
+
+def _answer_hidden(answer: dict[str, Any], *, write: Callable[[], None]) -> Judged:
+    write()
+    batches = unused_ids(CandidateBatch, how_many=len(answer["targets"]))
+    return Judged(answer={**answer, "batches": batches})
+
+
+def _discard_hidden(*, write: Callable[[], None]) -> Judged:
+    write()
     return Judged(answer={"targets": [], "batches": []})
 
 

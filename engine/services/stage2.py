@@ -16,6 +16,7 @@ from engine.selectors.tasks import shown_order
 from engine.services import submissions
 from engine.services.attention import MAX_MILLISECONDS, Attention, attention_json, check_attention
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
+from engine.services.hidden_gold import Hidden, marked
 from engine.services.own_work import OwnWork
 from engine.services.submissions import Judged, Submission
 from engine.states import Stage
@@ -76,6 +77,9 @@ def submit_pick(
 
     def prepare(work: OwnWork) -> Callable[[], Judged]:
         check_pick(result, ids=work.candidates)
+        if work.row.gold_id is not None:
+            sent = _as_sent(result)
+            return partial(_answer_hidden, work, result, write=marked(work, Hidden(sent=sent, kept=sent)))
         return partial(_record_pick, work, result)
 
     return submissions.settle(submission, stage=Stage.PICK, unsent=_as_sent(result), prepare=prepare)
@@ -128,8 +132,7 @@ def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
 
 def _record_pick(work: OwnWork, result: PickResult) -> Judged:
     held = work.row
-    alpha = work.round.alpha if work.round else work.project.alpha
-    rating = rating_of(shape_rating=result.shape_rating, texture_rating=result.texture_rating)
+    answer = _answer(work, result)
     Comparison.objects.bulk_create(
         Comparison(
             project_id=held.project_id,
@@ -148,20 +151,31 @@ def _record_pick(work: OwnWork, result: PickResult) -> Judged:
         mode=result.mode,
         shape_rating=result.shape_rating,
         texture_rating=result.texture_rating,
-        rating=rating,
+        rating=answer["rating"],
         inspected={str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
         not_loaded=sorted(set(result.not_loaded)),
         attention=attention_json(result.attention),
     )
-    wanted = rating >= alpha
-    if wanted:
+    if answer["layout_requested"]:
         jobs.enqueue(
             kind="propose_layout",
             key=_layout_key(work, winner=result.winner),
             payload={"candidate_id": result.winner},
             project_id=held.project_id,
         )
-    return Judged(answer={"winner": result.winner, "rating": rating, "layout_requested": wanted})
+    return Judged(answer=answer)
+
+
+def _answer_hidden(work: OwnWork, result: PickResult, *, write: Callable[[], None]) -> Judged:
+    write()
+    return Judged(answer=_answer(work, result))
+
+
+def _answer(work: OwnWork, result: PickResult) -> dict[str, Any]:
+    """What the person is told."""
+    alpha = work.round.alpha if work.round else work.project.alpha
+    rating = rating_of(shape_rating=result.shape_rating, texture_rating=result.texture_rating)
+    return {"winner": result.winner, "rating": rating, "layout_requested": rating >= alpha}
 
 
 def _layout_key(work: OwnWork, *, winner: int) -> str:

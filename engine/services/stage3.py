@@ -18,6 +18,7 @@ from engine.models import Alignment, Assignment, Candidate, Job, LayoutProposal,
 from engine.models.judgement import SYMMETRIES
 from engine.services import submissions
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
+from engine.services.hidden_gold import Hidden, marked, unused_ids
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.submissions import Judged, Submission
 from engine.services.tasks import open_pose_task
@@ -105,11 +106,15 @@ def submit_pose(
         _check_numbers(result)
         point_map = _point_map_of(work.row)
         unit = "m" if point_map is not None and point_map.metric else "pointmap"
+        pose = _read_pose(result, unit=unit)
+        if work.row.gold_id is not None:
+            sent = _as_sent(result)
+            return partial(_answer_hidden, write=marked(work, Hidden(sent=sent, kept=sent)))
         return partial(
             _record_alignment,
             work,
             result,
-            pose=_read_pose(result, unit=unit),
+            pose=pose,
             approximate=point_map is None or point_map.approximate,
         )
 
@@ -190,6 +195,12 @@ def _record_alignment(work: OwnWork, result: PoseResult, *, pose: Pose, approxim
         symmetry=result.symmetry,
     )
     return Judged(answer={"alignment": alignment.pk})
+
+
+def _answer_hidden(*, write: Callable[[], None]) -> Judged:
+    write()
+    [number] = unused_ids(Alignment, how_many=1)
+    return Judged(answer={"alignment": number})
 
 
 def _read_pose(result: PoseResult, *, unit: str) -> Pose:

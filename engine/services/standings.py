@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
 
 from engine.errors import BadInput, NotFound
-from engine.models import Membership, Project, Selection, Standing
+from engine.models import Assignment, Membership, Project, Selection, Standing
+from engine.ranking.pausing import GOLD, reason_on_gold
+from engine.ranking.sequential import Verdict
 from engine.selectors.annotators import Gold, quality_figures
 from engine.services.overlap import widen_overlap
-from engine.states import StandingStatus
+from engine.states import Stage, StandingStatus
 from engine.transitions import Actor, record_creation, transition
 
 WATCH = Actor(name="quality watch")
@@ -76,10 +80,35 @@ def pause_unreliable(*, project_id: int, now: datetime, gold: Gold | None = None
     return paused
 
 
+def is_caught(outcomes: Sequence[bool]) -> bool:
+    """Whether marks on gold of one stage, oldest first, say that the person is not honest."""
+    return GOLD.verdict(outcomes) == Verdict.BAD
+
+
+def pause_caught(
+    *, project_id: int, user_id: int, stage: Stage, outcomes: Sequence[bool], now: datetime
+) -> Standing:
+    """Pauses somebody whose marks on hidden gold since anybody last looked at them ask for it.
+
+    Must run inside a transaction; IntegrityError when another request made the person's first standing meanwhile.
+    """
+    standing = Standing.objects.filter(project_id=project_id, user_id=user_id).first()
+    if standing is None:
+        standing = Standing.objects.create(project_id=project_id, user_id=user_id, changed_at=now)
+        record_creation(standing, by=WATCH)
+    if standing.status != StandingStatus.PAUSED:
+        reason = f"Stage {stage.value}: {reason_on_gold(outcomes)}"
+        changes = {"reason": reason, "changed_at": now}
+        transition(standing, StandingStatus.PAUSED, by=WATCH, reason=reason, changes=changes)
+    return standing
+
+
 def watch(*, now: datetime) -> None:
-    """In every project with picks of the last day: pauses unreliable people, asks again where picks are unsettled."""
-    lately = Selection.objects.filter(created_at__gte=now - LATELY).values("project_id")
-    for project_id in Project.objects.filter(pk__in=lately, paused=False).values_list("pk", flat=True):
+    """In every project with picks or gold of the last day: pauses unreliable people, asks again what is unsettled."""
+    picks = Selection.objects.filter(created_at__gte=now - LATELY).values("project_id")
+    gold = Assignment.objects.filter(gold__isnull=False, ended_at__gte=now - LATELY).values("project_id")
+    busy = Project.objects.filter(Q(pk__in=picks) | Q(pk__in=gold), paused=False)
+    for project_id in busy.values_list("pk", flat=True):
         pause_unreliable(project_id=project_id, now=now)
         widen_overlap(project_id=project_id, actor=WATCH)
 

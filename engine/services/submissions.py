@@ -57,8 +57,9 @@ def settle(
 
     ``prepare`` gets the assignment and what lies around it, checks what was sent, stores blobs, and returns what
     writes the judgement inside the transaction; both may run again when somebody else was faster. The answer to a
-    question of a quiz is marked and not written. Raises IdempotencyConflict for a second submit under another key, and
-    LeaseLost, after keeping ``unsent`` in the draft, when the lease is not live.
+    question of a quiz is marked and not written; of hidden gold ``prepare`` returns what marks it. Raises
+    IdempotencyConflict for a second submit under another key, and LeaseLost, after keeping ``unsent`` in the draft,
+    when the lease is not live.
     """
     _check(submission)
     for attempt in range(ATTEMPTS):
@@ -135,7 +136,7 @@ def _write(held: Assignment, submission: Submission, write: Callable[[], Judged]
         },
         guard=guard_of(lease_token=submission.lease_token, now=submission.now),
     )
-    ended = end_task(held) if held.question_id is None else []
+    ended = end_task(held) if held.is_work else []
     transition_together([own, *judged.moves, *ended], by=Actor(user_id=submission.user_id))
     return answer
 

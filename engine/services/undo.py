@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
-from engine import access
+from engine import access, events
 from engine.errors import CannotUndo, NotFound, StaleTransition
 from engine.models import (
     AnnotationTask,
@@ -67,7 +67,7 @@ def undo(*, user_id: int, assignment: UUID, now: datetime) -> Assignment:
 
 
 def _own(*, user_id: int, assignment: UUID) -> Assignment:
-    own = Assignment.objects.select_related("project", "task__image", "selection", "alignment")
+    own = Assignment.objects.select_related("project", "task__image", "selection", "alignment", "gold_answer")
     # The answer to a question of a quiz is no judgement and stays as it is.
     ended = own.filter(uuid=assignment, annotator_id=user_id, question__isnull=True).first()
     if ended is None:
@@ -101,14 +101,13 @@ def _check(ended: Assignment, *, now: datetime) -> None:
 def _retract(ended: Assignment, *, now: datetime) -> Assignment:
     by = Actor(user_id=ended.annotator_id)
     draft = answer_of(ended)
-    consequences = _CONSEQUENCES.get((Stage(ended.stage), AssignmentStatus(ended.status)), _no_moves)(ended)
-    had_ended = ended.status != AssignmentStatus.SKIPPED
     own = Move(row=ended, to=AssignmentStatus.RETRACTED, reason=TAKEN_BACK)
-    transition_together([own, *_task_again(ended.task, was_judged=had_ended), *consequences], by=by)
+    transition_together([own, *_moves_with_it(ended)], by=by)
     _step_aside(ended, now=now, by=by)
     again = Assignment.objects.create(
         project=ended.project,
         task=ended.task,
+        gold_id=ended.gold_id,
         annotator_id=ended.annotator_id,
         stage=ended.stage,
         lease_token=uuid4(),
@@ -120,6 +119,17 @@ def _retract(ended: Assignment, *, now: datetime) -> Assignment:
     for stage in Stage:
         announce_queue(project_id=ended.project_id, stage=stage)
     return again
+
+
+def _moves_with_it(ended: Assignment) -> list[Move]:
+    """The task's move and those of what the answer had set going."""
+    if ended.gold_id is not None:  # set nothing going; the same rules for the person
+        if ended.status != AssignmentStatus.SKIPPED and ended.stage != Stage.OBJECT:
+            _refuse_frozen(ended)
+        events.publish_change(ended.task)
+        return []
+    consequences = _CONSEQUENCES.get((Stage(ended.stage), AssignmentStatus(ended.status)), _no_moves)(ended)
+    return [*_task_again(ended.task, was_judged=ended.status != AssignmentStatus.SKIPPED), *consequences]
 
 
 def _task_again(task: AnnotationTask, *, was_judged: bool) -> list[Move]:
@@ -161,7 +171,8 @@ def _step_aside(ended: Assignment, *, now: datetime, by: Actor) -> None:
     if (ahead := live.get(True)) is not None:
         move = Move(row=ahead, to=AssignmentStatus.RELEASED, changes={"ended_at": now, "prefetched": False})
         transition_together([move], by=by)
-        AnnotationTask.objects.filter(pk=ahead.task_id).update(open_slots=F("open_slots") + 1)
+        if ahead.is_work:
+            AnnotationTask.objects.filter(pk=ahead.task_id).update(open_slots=F("open_slots") + 1)
     expires_at = now + timedelta(seconds=ended.project.lease_seconds)
     Assignment.objects.filter(pk=live[False].pk).update(prefetched=True, expires_at=expires_at)
 

@@ -102,6 +102,22 @@ def _question_asked_twice(world: Any) -> None:
         )
 
 
+def _hidden(world: Any, **changes: Any) -> Assignment:
+    values = {
+        "project": world.project,
+        "task": world.task,
+        "annotator": world.people.rev,
+        "stage": "pick",
+        "expires_at": NOW,
+        "gold": GoldItem.objects.first() or _gold(world),
+    }
+    return Assignment.objects.create(**{**values, **changes})
+
+
+def _hidden_and_asked(world: Any) -> None:
+    _hidden(world, question=QuizQuestion.objects.create(attempt=_attempt(world), gold=_gold(world), order=0))
+
+
 def _standing(world: Any, **changes: Any) -> Standing:
     values = {"project": world.project, "user": world.people.ana, "changed_at": NOW}
     return Standing.objects.create(**{**values, **changes})
@@ -137,6 +153,10 @@ def _claimed_twice(world: Any) -> None:
 
 
 IMPOSSIBLE_GUIDANCE: Mapping[str, Write] = {
+    "assignment_gold_once_per_person": lambda world: [
+        _hidden(world, prefetched=each) for each in (False, True)
+    ],
+    "assignment_gold_asked_one_way": _hidden_and_asked,
     "guideline_number_once": _twice(_published),
     "guideline_one_draft": lambda w: [_version(w), _version(w, number=2)],
     "guideline_published_says_something": lambda w: _version(w, status="PUBLISHED", published_at=NOW),

@@ -80,6 +80,7 @@ def ids(desk: Project, people: People) -> dict[str, str]:
         "<row:round_id>": str(desk.rounds.get().pk),
         "<row:arena_id>": str(arena.pk),
         "<uuid:match>": str(match.uuid),
+        "<stage:stage>": "object",
     }
 
 
@@ -92,6 +93,7 @@ def filled(route: str, ids: dict[str, str]) -> str:
 
 #: Whatever an operation wants to read, so that only the missing right can refuse it.
 ANYTHING_GOES = {
+    "object": {"source": 999_999, "why": "It is so."},
     "claims": {"stage": "object"},
     "submit": {"lease_token": str(uuid4()), "seconds": 1, "result": {"discard": {"reason": "no"}}},
     "skip": {"lease_token": str(uuid4()), "reason": "no"},
@@ -139,6 +141,7 @@ def test_what_is_not_there_is_404_for_members_too(people: People) -> None:
         "<uuid:job>": str(uuid4()),
         "<uuid:match>": str(uuid4()),
         "<row:arena_id>": "999999",
+        "<stage:stage>": "object",
         **dict.fromkeys(
             (
                 "<row:case_id>",
@@ -169,6 +172,8 @@ def test_a_member_without_the_role_gets_403(ids: dict[str, str], people: People)
         ("ana", "GET", "runs/<row:run_id>"),
         ("art", "POST", "runs/<row:run_id>/cancel"),
         ("ana", "GET", "checkpoints"),
+        ("rev", "GET", "projects/<row:project_id>/gold/<stage:stage>"),
+        ("mel", "POST", "projects/<row:project_id>/gold/<stage:stage>"),
         ("ana", "POST", "projects/<row:project_id>/deployments"),
         ("rev", "POST", "projects/<row:project_id>/deployments/rollback"),
     ):

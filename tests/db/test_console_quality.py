@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
@@ -215,3 +216,23 @@ def test_actions_answer_to_post_by_the_right_people_alone(kitchen: Project) -> N
             assert client.get(address(name, **ids)).status_code == 405, name
             assert client.post(address(name, **ids), body).status_code == 403, name
     assert StateChange.objects.count() == before
+
+
+def test_a_lead_sees_the_gold_of_every_stage_and_sets_how_much_is_hidden(
+    kitchen: Project, lea: Client
+) -> None:
+    quality = address("quality", project_id=kitchen.pk)
+    page = lea.get(quality).content.decode()
+    assert "Gold among work" in page and page.count("make gold</a>") == 3
+    share = address("gold-share", project_id=kitchen.pk)
+    reply = lea.post(share, {"floor": "0.02", "ceiling": "0.3"})
+    assert said(reply) == ["2 to 30 % of new work is hidden gold."] and reply["Location"] == quality
+    kitchen.refresh_from_db()
+    assert (kitchen.gold_floor, kitchen.gold_ceiling) == (0.02, 0.3)
+    assert LogEntry.objects.get().get_change_message() == "2 to 30 % of new work is hidden gold."
+    assert said(lea.post(share, {"floor": "0.4", "ceiling": "0.3"}))[1:] == [
+        "Between 0 and half of the work may be gold, and the least not more than the most."
+    ]
+    rev = as_person(judged.person("rev", kitchen, Role.REVIEWER))
+    assert rev.post(share, {"floor": "0", "ceiling": "0"}).status_code == 403
+    assert "Set the share" not in rev.get(quality).content.decode()

@@ -132,7 +132,7 @@ def test_a_good_dataset_becomes_batches(tmp_path: Path, vae: SparseStructureVAE)
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        (_demonstration(kind="guess"), "line 2.*neither demonstration nor preference"),
+        (_demonstration(kind="guess"), "line 2.*neither demonstration, preference nor held_back"),
         (_demonstration(pointmap_approximate="no"), "line 2.*pointmap_approximate must be true or false"),
         (_demonstration(latents=None), "line 2.*latents or a mesh"),
         (_demonstration(image="../../etc/passwd"), "line 2.*not a blob key"),

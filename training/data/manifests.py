@@ -124,8 +124,8 @@ def read_dataset(folder: Path) -> Dataset:
                 demonstrations.append(_demonstration(row))
             elif kind == "preference":
                 preferences.append(_preference(row))
-            else:
-                raise ManifestRefused(f"kind {kind!r} is neither demonstration nor preference")
+            elif kind != "held_back":  # which says what is not here
+                raise ManifestRefused(f"kind {kind!r} is neither demonstration, preference nor held_back")
         except (json.JSONDecodeError, ManifestRefused) as error:
             raise ManifestRefused(f"line {number}: {error}") from error
     return Dataset(

@@ -70,7 +70,18 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         f"\nMeasured by `{origin['command']}` at commit {origin['commit']}, on {origin['machine']['processor']}, "
         f"{origin['machine']['cores']} cores.\n"
     )
-    return "\n".join([head, *_rounds(document), "", *_scores(document), line, *_people(document), measured])
+    return "\n".join(
+        [
+            head,
+            *_rounds(document),
+            "",
+            *_scores(document),
+            line,
+            *_people(document),
+            *_caught(document),
+            measured,
+        ]
+    )
 
 
 def _rounds(document: Mapping[str, Any]) -> list[str]:
@@ -122,6 +133,29 @@ def _people(document: Mapping[str, Any]) -> list[str]:
         seconds = "-" if one["mean_seconds"] is None else f"{one['mean_seconds']:.0f}"
         lines.append(_line([one["username"], one["picks"], one["escalated"], rating, seconds]))
     return ["\nThe people of the last round:", *lines]
+
+
+def _caught(document: Mapping[str, Any]) -> list[str]:
+    """Who was paused after how many answers, by the site's own journal; nothing in a report without gold."""
+    people = document["rounds"][-1].get("people")
+    if not people:
+        return []
+    lines = [
+        "",
+        _line(
+            ["annotator", "kind", "answers", "hidden gold", "right on gold", "paused after", "of them gold"]
+        ),
+        _line(["---"] * 7),
+    ]
+    for one in people:
+        right = f"{one['gold_right'] / one['gold']:.0%}" if one["gold"] else "-"
+        after = (
+            ["never", "-"] if one["paused_after"] is None else [one["paused_after"], one["paused_after_gold"]]
+        )
+        lines.append(_line([one["username"], one["kind"], one["answers"], one["gold"], right, *after]))
+    gold = document["rounds"][-1]["gold"]
+    made = ", ".join(f"{number} of the stage {stage}" for stage, number in gold.items())
+    return [f"\nGold hidden among their work ({made}), over all rounds:", *lines]
 
 
 def _cell(estimate: Mapping[str, float]) -> str:

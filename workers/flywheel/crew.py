@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.contrib.auth import get_user_model
 
 from engine.models import Project
+from engine.selectors.pauses import records_of
 from engine.services import projects
 from engine.states import Role
 from training.data.objects import FAMILIES
 from training.simulation.front_door.engineer import Engineer
 from training.simulation.front_door.flywheel import Crew, FlywheelPlan
+from training.simulation.front_door.lead import Lead
 from training.simulation.front_door.people import Annotator, Artist, Gallery
 from training.simulation.front_door.profiles import crew
 from training.simulation.front_door.visitor import Visitor
@@ -26,12 +30,12 @@ ACCOUNTS = "accounts.json"
 def assemble_crew(
     *, url: str, slug: str, plan: FlywheelPlan, annotators: int, folder: Path, say: Callable[[str], None]
 ) -> Crew:
-    """The project ``slug`` (made when it is missing) with ``annotators`` people, an artist and an engineer, logged in.
+    """The project ``slug`` (made when it is missing) with its people, artist, engineer and lead, all logged in.
 
     Passwords are drawn once and kept in the simulation's folder, readable by its owner alone.
     """
     names = {f"{slug}-annotator-{number}": Role.ANNOTATOR for number in range(annotators)}
-    names |= {f"{slug}-artist": Role.ARTIST, f"{slug}-engineer": Role.ML_ENGINEER}
+    names |= {f"{slug}-artist": Role.ARTIST, f"{slug}-engineer": Role.ML_ENGINEER, f"{slug}-lead": Role.LEAD}
     project, passwords = _project(slug, plan), _accounts(names, folder)
     for name, role in names.items():
         person = get_user_model().objects.get(username=name)
@@ -54,9 +58,34 @@ def assemble_crew(
         annotators=people,
         artist=Artist(visitors[f"{slug}-artist"], project_id=project.pk, gallery=gallery),
         engineer=Engineer(engineer, project_id=project.pk, say=say),
+        lead=Lead(visitors[f"{slug}-lead"], project_id=project.pk, gallery=gallery),
         gallery=gallery,
         project_id=project.pk,
+        records=partial(
+            people_records, project.pk, kinds={one.visitor.name: one.profile.kind for one in people}
+        ),
     )
+
+
+def people_records(project_id: int, *, kinds: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Each of the named people: how many answers, how many to hidden gold, and after how many they were paused.
+
+    The pauses are the site's own, of its journal; answers before one count hidden gold too, as the person does.
+    """
+    return [
+        {
+            "username": record.username,
+            "kind": kinds[record.username],
+            "answers": record.num_answers,
+            "gold": record.num_gold,
+            "gold_right": record.num_right,
+            "paused_after": record.answers_before,
+            "paused_after_gold": record.gold_before,
+            "because": record.paused_because,
+        }
+        for record in records_of(project_id)
+        if record.username in kinds
+    ]
 
 
 def _project(slug: str, plan: FlywheelPlan) -> Project:

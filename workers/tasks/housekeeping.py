@@ -1,11 +1,11 @@
-"""What beat asks for: send lost jobs again, wait for no source that is late, take back leases, watch the judgements."""
+"""What beat asks for: lost jobs again, no wait for late sources, leases back, judgements watched, work in order."""
 
 from __future__ import annotations
 
 from django.utils import timezone
 
 from engine import jobs
-from engine.services import batch_parts, leases, standings
+from engine.services import batch_parts, leases, sampling, standings
 from workers import policy
 from workers.celery import app
 
@@ -25,3 +25,8 @@ def expire_leases() -> None:
 @app.task(name="workers.watch_quality")  # type: ignore[untyped-decorator]
 def watch_quality() -> None:
     standings.watch(now=timezone.now())
+
+
+@app.task(name="workers.reband_tasks")  # type: ignore[untyped-decorator]
+def reband_tasks() -> None:
+    sampling.reband_all()

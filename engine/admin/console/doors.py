@@ -9,8 +9,10 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.views.decorators.cache import never_cache
@@ -87,6 +89,12 @@ def action(*, back: Callable[..., str]) -> Callable[[Callable[..., Done]], View]
         return answer
 
     return decorate
+
+
+def log_setting(request: HttpRequest, row: models.Model, *, said: str) -> None:
+    """Notes in the admin's history of ``row`` who changed which setting."""
+    assert request.user.pk is not None, "the door lets nobody in without a name"
+    LogEntry.objects.log_actions(request.user.pk, [row], CHANGE, said, single_object=True)
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -234,6 +234,47 @@ class CanaryForm(ShareForm):
         choice.choices = [(each.pk, each.name) for each in known]
 
 
+class HeldBackForm(forms.Form):
+    """What dataset versions hold back."""
+
+    least_foreign = forms.FloatField(
+        min_value=0,
+        max_value=0.95,
+        label="Least share of others",
+        help_text="Of a version's demonstrations: artists' and other sources'. 0: no brake.",
+    )
+    brake = forms.ChoiceField(choices=Project.Brake.choices, label="When there are fewer")
+    audit_share = forms.FloatField(
+        min_value=0,
+        max_value=0.5,
+        label="Kept for auditing",
+        help_text="Share of the hard targets that no version trains on. It can only become smaller once one is frozen.",
+    )
+
+
+class SamplingForm(forms.Form):
+    """In which order new work comes."""
+
+    sampling = forms.ChoiceField(choices=Project.Sampling.choices, label="Order of new work")
+    easy_first = forms.BooleanField(
+        required=False, label="Easy ones first", help_text="Large and unhidden before small and hidden."
+    )
+
+
+class GoldShareForm(forms.Form):
+    """How much of people's work is hidden gold."""
+
+    floor = forms.FloatField(
+        min_value=0,
+        max_value=0.5,
+        label="At least",
+        help_text="Share of new work of people who are known well.",
+    )
+    ceiling = forms.FloatField(
+        min_value=0, max_value=0.5, label="At most", help_text="Of people nobody knows yet. 0 and 0: none."
+    )
+
+
 class ReasonForm(forms.Form):
     """Whom it concerns, and why."""
 

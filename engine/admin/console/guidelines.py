@@ -167,16 +167,17 @@ def set_rules(request: HttpRequest, *, project_id: int, stage: Stage) -> Done:
 @action(back=quiz_url)
 def make_gold(request: HttpRequest, *, project_id: int, stage: Stage, source_id: int) -> Done:
     require_in(request, project_id, ALWAYS)
-    if not gold_rows.is_source(project_id, stage, source_id):
-        raise NotFound("There is no such judgement in this project.")
     chosen = require_valid(GOLD_FORMS[stage](request.POST))
-    why, actor = chosen.pop("why"), actor_of(request)
-    if stage == Stage.OBJECT:
-        gold.make_from_mask(mask_edit_id=source_id, why=why, bar=gold.bar_of(chosen), actor=actor)
-    elif stage == Stage.PICK:
-        gold.make_from_selection(selection_id=source_id, why=why, **chosen, actor=actor)
-    else:
-        gold.make_from_alignment(alignment_id=source_id, why=why, bar=gold.bar_of(chosen), actor=actor)
+    gold.make(
+        project_id=project_id,
+        stage=stage,
+        source_id=source_id,
+        why=chosen["why"],
+        also_best=chosen.get("also_best", ()),
+        avoid=chosen.get("avoid", ()),
+        bar=gold.bar_of(chosen),
+        actor=actor_of(request),
+    )
     return Done(message="It is a gold task now.", url=quiz_url(project_id=project_id, stage=stage))
 
 

@@ -9,14 +9,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from engine.access import ALWAYS
-from engine.admin.console.doors import Done, action, actor_of, data, page
-from engine.admin.console.forms import ReasonForm, require_valid
+from engine.admin.console.doors import Done, action, actor_of, data, log_setting, page
+from engine.admin.console.forms import GoldShareForm, ReasonForm, require_valid
 from engine.admin.members import MAY_JUDGE, reach_of, require_in
 from engine.errors import NotFound
 from engine.models import Project, SampledReview, Standing
 from engine.selectors.annotators import quality_figures
-from engine.services import overlap, standings
-from engine.states import ReviewStatus, StandingStatus
+from engine.selectors.hidden_gold import stock_of
+from engine.selectors.pauses import records_of
+from engine.services import hidden_gold, overlap, standings
+from engine.states import ReviewStatus, Stage, StandingStatus
 
 
 def quality_url(*, project_id: int) -> str:
@@ -27,18 +29,22 @@ def quality_url(*, project_id: int) -> str:
 def quality_page(request: HttpRequest, *, project_id: int) -> dict[str, Any]:
     project = project_in(request, project_id)
     figures = quality_figures(project_id)
+    paused = Standing.objects.filter(project_id=project_id, status=StandingStatus.PAUSED)
+    paused = paused.select_related("user").order_by("user__username")
+    records = {record.user_id: record for record in records_of(project_id)}
     return {
         "title": "Quality of judgements",
         "section": "project",
         "project": project,
         "figures": figures,
         "suspects": [person for person in figures.people if person.must_pause and not person.is_paused],
-        "paused": Standing.objects.filter(project_id=project_id, status=StandingStatus.PAUSED)
-        .select_related("user")
-        .order_by("user__username"),
+        "paused": [(standing, records.get(standing.user_id)) for standing in paused],
         "num_waiting": SampledReview.objects.filter(
             project_id=project_id, status=ReviewStatus.WAITING
         ).count(),
+        "stages": list(Stage),
+        "stock": stock_of(project_id),
+        "gold_form": GoldShareForm(initial={"floor": project.gold_floor, "ceiling": project.gold_ceiling}),
         "days_url": reverse("admin:console-quality-days", kwargs={"project_id": project_id}),
         "may_lead": reach_of(request).may_in(project_id, ALWAYS),
     }
@@ -103,6 +109,15 @@ def widen(request: HttpRequest, *, project_id: int) -> Done:
         if asked
         else "No pick is asked again: all are settled, or the budget of a fifth is spent."
     )
+    return Done(message=said, url=quality_url(project_id=project_id))
+
+
+@action(back=quality_url)
+def set_gold_share(request: HttpRequest, *, project_id: int) -> Done:
+    require_in(request, project_id, ALWAYS)
+    project = hidden_gold.set_share(project_id=project_id, **require_valid(GoldShareForm(request.POST)))
+    said = f"{100 * project.gold_floor:g} to {100 * project.gold_ceiling:g} % of new work is hidden gold."
+    log_setting(request, project, said=said)
     return Done(message=said, url=quality_url(project_id=project_id))
 
 

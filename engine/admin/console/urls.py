@@ -8,6 +8,7 @@ from django.urls import URLPattern, path
 
 from engine.admin.console import (
     arenas,
+    bias,
     checkpoints,
     datasets,
     guidelines,
@@ -51,6 +52,11 @@ urlpatterns = [
     path("projects/<int:project_id>/quality/pause", quality.pause, name="console-pause"),
     path("projects/<int:project_id>/quality/resume", quality.resume, name="console-resume"),
     path("projects/<int:project_id>/quality/overlap", quality.widen, name="console-overlap"),
+    path("projects/<int:project_id>/bias/", bias.bias_page, name="console-bias"),
+    path("projects/<int:project_id>/bias/rounds.json", bias.bias_by_round, name="console-bias-rounds"),
+    path("projects/<int:project_id>/bias/held-back", bias.set_held_back, name="console-held-back"),
+    path("projects/<int:project_id>/bias/sampling", bias.set_sampling, name="console-sampling"),
+    path("projects/<int:project_id>/quality/gold", quality.set_gold_share, name="console-gold-share"),
     path("projects/<int:project_id>/reviews/", reviews.reviews_page, name="console-reviews"),
     path("projects/<int:project_id>/reviews/draw", reviews.draw, name="console-reviews-draw"),
     path("reviews/<int:review_id>/", reviews.review_page, name="console-review"),

@@ -488,74 +488,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{project_id}/deployments/{deployment_id}/abandon": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** @description Gives the canary up; batches that it has made stay. */
-        post: operations["deployments_abandon"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project_id}/deployments/{deployment_id}/promote": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** @description Makes the canary serve, and retires what served. */
-        post: operations["deployments_promote_canary"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project_id}/deployments/{deployment_id}/share": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** @description Gives the canary another share of the batches. */
-        post: operations["deployments_share"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{project_id}/deployments/canary": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** @description Lets a verified checkpoint make a share of the batches beside what serves. */
-        post: operations["deployments_canary"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/projects/{project_id}/deployments/rollback": {
         parameters: {
             query?: never;
@@ -573,17 +505,18 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{project_id}/deployments/swaps": {
+    "/api/v1/projects/{project_id}/gold/{stage}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** @description Which generation each worker process loaded last, and when. */
-        get: operations["deployments_swaps"];
+        /** @description The stage's gold tasks, and its newest judgements that may become gold; for leads. */
+        get: operations["gold_list"];
         put?: never;
-        post?: never;
+        /** @description Makes a gold task of a judgement: what it said is the known answer. */
+        post: operations["gold_make"];
         delete?: never;
         options?: never;
         head?: never;
@@ -784,11 +717,6 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description Why the canary is given up. */
-        AbandonRequest: {
-            /** @default  */
-            reason: string;
-        };
         /** @description Which version was read, and when. */
         Acknowledged: {
             version: number;
@@ -949,16 +877,6 @@ export interface components {
              */
             flickers: number;
         };
-        /** @description The checkpoint that shall make a share of the batches beside what serves. */
-        CanaryRequest: {
-            /** Format: int64 */
-            checkpoint: number;
-            /**
-             * Format: double
-             * @description Of the batches: above 0, below 1.
-             */
-            share: number;
-        };
         /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
         CandidateTrace: {
             id: number;
@@ -1102,7 +1020,7 @@ export interface components {
         DatasetVersionList: {
             results: components["schemas"]["DatasetVersion"][];
         };
-        /** @description A checkpoint that serves, served, or makes ``canary_share`` of the batches beside what serves. */
+        /** @description A checkpoint that serves or served. */
         Deployment: {
             id: number;
             /** @enum {string} */
@@ -1112,10 +1030,6 @@ export interface components {
             generation: number;
             /** @enum {string} */
             status: "STAGED" | "CANARY" | "SERVING" | "RETIRED";
-            /** Format: double */
-            canary_share: number;
-            /** Format: date-time */
-            serving_since: string | null;
             swap_error: string;
             /** Format: date-time */
             created_at: string;
@@ -1161,6 +1075,33 @@ export interface components {
              * @description Default: the newest round's bar.
              */
             alpha?: number | null;
+        };
+        /** @description A live gold task; answers in quizzes and among work are counted. */
+        GoldItem: {
+            id: number;
+            /** @enum {string} */
+            stage: "object" | "pick" | "pose";
+            why: string;
+            /** @default 0 */
+            num_answers: number;
+            /** @default 0 */
+            num_right: number;
+        };
+        /** @description One stage's gold, and its newest judgements that are not gold yet. */
+        GoldList: {
+            items: components["schemas"]["GoldItem"][];
+            sources: components["schemas"]["GoldSource"][];
+        };
+        /** @description A judgement that may become gold, and what it said: by stage a mask, a winner among candidates, a pose. */
+        GoldSource: {
+            id: number;
+            photo: string;
+            label: string;
+            by: string;
+            /** @description object: mask_url; pick: winner and candidates (id, mesh_url); pose: the pose. */
+            answer: {
+                [key: string]: unknown;
+            };
         };
         /** @description What is different from the version one read last; new passages have the class is-new in the HTML. */
         GuidelineChanges: {
@@ -1264,6 +1205,23 @@ export interface components {
             /** Format: uuid */
             lease_token: string;
         };
+        /** @description The judgement ``source`` of the stage becomes gold; each stage reads its own of the other fields. */
+        MakeGoldRequest: {
+            /** Format: int64 */
+            source: number;
+            why: string;
+            also_best?: number[];
+            avoid?: number[];
+            /** Format: double */
+            iou_at_least?: number;
+            /** Format: double */
+            rotation_deg?: number;
+            /** Format: double */
+            translation_share?: number;
+            /** Format: double */
+            add_s_share?: number;
+            symmetry_order?: number;
+        };
         /** @description A mask that somebody or something proposed; confirm it, or draw a better one. */
         MaskProposal: {
             id: number;
@@ -1312,23 +1270,12 @@ export interface components {
             proposals: components["schemas"]["MaskProposal"][];
             taken: components["schemas"]["TargetRef"][];
         };
-        /** @description The bar of the round, how many candidates a target gets, from which sources, and the pre-filter of our own. */
+        /** @description The bar of the round, and how many candidates a target gets. */
         OpenRoundRequest: {
             /** Format: double */
             alpha: number;
             /** @default 8 */
             num_candidates: number;
-            /** @description Source > number, adding up, as in {"candid8": 6, "retrieval": 2}. Default: our own model alone. */
-            source_mix?: {
-                [key: string]: unknown;
-            };
-            /** @description Shapes that our own model draws, of which the reward keeps the best. Default: no pre-filter. */
-            num_draws?: number | null;
-            /**
-             * @default
-             * @enum {string}
-             */
-            reward: "depth_error" | "consensus" | "";
         };
         /** @description One stage: answers since midnight, the usual seconds, and those of the last tasks, newest first. */
         Pace: {
@@ -1642,11 +1589,6 @@ export interface components {
             name: string;
             roles: ("annotator" | "artist" | "reviewer" | "lead" | "ml_engineer" | "admin")[];
         };
-        /** @description ``override`` says why the canary shall serve, where its arena does not let it by. */
-        PromoteCanaryRequest: {
-            /** @default  */
-            override: string;
-        };
         /** @description The checkpoint that shall serve; ``override`` says why, where its arena does not let it by. */
         PromoteRequest: {
             /** Format: int64 */
@@ -1757,12 +1699,6 @@ export interface components {
             /** Format: double */
             alpha: number;
             num_candidates: number;
-            /** @description Source > number; empty: our own model alone. */
-            source_mix: {
-                [key: string]: unknown;
-            };
-            num_draws: number | null;
-            reward: string;
             generation?: number | null;
             /** @enum {string} */
             status: "OPEN" | "CLOSED";
@@ -1876,14 +1812,6 @@ export interface components {
             theme: string;
             /** @description "reduced", "full" or empty. */
             motion: string;
-        };
-        /** @description The canary's new share of the batches. */
-        ShareRequest: {
-            /**
-             * Format: double
-             * @description Above 0, below 1.
-             */
-            share: number;
         };
         /** @description Why this person does not do this task. */
         SkipRequest: {
@@ -2047,21 +1975,6 @@ export interface components {
             cases: number;
             /** @description Of workers; training runs are not counted. */
             jobs: number;
-        };
-        /** @description What a worker process loaded last, or could not load. */
-        WorkerSwap: {
-            worker: string;
-            generation: number;
-            checkpoint_name: string;
-            /** Format: date-time */
-            at: string;
-            /** Format: double */
-            seconds: number;
-            error: string;
-        };
-        /** @description Newest first. */
-        WorkerSwapList: {
-            results: components["schemas"]["WorkerSwap"][];
         };
     };
     responses: never;
@@ -3049,141 +2962,6 @@ export interface operations {
             };
         };
     };
-    deployments_abandon: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                deployment_id: number;
-                project_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["AbandonRequest"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    deployments_promote_canary: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                deployment_id: number;
-                project_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: {
-            content: {
-                "application/json": components["schemas"]["PromoteCanaryRequest"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    deployments_share: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                deployment_id: number;
-                project_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ShareRequest"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    deployments_canary: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                project_id: number;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CanaryRequest"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deployment"];
-                };
-            };
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     deployments_rollback: {
         parameters: {
             query?: never;
@@ -3213,12 +2991,13 @@ export interface operations {
             };
         };
     };
-    deployments_swaps: {
+    gold_list: {
         parameters: {
             query?: never;
             header?: never;
             path: {
                 project_id: number;
+                stage: string;
             };
             cookie?: never;
         };
@@ -3229,7 +3008,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WorkerSwapList"];
+                    "application/json": components["schemas"]["GoldList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gold_make: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+                stage: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MakeGoldRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GoldItem"];
                 };
             };
             default: {

@@ -11,6 +11,7 @@ from typing import Any
 
 from training.simulation.front_door.engineer import Engineer
 from training.simulation.front_door.hidden import hidden_truths
+from training.simulation.front_door.lead import Lead
 from training.simulation.front_door.people import STAGES, Annotator, Artist, Gallery
 from training.simulation.front_door.visitor import Visitor
 
@@ -29,6 +30,7 @@ class FlywheelPlan:
     num_candidates: int = 8
     alphas: tuple[float, ...] = (0.25, 0.25, 0.375, 0.375, 0.5)
     artists_most: int = 40  # cases that the artist models in a round
+    gold: int = 15  # gold tasks of each stage, made of what is known to be true
     sft: dict[str, Any] = field(default_factory=dict)  # settings other than the console's own
     dpo: dict[str, Any] = field(default_factory=dict)
 
@@ -49,8 +51,12 @@ class Crew:
     annotators: Sequence[Annotator]
     artist: Artist
     engineer: Engineer
+    lead: Lead
     gallery: Gallery
     project_id: int
+    records: Callable[
+        [], list[dict[str, Any]]
+    ]  # of each annotator: answers, gold, after how many they were paused
 
 
 class Flywheel:
@@ -58,6 +64,7 @@ class Flywheel:
 
     def __init__(self, crew: Crew, plan: FlywheelPlan, folder: Path, *, say: Callable[[str], None]) -> None:
         self._crew, self._plan, self._folder, self._say = crew, plan, folder, say
+        self._gold: dict[str, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def turn_all(self) -> list[dict[str, Any]]:
@@ -96,6 +103,8 @@ class Flywheel:
             "round": opened["number"],
             "alpha": opened["alpha"],
             "collected": collected,
+            "gold": self._gold,
+            "people": crew.records(),
             "version": {
                 name: version[name] for name in ("id", "num_demonstrations", "num_preference_pairs", "counts")
             },
@@ -128,6 +137,8 @@ class Flywheel:
             now = sum(
                 len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in STAGES
             )
+            if now and min(self._gold.values(), default=0) < self._plan.gold:
+                self._gold = crew.lead.makes_gold(most=self._plan.gold)
             modelled += crew.artist.models_all(most=self._plan.artists_most - modelled)
             answers += now
             told: dict[str, Any] = crew.engineer.visitor.get(f"/rounds/{round_id}")
