@@ -15,20 +15,31 @@ from annotate.api.shapes.arena import (
     Arena,
     ArenaAnswer,
     ArenaAnswered,
+    ArenaClaimRequest,
+    ArenaList,
     ArenaMatch,
     ArenaRequest,
     ArenaResult,
+    ArenaSkipped,
 )
 from annotate.api.view import ApiView, operation, present, read
 from engine.access import MAY_TRAIN, access_arena, require
+from engine.models import Arena as ArenaRow
 from engine.selectors.arena import arena_result
 from engine.selectors.arena_match import match_view
 from engine.services import arena
 
+PAGE = 200
 NOTHING = OpenApiResponse(description="No pair waits for this person now.")
 
 
 class ArenasView(ApiView):
+    @operation("arenas.list", answer=ArenaList)
+    def get(self, request: Request, project_id: int) -> Response:
+        """The project's arenas, newest first."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        return present(ArenaList, {"results": ArenaRow.objects.filter(project_id=project_id)[:PAGE]})
+
     @operation("arenas.open", body=ArenaRequest, answer=Arena, status=201)
     def post(self, request: Request, project_id: int) -> Response:
         """Opens an arena between checkpoints, on every target of which each has made a candidate."""
@@ -54,11 +65,22 @@ class ArenaView(ApiView):
         return present(ArenaResult, arena_result(arena_id))
 
 
+class CloseArenaView(ApiView):
+    @operation("arenas.close", answer=Arena)
+    def post(self, request: Request, arena_id: int) -> Response:
+        """No more pairs are given; what was claimed may still be answered."""
+        access_arena(user_id=self.user_id, arena_id=arena_id, any_of=MAY_TRAIN)
+        return present(Arena, arena.close_arena(arena_id=arena_id, actor=self.actor))
+
+
 class ArenaClaimsView(ApiView):
-    @operation("arenas.claim", answer=ArenaMatch, also={204: NOTHING})
+    @operation("arenas.claim", body=ArenaClaimRequest, answer=ArenaMatch, also={204: NOTHING})
     def post(self, request: Request, project_id: int) -> Response:
         """The next blind pair for this person; one that they hold is returned again."""
-        match = arena.claim_match(project_id=project_id, user_id=self.user_id, now=timezone.now())
+        skipped = read(request, ArenaClaimRequest)["skipped"]
+        match = arena.claim_match(
+            project_id=project_id, user_id=self.user_id, now=timezone.now(), without=skipped
+        )
         if match is None:
             return Response(status=204, headers={"Retry-After": "15"})
         return present(ArenaMatch, match_view(match.pk))
@@ -73,3 +95,10 @@ class ArenaAnswerView(ApiView):
             match=match, user_id=self.user_id, key=key, now=timezone.now(), **read(request, ArenaAnswer)
         )
         return present(ArenaAnswered, answered)
+
+
+class ArenaSkipView(ApiView):
+    @operation("arenas.skip", answer=ArenaSkipped)
+    def post(self, request: Request, match: UUID) -> Response:
+        """Gives a pair back to the others unanswered."""
+        return present(ArenaSkipped, arena.skip_match(match=match, user_id=self.user_id))

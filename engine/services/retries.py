@@ -12,8 +12,8 @@ from engine.states import JobStatus, PointMapStatus
 from engine.transitions import Actor, transition
 
 
-def retry_job(*, job_id: int, actor: Actor) -> None:
-    """Asks again for the work of a FAILED job.
+def retry_job(*, job_id: int, actor: Actor) -> Job:
+    """Asks again for the work of a FAILED job; returns the new job.
 
     Raises EngineError ``not_failed`` for any other, ``batch_went_on`` for a source that its batch waits for no more.
     """
@@ -37,6 +37,7 @@ def retry_job(*, job_id: int, actor: Actor) -> None:
         case _:
             with transaction.atomic():
                 _ask_again(job)
+    return Job.objects.filter(kind=job.kind, payload=job.payload).latest("pk")
 
 
 def _ask_for_point_map(job: Job, actor: Actor) -> None:

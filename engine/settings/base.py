@@ -189,6 +189,9 @@ SOURCE_PATIENCE_SECONDS = env.integer("SOURCE_PATIENCE_SECONDS", default=600)
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
 JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
 
+#: Where the operator runs TensorBoard on HOME/runs; set, training runs write event files and their pages link there.
+TENSORBOARD_URL = env.web_address("TENSORBOARD_URL")
+
 BROWSER_TEST_HANDLE = env.boolean("BROWSER_TEST_HANDLE", default=False)
 
 LOGGING = {
