@@ -15,7 +15,16 @@ from PIL import Image as Pillow
 from pytest_django.fixtures import Settings
 
 from engine import blobs
-from engine.models import AnnotationTask, CandidateBatch, Checkpoint, Image, Membership, PointMap, Project, StateChange
+from engine.models import (
+    AnnotationTask,
+    CandidateBatch,
+    Checkpoint,
+    Image,
+    Membership,
+    PointMap,
+    Project,
+    StateChange,
+)
 from engine.selectors import deployments
 from engine.services.checkpoints import verify
 from engine.states import Role, Stage, TargetStatus

@@ -11,8 +11,8 @@ from django.urls import reverse
 
 from engine.admin.console.doors import Done, action, actor_of, page
 from engine.admin.console.evaluation import read_report
-from engine.admin.console.forms import CanaryForm, ShareForm, require_valid
 from engine.admin.console.family_rails import rails
+from engine.admin.console.forms import CanaryForm, ShareForm, require_valid
 from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
 from engine.errors import NotFound
 from engine.models import Checkpoint, Deployment
