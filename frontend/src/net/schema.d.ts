@@ -574,6 +574,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/deployments/{deployment_id}/abandon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Gives the canary up; batches that it has made stay. */
+        post: operations["deployments_abandon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/deployments/{deployment_id}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Makes the canary serve, and retires what served. */
+        post: operations["deployments_promote_canary"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/deployments/{deployment_id}/share": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Gives the canary another share of the batches. */
+        post: operations["deployments_share"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/deployments/canary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Lets a verified checkpoint make a share of the batches beside what serves. */
+        post: operations["deployments_canary"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/deployments/rollback": {
         parameters: {
             query?: never;
@@ -585,6 +653,23 @@ export interface paths {
         put?: never;
         /** @description Makes the checkpoint serve that served before the present one. */
         post: operations["deployments_rollback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project_id}/deployments/swaps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Which generation each worker process loaded last, and when. */
+        get: operations["deployments_swaps"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -837,6 +922,11 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Why the canary is given up. */
+        AbandonRequest: {
+            /** @default  */
+            reason: string;
+        };
         /** @description Which version was read, and when. */
         Acknowledged: {
             version: number;
@@ -1011,6 +1101,16 @@ export interface components {
              * @default 0
              */
             flickers: number;
+        };
+        /** @description The checkpoint that shall make a share of the batches beside what serves. */
+        CanaryRequest: {
+            /** Format: int64 */
+            checkpoint: number;
+            /**
+             * Format: double
+             * @description Of the batches: above 0, below 1.
+             */
+            share: number;
         };
         /** @description A candidate with what made it; ``checkpoint_id`` is null for others than our own model. */
         CandidateTrace: {
@@ -1220,7 +1320,7 @@ export interface components {
         DatasetVersionList: {
             results: components["schemas"]["DatasetVersion"][];
         };
-        /** @description A checkpoint that serves or served. */
+        /** @description A checkpoint that serves, served, or makes ``canary_share`` of the batches beside what serves. */
         Deployment: {
             id: number;
             /** @enum {string} */
@@ -1230,6 +1330,10 @@ export interface components {
             generation: number;
             /** @enum {string} */
             status: "STAGED" | "CANARY" | "SERVING" | "RETIRED";
+            /** Format: double */
+            canary_share: number;
+            /** Format: date-time */
+            serving_since: string | null;
             swap_error: string;
             /** Format: date-time */
             created_at: string;
@@ -1512,12 +1616,23 @@ export interface components {
             proposals: components["schemas"]["MaskProposal"][];
             taken: components["schemas"]["TargetRef"][];
         };
-        /** @description The bar of the round, and how many candidates a target gets. */
+        /** @description The bar of the round, how many candidates a target gets, from which sources, and the pre-filter of our own. */
         OpenRoundRequest: {
             /** Format: double */
             alpha: number;
             /** @default 8 */
             num_candidates: number;
+            /** @description Source > number, adding up, as in {"candid8": 6, "retrieval": 2}. Default: our own model alone. */
+            source_mix?: {
+                [key: string]: unknown;
+            };
+            /** @description Shapes that our own model draws, of which the reward keeps the best. Default: no pre-filter. */
+            num_draws?: number | null;
+            /**
+             * @default
+             * @enum {string}
+             */
+            reward: "depth_error" | "consensus" | "";
         };
         /** @description One stage: answers since midnight, the usual seconds, and those of the last tasks, newest first. */
         Pace: {
@@ -1833,6 +1948,11 @@ export interface components {
             name: string;
             roles: ("annotator" | "artist" | "reviewer" | "lead" | "ml_engineer" | "admin")[];
         };
+        /** @description ``override`` says why the canary shall serve, where its arena does not let it by. */
+        PromoteCanaryRequest: {
+            /** @default  */
+            override: string;
+        };
         /** @description The checkpoint that shall serve; ``override`` says why, where its arena does not let it by. */
         PromoteRequest: {
             /** Format: int64 */
@@ -1962,6 +2082,12 @@ export interface components {
             /** Format: double */
             alpha: number;
             num_candidates: number;
+            /** @description Source > number; empty: our own model alone. */
+            source_mix: {
+                [key: string]: unknown;
+            };
+            num_draws: number | null;
+            reward: string;
             generation?: number | null;
             /** @enum {string} */
             status: "OPEN" | "CLOSED";
@@ -2075,6 +2201,14 @@ export interface components {
             theme: string;
             /** @description "reduced", "full" or empty. */
             motion: string;
+        };
+        /** @description The canary's new share of the batches. */
+        ShareRequest: {
+            /**
+             * Format: double
+             * @description Above 0, below 1.
+             */
+            share: number;
         };
         /** @description Why this person does not do this task. */
         SkipRequest: {
@@ -2238,6 +2372,21 @@ export interface components {
             cases: number;
             /** @description Of workers; training runs are not counted. */
             jobs: number;
+        };
+        /** @description What a worker process loaded last, or could not load. */
+        WorkerSwap: {
+            worker: string;
+            generation: number;
+            checkpoint_name: string;
+            /** Format: date-time */
+            at: string;
+            /** Format: double */
+            seconds: number;
+            error: string;
+        };
+        /** @description Newest first. */
+        WorkerSwapList: {
+            results: components["schemas"]["WorkerSwap"][];
         };
     };
     responses: never;
@@ -3406,6 +3555,141 @@ export interface operations {
             };
         };
     };
+    deployments_abandon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                deployment_id: number;
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AbandonRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deployments_promote_canary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                deployment_id: number;
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PromoteCanaryRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deployments_share: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                deployment_id: number;
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShareRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deployments_canary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CanaryRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     deployments_rollback: {
         parameters: {
             query?: never;
@@ -3423,6 +3707,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Deployment"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deployments_swaps: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkerSwapList"];
                 };
             };
             default: {
