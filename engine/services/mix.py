@@ -18,10 +18,17 @@ MOST_DRAWS = 64
 class HasMix(Protocol):
     """A project, a round, or what was read of one."""
 
-    num_candidates: int
-    source_mix: dict[str, int]
-    num_draws: int | None
-    reward: str
+    @property
+    def num_candidates(self) -> int: ...
+
+    @property
+    def source_mix(self) -> dict[str, int]: ...
+
+    @property
+    def num_draws(self) -> int | None: ...
+
+    @property
+    def reward(self) -> str: ...
 
 
 @dataclass(frozen=True, kw_only=True)
