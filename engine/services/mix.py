@@ -20,10 +20,13 @@ class HasMix(Protocol):
 
     @property
     def num_candidates(self) -> int: ...
+
     @property
     def source_mix(self) -> dict[str, int]: ...
+
     @property
     def num_draws(self) -> int | None: ...
+
     @property
     def reward(self) -> str: ...
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ import trimesh
 from torch import Tensor, nn
 
 from modelzoo import frames
-from modelzoo import pipeline as pipeline_module
 from modelzoo.contracts import CandidateRequest, GeneratedCandidate, RequestRefused, SamplingFailed
 from modelzoo.latents import CandidateLatents, latents_from_bytes, latents_to_bytes
 from modelzoo.models.geometry import GeometryModel
@@ -81,27 +79,24 @@ def test_a_candidate_alone_is_bit_for_bit_the_candidate_in_a_batch(
 
 
 def test_the_best_of_many_are_what_their_seeds_make_and_the_others_get_no_texture(
-    pipeline: CandidatePipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: CandidatePipeline,
 ) -> None:
-    textured: list[int] = []
-    counted = pipeline_module.texture_shapes
-
-    def count(*given: Any) -> Any:
-        textured.append(len(given[2]))
-        return counted(*given)
-
-    monkeypatch.setattr(pipeline_module, "texture_shapes", count)
     request = _request(5, 6, 7, 8, 9)
     wanted = {5: 0.1, 6: 0.9, 7: -3.0, 8: 0.9, 9: 0.5}
-    kept = pipeline.generate_best(
-        request, keep=3, score=lambda _, shapes: [wanted[one.seed] for one in shapes]
-    )
+    steps: list[None] = []
+    watching = pipeline.models.texture.register_forward_hook(lambda *_: steps.append(None))
+    try:
+        kept = pipeline.generate_best(
+            request, keep=3, score=lambda _, shapes: [wanted[one.seed] for one in shapes]
+        )
+    finally:
+        watching.remove()
     assert [(one.candidate.seed, one.score, one.rank) for one in kept] == [
         (6, 0.9, 1),
         (8, 0.9, 2),
         (9, 0.5, 3),
     ]
-    assert textured == [3]
+    assert len(steps) == 3 * request.settings.texture_steps, "each kept one goes through alone"
     [alone] = pipeline.generate(_request(8))
     assert kept[1].candidate == alone
 
