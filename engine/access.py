@@ -118,11 +118,11 @@ def access_arena(*, user_id: int, arena_id: int, any_of: Iterable[Role]) -> Aren
     return arena
 
 
-def access_job(*, user_id: int, job: UUID) -> Job:
+def access_job(*, user_id: int, job: UUID, any_of: Iterable[Role]) -> Job:
     row = Job.objects.filter(uuid=job).first()
     if row is None or row.project_id is None:
         raise NotFound("There is no such job, or you are not a member of its project.")
-    require(user_id=user_id, project_id=row.project_id, any_of=MAY_LOOK)
+    require(user_id=user_id, project_id=row.project_id, any_of=any_of)
     return row
 
 

@@ -46,9 +46,11 @@ from modelzoo.checkpoint import (
 )
 from modelzoo.serving import ModelSlot
 from training.configs import RunConfig, Stage, default_config
-from training.evaluate import compare_to_parent
+from training.evaluate import compare
 from training.loop.distributed import Team
 from training.loop.launch import run_on_processes
+from training.loop.reporting import TensorBoardLog, both
+from training.reports.side_by_side import SideBySide
 from training.runs import RunResult, RunStopped, run_training
 from training.trainer import Progress
 
@@ -94,20 +96,24 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     base = _materialised_checkpoint(run.base_checkpoint, folder / "base")
     dataset = _materialised_dataset(run.dataset_version, folder / "dataset")
     reporter.say("training")
-    result = _trained(
-        _config(run), workdir=folder / "work", base=base, dataset=dataset, on_progress=reporter.step
+    watched = (
+        both(reporter.step, TensorBoardLog(folder / "events")) if settings.TENSORBOARD_URL else reporter.step
     )
+    result = _trained(_config(run), workdir=folder / "work", base=base, dataset=dataset, on_progress=watched)
     reporter.say("storing")
     checkpoint = _registered(run, result.output_dir)
     reporter.say("evaluating")
-    evaluation = compare_to_parent(
+    compared = compare(
         result.output_dir,
         base,
         seed=run.seed,
         num_objects=run.settings["evaluation_objects"],
         on_progress=lambda done, total: reporter.say("evaluating"),
     )
-    checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
+    stored = [_stored(example) for example in compared.examples]
+    checkpoints.record_evaluation(
+        checkpoint_id=checkpoint.pk, evaluation={**compared.report, "examples": stored}
+    )
     reporter.say("done")
     runs.succeed(run_id=run.pk, checkpoint_id=checkpoint.pk)
 
@@ -203,6 +209,24 @@ def _registered(run: TrainingRun, output: Path) -> Checkpoint:
         raise EngineError(f"The trained checkpoint was refused: {error}", code="bad_checkpoint") from error
     checkpoints.verify(checkpoint_id=checkpoint.pk, actor=WORKER)
     return checkpoint
+
+
+def _stored(example: SideBySide) -> dict[str, Any]:
+    """The example with the keys of its blobs; None for a guess that has no surface."""
+
+    def glb(data: bytes) -> str | None:
+        return blobs.put(data, suffix=".glb", content_type="model/gltf-binary") if data else None
+
+    return {
+        "case": example.case,
+        "family": example.family,
+        "photo": blobs.put(example.photo_png, suffix=".png", content_type="image/png"),
+        "truth": glb(example.truth_glb),
+        "parent": [glb(data) for data in example.parent_glbs],
+        "checkpoint": [glb(data) for data in example.child_glbs],
+        "parent_ious": list(example.parent_ious),
+        "checkpoint_ious": list(example.child_ious),
+    }
 
 
 class _Reporter:

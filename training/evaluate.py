@@ -31,6 +31,7 @@ from training.reports.held_out import (
     pose_errors,
     truth_grids,
 )
+from training.reports.side_by_side import Guesses, SideBySide, side_by_side
 
 SURFACE_POINTS = 10_000
 F_THRESHOLD = 0.05
@@ -46,13 +47,20 @@ PROTOCOL = (
 class ObjectScores:
     """One number per held-out object (N)."""
 
-    mean_iou: Tensor
-    best_iou: Tensor
+    ious: Tensor  # N x K
     conditioning: Tensor  # right photograph minus another object's photograph
     f_score: Tensor
     chamfer: Tensor
     aligned: tuple[ShapeMetrics, ...]
     drawn: Drawn
+
+    @property
+    def mean_iou(self) -> Tensor:
+        return self.ious.mean(1)
+
+    @property
+    def best_iou(self) -> Tensor:
+        return self.ious.max(1).values
 
     def columns(self) -> dict[str, Tensor]:
         """The scores by name."""
@@ -69,6 +77,14 @@ class ObjectScores:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The report, and a few of its objects to look at."""
+
+    report: dict[str, object]
+    examples: tuple[SideBySide, ...]
+
+
 LOWER_IS_BETTER = (
     *("chamfer", "chamfer_aligned", "chamfer_squared_aligned", "emd_512_aligned"),
     *("rotation_deg", "translation", "log_scale"),
@@ -83,12 +99,25 @@ def compare_to_parent(
     num_objects: int = 24,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, object]:
+    """The report of compare()."""
+    compared = compare(child_dir, parent_dir, seed=seed, num_objects=num_objects, on_progress=on_progress)
+    return compared.report
+
+
+def compare(
+    child_dir: Path,
+    parent_dir: Path,
+    *,
+    seed: int = 0,
+    num_objects: int = 24,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Comparison:
     """The evaluation report: each metric of child and parent, and the paired difference with its 95 % interval.
 
     Both models draw from the same noise for the same held-out procedural objects (solid occupancy, 64^3 at tiny).
     """
     plan = SamplerPlan(num_samples=8, seed=seed)
-    rows, poses, parent_sha, child_sha, floor = [], [], "", "", 0.0
+    rows, poses, guesses, parent_sha, child_sha, floor = [], [], [], "", "", 0.0
     for number, folder in enumerate((parent_dir, child_dir)):
         manifest, models = load_models(folder)
         preset = models.geometry.preset
@@ -97,6 +126,7 @@ def compare_to_parent(
         )
         scores = score(models.geometry, models.ss_vae, examples, plan)
         rows.append(scores.columns())
+        guesses.append(Guesses(grids=scores.drawn.grids, ious=scores.ious))
         poses.append(pose_errors(scores.drawn.layouts, examples).as_dict())
         parent_sha, child_sha = (manifest.sha256, "") if number == 0 else (parent_sha, manifest.sha256)
         floor = _floor(examples[:FLOOR_OBJECTS]) if number == 0 else floor
@@ -110,7 +140,7 @@ def compare_to_parent(
             "difference": round(poses[1][name] - before, 4),
             "higher_is_better": False,
         }
-    return {
+    report: dict[str, object] = {
         "verdict": _verdict(rows[1]["volume_iou_mean"] - rows[0]["volume_iou_mean"], seed),
         "parent": parent_sha,
         "checkpoint": child_sha,
@@ -124,6 +154,8 @@ def compare_to_parent(
         "data": "held-out procedural objects, simulated",
         "metrics": metrics,
     }
+    shown = side_by_side(examples, truth_grids(examples), parent=guesses[0], child=guesses[1])
+    return Comparison(report=report, examples=shown)
 
 
 def score(
@@ -136,8 +168,7 @@ def score(
     wrong = overlaps(draw(model, vae, shuffled(views), plan), truth)
     surfaces = torch.tensor([_surface(drawn.grids[i, 0], truth[i], i) for i in range(len(examples))])
     return ObjectScores(
-        mean_iou=right.mean(1),
-        best_iou=right.max(1).values,
+        ious=right,
         conditioning=right.mean(1) - wrong.mean(1),
         f_score=surfaces[:, 0],
         chamfer=surfaces[:, 1],

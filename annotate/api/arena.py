@@ -15,20 +15,29 @@ from annotate.api.shapes.arena import (
     Arena,
     ArenaAnswer,
     ArenaAnswered,
+    ArenaList,
     ArenaMatch,
     ArenaRequest,
     ArenaResult,
 )
 from annotate.api.view import ApiView, operation, present, read
 from engine.access import MAY_TRAIN, access_arena, require
+from engine.models import Arena as ArenaRow
 from engine.selectors.arena import arena_result
 from engine.selectors.arena_match import match_view
 from engine.services import arena
 
+PAGE = 200
 NOTHING = OpenApiResponse(description="No pair waits for this person now.")
 
 
 class ArenasView(ApiView):
+    @operation("arenas.list", answer=ArenaList)
+    def get(self, request: Request, project_id: int) -> Response:
+        """The project's arenas, newest first."""
+        require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
+        return present(ArenaList, {"results": ArenaRow.objects.filter(project_id=project_id)[:PAGE]})
+
     @operation("arenas.open", body=ArenaRequest, answer=Arena, status=201)
     def post(self, request: Request, project_id: int) -> Response:
         """Opens an arena between checkpoints, on every target of which each has made a candidate."""
@@ -52,6 +61,14 @@ class ArenaView(ApiView):
         """How the checkpoints stand, with intervals and ranks."""
         access_arena(user_id=self.user_id, arena_id=arena_id, any_of=MAY_TRAIN)
         return present(ArenaResult, arena_result(arena_id))
+
+
+class CloseArenaView(ApiView):
+    @operation("arenas.close", answer=Arena)
+    def post(self, request: Request, arena_id: int) -> Response:
+        """No more pairs are given; what was claimed may still be answered."""
+        access_arena(user_id=self.user_id, arena_id=arena_id, any_of=MAY_TRAIN)
+        return present(Arena, arena.close_arena(arena_id=arena_id, actor=self.actor))
 
 
 class ArenaClaimsView(ApiView):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotate.api.reading import row_id_parameter
 from annotate.api.shapes.training import (
+    CheckpointDetail,
     CheckpointList,
+    CloneRequest,
+    DatasetDiff,
     DatasetVersionDetail,
     DatasetVersionList,
     Deployment,
@@ -26,13 +31,17 @@ from engine.access import (
     require,
     require_ml_engineer_somewhere,
 )
+from engine.errors import BadInput
 from engine.models import Checkpoint
 from engine.selectors import deployments
+from engine.selectors.checkpoints import checkpoint_story
+from engine.selectors.dataset_diff import version_diff
 from engine.selectors.datasets import versions_of
 from engine.selectors.runs import curves, runs_of
 from engine.services import checkpoints, datasets, runs
 
 PAGE = 200
+AGAINST = OpenApiParameter("against", int, required=True, description="The earlier version.")
 
 
 class DatasetVersionsView(ApiView):
@@ -59,6 +68,20 @@ class DatasetVersionView(ApiView):
             user_id=self.user_id, dataset_version_id=dataset_version_id, any_of=MAY_TRAIN
         )
         return present(DatasetVersionDetail, version)
+
+
+class DatasetDiffView(ApiView):
+    @operation("datasets.diff", answer=DatasetDiff, headers=(AGAINST,))
+    def get(self, request: Request, dataset_version_id: int) -> Response:
+        """What changed from the earlier version to this one."""
+        after = access_dataset_version(
+            user_id=self.user_id, dataset_version_id=dataset_version_id, any_of=MAY_TRAIN
+        )
+        against = row_id_parameter(request, "against")
+        if against is None:
+            raise BadInput("Name the earlier version: ?against=12.")
+        before = access_dataset_version(user_id=self.user_id, dataset_version_id=against, any_of=MAY_TRAIN)
+        return present(DatasetDiff, version_diff(before, after))
 
 
 class RunsView(ApiView):
@@ -109,12 +132,36 @@ class ResumeRunView(ApiView):
         return present(Run, runs.resume_run(run_id=run_id, actor=self.actor))
 
 
+class CloneRunView(ApiView):
+    @operation("runs.clone", body=CloneRequest, answer=Run, status=201)
+    def post(self, request: Request, run_id: int) -> Response:
+        """Queues a run like this one, with what differs."""
+        access_run(user_id=self.user_id, run_id=run_id, any_of=MAY_TRAIN)
+        body = read(request, CloneRequest)
+        run = runs.clone_run(
+            run_id=run_id,
+            seed=body["seed"],
+            settings=body["settings"],
+            dataset_version_id=body["dataset_version"],
+            actor=self.actor,
+        )
+        return present(Run, run, status=201)
+
+
 class CheckpointsView(ApiView):
     @operation("checkpoints.list", answer=CheckpointList)
     def get(self, request: Request) -> Response:
         """All checkpoints, newest first; they belong to no project."""
         require_ml_engineer_somewhere(self.user)
         return present(CheckpointList, {"results": Checkpoint.objects.order_by("-pk")[:PAGE]})
+
+
+class CheckpointView(ApiView):
+    @operation("checkpoints.get", answer=CheckpointDetail)
+    def get(self, request: Request, checkpoint_id: int) -> Response:
+        """One checkpoint: its evaluation against its parent, examples to look at, and its line of descent."""
+        require_ml_engineer_somewhere(self.user)
+        return present(CheckpointDetail, checkpoint_story(checkpoint_id))
 
 
 class DeploymentsView(ApiView):

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from engine import blobs
 from engine.models import DatasetVersion
+from engine.states import DatasetStatus
 
 
 def versions_of(project_id: int) -> QuerySet[DatasetVersion]:
@@ -19,6 +20,11 @@ def versions_of(project_id: int) -> QuerySet[DatasetVersion]:
         .select_related("round", "frozen_by")
         .order_by("-number")
     )
+
+
+def newest_version(project_id: int, *, after: int = 0) -> DatasetVersion | None:
+    """The project's newest frozen version with a larger number than ``after``."""
+    return versions_of(project_id).filter(status=DatasetStatus.FROZEN, number__gt=after).first()
 
 
 @lru_cache(maxsize=64)

@@ -43,5 +43,12 @@ def runs_of(project_id: int) -> QuerySet[TrainingRun]:
     )
 
 
+def runs_ahead(run: TrainingRun) -> int:
+    """How many runs of all projects a QUEUED one waits for: they share the training workers. One query."""
+    if run.status != RunStatus.QUEUED:
+        return 0
+    return TrainingRun.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING], pk__lt=run.pk).count()
+
+
 def has_ended(run: TrainingRun) -> bool:
     return run.status in ENDED

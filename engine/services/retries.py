@@ -12,8 +12,8 @@ from engine.states import JobStatus, PointMapStatus
 from engine.transitions import Actor, transition
 
 
-def retry_job(*, job_id: int, actor: Actor) -> None:
-    """Asks again for the work of a FAILED job. Raises EngineError ``not_failed`` for any other."""
+def retry_job(*, job_id: int, actor: Actor) -> Job:
+    """Asks again for the work of a FAILED job; returns the new job. Raises EngineError ``not_failed`` for any other."""
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         raise NotFound("There is no such job.")
@@ -29,6 +29,7 @@ def retry_job(*, job_id: int, actor: Actor) -> None:
         case _:
             with transaction.atomic():
                 _ask_again(job)
+    return Job.objects.filter(kind=job.kind, payload=job.payload).latest("pk")
 
 
 def _ask_for_point_map(job: Job, actor: Actor) -> None:

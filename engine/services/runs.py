@@ -118,6 +118,32 @@ def start_run(
     return run
 
 
+def clone_run(
+    *,
+    run_id: int,
+    seed: int | None,
+    settings: Mapping[str, Any],
+    dataset_version_id: int | None,
+    actor: Actor,
+) -> TrainingRun:
+    """Queues a run like this one, whatever became of it: the same data, base and settings unless others are given.
+
+    Raises what start_run raises; nothing of the old run changes.
+    """
+    old = TrainingRun.objects.filter(pk=run_id).first()
+    if old is None:
+        raise NotFound("There is no such run.")
+    return start_run(
+        project_id=old.project_id,
+        dataset_version_id=dataset_version_id or old.dataset_version_id,
+        objective=old.objective,
+        base_checkpoint_id=old.base_checkpoint_id,
+        seed=old.seed if seed is None else seed,
+        settings={**old.settings, **settings},
+        actor=actor,
+    )
+
+
 def read_settings(*, objective: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting of the objective, chosen or default; raises BadInput (with ``errors`` by field) for the others."""
     known = {setting.name: setting for setting in SETTINGS[objective]}

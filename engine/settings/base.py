@@ -179,6 +179,9 @@ SEGMENTER_ENCODER, SEGMENTER_DECODER = env.both_or_neither("SEGMENTER_ENCODER", 
 JOB_LEASE_SECONDS = env.integer("JOB_LEASE_SECONDS", default=20)
 JOB_MAX_ATTEMPTS = env.integer("JOB_MAX_ATTEMPTS", default=5)
 
+#: Where the operator runs TensorBoard on HOME/runs; set, training runs write event files and their pages link there.
+TENSORBOARD_URL = env.web_address("TENSORBOARD_URL")
+
 BROWSER_TEST_HANDLE = env.boolean("BROWSER_TEST_HANDLE", default=False)
 
 LOGGING = {

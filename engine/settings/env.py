@@ -27,6 +27,14 @@ def text(name: str, default: str | None = None) -> str:
     return value
 
 
+def web_address(name: str) -> str:
+    """An http:// or https:// address without a slash at its end; empty when it is not set."""
+    value = text(name, "").rstrip("/")
+    if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).hostname):
+        raise ImproperlyConfigured(f"{name}={value!r} must be an address such as http://127.0.0.1:6006")
+    return value
+
+
 def both_or_neither(one: str, other: str) -> tuple[str, str]:
     """The values of two names that mean something only together; two empty texts when neither is set."""
     values = text(one, ""), text(other, "")

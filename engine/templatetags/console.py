@@ -69,6 +69,12 @@ def signed(value: float | None) -> str:
 
 
 @register.filter
+def change(number: int) -> str:
+    """A difference of counts with its sign; nothing where nothing changed."""
+    return f"{number:+d}".replace("-", "−") if number else "="
+
+
+@register.filter
 def short(sha256: str | None) -> str:
     """The first ten digits of a hash."""
     return (sha256 or "–")[:10]

@@ -4,12 +4,12 @@ import { failureText } from "./net/api";
 import type { ViewedCell } from "./viewer/grid_viewer";
 
 async function mountGrid(box: HTMLElement): Promise<void> {
-  const { cells } = JSON.parse(box.querySelector("script")?.textContent ?? '{"cells":[]}') as { cells: ViewedCell[] };
+  const { cells, columns } = JSON.parse(box.querySelector("script")?.textContent ?? '{"cells":[]}') as { cells: ViewedCell[]; columns?: number };
   box.classList.add("candid8", "viewer-box");
   box.classList.toggle("grid", cells.length > 4);
   try {
     const { GridViewer } = await import("./viewer/grid_viewer");
-    await new GridViewer(box).show(cells);
+    await new GridViewer(box, columns ? { columns } : {}).show(cells);
   } catch (error) {
     box.textContent = failureText(error);
   }

@@ -61,3 +61,15 @@ def test_what_its_arena_does_not_let_by_is_promoted_with_a_reason_only(kitchen: 
     assert (refused.status, refused.code) == (409, "gate_not_passed")
     assert "3 of at least 200 votes" in refused.body["detail"]
     assert mel.post(path, {"checkpoint": new.pk, "override": "a trial"}).status == 201
+
+
+def test_arenas_are_listed_and_closed_by_a_script(kitchen: Project) -> None:
+    old, new = judged.checkpoint("old"), judged.checkpoint("new")
+    target_of_both(kitchen, old, new)
+    mel = Browser(judged.person("mel", kitchen, Role.ML_ENGINEER))
+    opened = mel.post(f"/projects/{kitchen.pk}/arenas", {"name": "a", "checkpoints": [old.pk, new.pk]}).body
+    assert [row["id"] for row in mel.get(f"/projects/{kitchen.pk}/arenas").body["results"]] == [opened["id"]]
+    assert mel.post(f"/arenas/{opened['id']}/close").body["status"] == "CLOSED"
+    ana = Browser(judged.person("ana", kitchen, Role.ANNOTATOR))
+    assert ana.post(f"/arenas/{opened['id']}/close").status == 403
+    assert ana.post(f"/projects/{kitchen.pk}/arena-claims").status == 204

@@ -64,6 +64,9 @@ class World:
             "project": reverse("admin:console-project", kwargs={"project_id": self.project.pk}),
             "round": reverse("admin:console-round", kwargs={"round_id": self.round.pk}),
             "dataset": reverse("admin:console-dataset", kwargs={"version_id": self.version.pk}),
+            "diff": reverse("admin:console-dataset-diff", kwargs={"version_id": self.version.pk}),
+            "clone": reverse("admin:console-dataset", kwargs={"version_id": self.version.pk})
+            + f"?clone={self.run.pk}",
             "run": reverse("admin:console-run", kwargs={"run_id": self.run.pk}),
             "curves": reverse("admin:console-run-curves", kwargs={"run_id": self.run.pk}),
             "checkpoint": reverse("admin:console-checkpoint", kwargs={"checkpoint_id": self.tuned.pk}),
@@ -152,7 +155,7 @@ def test_annotators_and_strangers_do_not_enter_and_the_unknown_log_in_first(worl
 def test_an_engineer_of_another_project_learns_nothing_of_this_one(world: World) -> None:
     garden = judged.project("garden")
     other = as_person(judged.person("gus", garden, Role.ML_ENGINEER))
-    for name in ("project", "round", "dataset", "run", "curves", "target"):
+    for name in ("project", "round", "dataset", "diff", "clone", "run", "curves", "target"):
         assert other.get(world.pages()[name]).status_code == 404, name
     assert "Kitchen" not in other.get(world.pages()["overview"]).content.decode()
     listed = other.get(reverse("admin:engine_selection_changelist"))

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+import trimesh
+from PIL import Image
 
 from modelzoo.checkpoint import load, read_manifest
+from modelzoo.registry import load_models
+from tests.glb_reading import uncompressed
 from tests.ml.nano_parent import nano_parent
 from training.configs import RunConfig, Stage, default_config
 from training.data.manifests import ManifestRefused, read_dataset
-from training.evaluate import compare_to_parent
+from training.evaluate import compare, compare_to_parent
 from training.reports.first_model import first_model_report
 from training.runs import run_training
 from training.simulation.rounds import write_simulated_dataset
@@ -140,6 +145,20 @@ def test_a_checkpoint_compared_with_itself_shows_no_difference(parent: Path) -> 
     assert metrics["volume_iou_mean"]["difference"] == 0.0
     assert metrics["chamfer"]["higher_is_better"] is False
     assert "no difference" in str(report["verdict"])
+
+
+def test_a_comparison_keeps_objects_to_look_at_chosen_by_the_figures(parent: Path) -> None:
+    compared = compare(parent, parent, num_objects=3)
+    assert {example.case for example in compared.examples} == {"lost most", "in the middle", "gained most"}
+    for example in compared.examples:
+        truth = trimesh.load(io.BytesIO(uncompressed(example.truth_glb)), file_type="glb", force="mesh")
+        low, high = truth.bounds
+        assert (low >= -0.5).all() and (high <= 0.5).all() and (high - low).max() > 0.8
+        assert example.parent_glbs == example.child_glbs and example.parent_ious == example.child_ious
+        width, height = Image.open(io.BytesIO(example.photo_png)).size
+        assert width == height == load_models(parent)[1].geometry.preset.image_size
+        for data, iou in zip(example.child_glbs, example.child_ious, strict=True):
+            assert data or iou == 0.0, "a guess without a surface overlaps with nothing"
 
 
 def test_the_first_model_report_says_that_an_untrained_model_fails(parent: Path) -> None:

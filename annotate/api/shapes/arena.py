@@ -40,6 +40,12 @@ class Arena(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+class ArenaList(serializers.Serializer[Any]):
+    """Newest first."""
+
+    results = Arena(many=True)
+
+
 class Range(serializers.Serializer[Any]):
     """A number with its 95 % interval."""
 

@@ -76,3 +76,37 @@ class Job(serializers.Serializer[Any]):
     error = serializers.CharField(allow_null=True)
     result = JsonObject(allow_null=True)
     snap = PoseSnap(allow_null=True, help_text="The result of a job of the kind snap_pose.")
+
+
+class JobRow(serializers.Serializer[Any]):
+    """A job of the outbox, for who drives the loop. ``attempts`` at their limit and FAILED: poison."""
+
+    id = serializers.UUIDField(source="uuid")
+    kind = serializers.CharField()
+    queue = serializers.CharField()
+    key = serializers.CharField()
+    status = serializers.ChoiceField(choices=JobStatus.choices)
+    attempts = serializers.IntegerField()
+    error = serializers.CharField(allow_blank=True)
+    created_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class QueueFigures(serializers.Serializer[Any]):
+    """One queue: what waits, runs, is tried again, and failed; ``oldest`` of those that nobody has taken."""
+
+    queue = serializers.CharField()
+    waiting = serializers.IntegerField()
+    running = serializers.IntegerField()
+    retrying = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    poison = serializers.IntegerField()
+    oldest = serializers.DateTimeField(allow_null=True)
+
+
+class JobList(serializers.Serializer[Any]):
+    """Newest first, and the queues over all jobs of the project."""
+
+    queues = QueueFigures(many=True)
+    results = JobRow(many=True)

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.api.reading import Body, Count, FiniteFloat, JsonObject, RowIdField
 from annotate.converters import BIGGEST_ID
+from engine import blobs
+from engine.models import DatasetVersion as VersionRow
 from engine.models import Deployment as DeploymentRow
 from engine.models import TrainingRun
 from engine.states import CheckpointStatus, DatasetStatus, DeploymentStatus, RunStatus
+
+
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
+class LineIds(serializers.Field[Any, Any, Any, Any]):
+    """The ids of lines of a manifest."""
+
+    def __init__(self) -> None:
+        super().__init__(read_only=True)
+
+    def to_representation(self, value: Any) -> list[str]:
+        return [line["id"] for line in value]
 
 
 class FreezeRequest(Body):
@@ -50,10 +64,66 @@ class Exclusion(serializers.Serializer[Any]):
 
 
 class DatasetVersionDetail(DatasetVersion):
-    """A version with its counts and what was left out."""
+    """A version with its counts and what was left out; its manifest is stored under its hash and never changes."""
 
     counts = JsonObject()
     exclusions = Exclusion(many=True)
+    manifest_url = serializers.SerializerMethodField(help_text="JSON lines; valid for some hours.")
+
+    def get_manifest_url(self, version: VersionRow) -> str:
+        return blobs.url(version.manifest_key) if version.manifest_key else ""
+
+
+class ChangedDemonstration(serializers.Serializer[Any]):
+    """A demonstration of both versions, with the fields of its line that differ."""
+
+    id = serializers.CharField(source="after.id")
+    differs = serializers.ListField(child=serializers.CharField(), source="fields")
+    before = JsonObject()
+    after = JsonObject()
+
+
+class CountChange(serializers.Serializer[Any]):
+    """How often something is in either version."""
+
+    name = serializers.CharField()
+    before = serializers.IntegerField()
+    after = serializers.IntegerField()
+
+
+class CountChanges(serializers.Serializer[Any]):
+    """One table of counts; ``key`` as in the version's ``counts``."""
+
+    key = serializers.CharField()
+    rows = CountChange(many=True)
+
+
+class ReasonChange(serializers.Serializer[Any]):
+    """What is left out for one reason, in either version, and which of it is new or no longer left out."""
+
+    reason = serializers.CharField()
+    before = serializers.IntegerField()
+    after = serializers.IntegerField()
+    added = serializers.ListField(child=serializers.CharField())
+    removed = serializers.ListField(child=serializers.CharField())
+
+
+class DatasetDiff(serializers.Serializer[Any]):
+    """From ``before`` to ``after``, by the ids of the manifests' lines; turned pairs prefer what they passed over."""
+
+    before = DatasetVersion()
+    after = DatasetVersion()
+    is_same = serializers.BooleanField()
+    added = LineIds()
+    removed = LineIds()
+    changed = ChangedDemonstration(many=True)
+    num_kept = serializers.IntegerField()
+    pairs_added = LineIds()
+    pairs_removed = LineIds()
+    pairs_turned = serializers.ListField(child=serializers.CharField())
+    num_pairs_kept = serializers.IntegerField()
+    counts = CountChanges(many=True)
+    exclusions = ReasonChange(many=True)
 
 
 class RunRequest(Body):
@@ -64,6 +134,16 @@ class RunRequest(Body):
     base_checkpoint = RowIdField(allow_null=True, default=None, help_text="Default: what serves now.")
     seed = Count(default=0, max_value=BIGGEST_ID)
     settings = JsonObject(default=dict)
+
+
+class CloneRequest(Body):
+    """What differs from the run that is cloned; nothing: the same run once more."""
+
+    dataset_version = RowIdField(
+        allow_null=True, default=None, help_text="Default: what the run learnt from."
+    )
+    seed = Count(allow_null=True, default=None, max_value=BIGGEST_ID, help_text="Default: the run's own.")
+    settings = JsonObject(default=dict, help_text="Those that are not named stay as they were.")
 
 
 class Curve(serializers.Serializer[Any]):
@@ -108,6 +188,13 @@ class RunDetail(serializers.Serializer[Any]):
     log_tail = serializers.CharField(source="run.log_tail")
 
 
+class EvaluationField(JsonObject):
+    """The report; its examples are files of the store and are given by the checkpoint's own address."""
+
+    def to_representation(self, value: Any) -> Any:
+        return {name: each for name, each in value.items() if name != "examples"}
+
+
 class Checkpoint(serializers.Serializer[Any]):
     """Weights and what is known of them."""
 
@@ -117,9 +204,38 @@ class Checkpoint(serializers.Serializer[Any]):
     preset = serializers.CharField()
     parent = serializers.IntegerField(source="parent_id", allow_null=True)
     status = serializers.ChoiceField(choices=CheckpointStatus.choices)
-    evaluation = JsonObject(allow_null=True)
+    evaluation = EvaluationField(allow_null=True)
     detail = serializers.CharField()
     created_at = serializers.DateTimeField()
+
+
+class ExampleShape(serializers.Serializer[Any]):
+    """One candidate of a held-out object; no mesh where it has no surface."""
+
+    label = serializers.CharField()
+    mesh_url = serializers.CharField(allow_blank=True)
+    note = serializers.CharField(allow_blank=True)
+
+
+class EvaluationExample(serializers.Serializer[Any]):
+    """One held-out object to look at: truth and candidates of the parent, then truth and those of this checkpoint."""
+
+    case = serializers.CharField()
+    family = serializers.CharField()
+    photo_url = serializers.CharField()
+    change = serializers.FloatField(allow_null=True, help_text="Of the shown candidates' mean volume IoU.")
+    columns = serializers.IntegerField()
+    shapes = ExampleShape(many=True)
+
+
+class CheckpointDetail(serializers.Serializer[Any]):
+    """A checkpoint with its line of descent, nearest first, its children, and examples of its evaluation."""
+
+    checkpoint = Checkpoint()
+    ancestors = serializers.ListField(child=serializers.IntegerField())
+    children = serializers.ListField(child=serializers.IntegerField())
+    made_by_run = serializers.IntegerField(allow_null=True)
+    examples = EvaluationExample(many=True)
 
 
 class CheckpointList(serializers.Serializer[Any]):

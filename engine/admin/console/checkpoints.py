@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest
@@ -9,11 +10,14 @@ from django.urls import reverse
 
 from engine.admin.console.doors import Done, action, actor_of, page
 from engine.admin.console.evaluation import read_report
+from engine.admin.console.family_rails import rails
 from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
 from engine.errors import NotFound
 from engine.models import Checkpoint
 from engine.selectors import deployments
 from engine.selectors.arena import gate_between
+from engine.selectors.examples import examples_of
+from engine.selectors.family import family
 from engine.selectors.lineage import ancestry, offspring
 from engine.services import checkpoints
 from engine.states import CheckpointStatus, DeploymentStatus
@@ -35,15 +39,20 @@ def checkpoint_page(request: HttpRequest, *, checkpoint_id: int) -> dict[str, An
     checkpoint, run = line[0].checkpoint, line[0].run
     serving = deployments.serving()
     is_serving = serving is not None and serving.checkpoint_id == checkpoint.pk
+    relatives = family(checkpoint_id)
     return {
         "title": checkpoint.name,
         "section": "deployments",
         "checkpoint": checkpoint,
         "run": run,
-        "ancestors": line,
-        "children": checkpoint.children.order_by("-id")[:20],
+        "family": relatives,
+        "rails": rails(relatives),
         "offspring": offspring(checkpoint_id),
         "report": read_report(checkpoint.evaluation),
+        "examples": [
+            (each, {"columns": each.columns, "cells": [asdict(shape) for shape in each.shapes]})
+            for each in examples_of(checkpoint.evaluation)
+        ],
         "deployments": deployments.history().filter(checkpoint=checkpoint),
         "serving": serving,
         "is_serving": is_serving,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from engine.selectors.datasets import manifest_lines
 from engine.selectors.runs import runs_of
 from engine.services import runs
 from engine.services.curation import Reason
-from engine.states import CheckpointStatus
+from engine.states import CheckpointStatus, Role
 
 ROWS_PER_PAGE = 25
 NUM_BASES = 40
@@ -63,7 +63,7 @@ class StartPanel:
 class Example:
     """A demonstration for people."""
 
-    line: dict[str, Any]
+    line: Mapping[str, Any]
     label: str
     thumbnail_url: str
     annotator: str
@@ -75,7 +75,8 @@ def version_url(*, version_id: int) -> str:
 
 @page("admin/console/dataset.html")
 def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
-    version = _version(request, version_id, MAY_LOOK)
+    version = version_of(request, version_id, MAY_LOOK)
+    cloned = _cloned(request, version)
     lines = manifest_lines(version.manifest_key) if version.manifest_key else ()
     demonstrations = [line for line in lines if line["kind"] == "demonstration"]
     examples = Paginator(demonstrations, ROWS_PER_PAGE).get_page(request.GET.get("page"))
@@ -98,9 +99,10 @@ def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
         "judged": version.counts.get("judgements", {}),
         "excluded": excluded(version.exclusions),
         "page_of_examples": examples,
-        "examples": _examples(list(examples.object_list)),
+        "examples": examples_of(list(examples.object_list)),
         "runs": runs_of(version.project_id).filter(dataset_version=version),
-        "panels": _panels(version),
+        "panels": _panels(version, cloned),
+        "cloned": cloned,
         "may_drive": reach_of(request).may_in(version.project_id, MAY_DRIVE),
     }
 
@@ -108,7 +110,7 @@ def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
 @data
 def manifest(request: HttpRequest, *, version_id: int) -> HttpResponse:
     """The frozen file as it is, to download."""
-    version = _version(request, version_id, MAY_LOOK)
+    version = version_of(request, version_id, MAY_LOOK)
     if not version.manifest_key:
         raise NotFound("This version is not frozen yet.")
     return HttpResponse(
@@ -122,7 +124,7 @@ def manifest(request: HttpRequest, *, version_id: int) -> HttpResponse:
 
 @action(back=version_url)
 def start_run(request: HttpRequest, *, version_id: int) -> Done:
-    version = _version(request, version_id, MAY_DRIVE)
+    version = version_of(request, version_id, MAY_DRIVE)
     objective = request.POST.get("objective", "")
     if objective not in TrainingRun.Objective.values:
         raise BadInput("Choose what the run is for: SFT or DPO.")
@@ -168,29 +170,51 @@ def excluded(exclusions: Sequence[dict[str, str]]) -> list[Excluded]:
     return groups
 
 
-def _panels(version: DatasetVersion) -> list[StartPanel]:
+def _panels(version: DatasetVersion, cloned: TrainingRun | None) -> list[StartPanel]:
+    """A form for each objective, with what a cloned run had, or else with defaults that were seen to learn."""
     bases = _bases()
+    if cloned is not None and all(base.pk != cloned.base_checkpoint_id for base in bases):
+        bases.append(cloned.base_checkpoint)
     serving = deployments.serving()
     tuned = next((base for base in bases if _learnt_from(base, version)), None)
     served = serving.checkpoint_id if serving else None
+    starts = {"sft": served, "dpo": tuned.pk if tuned else served}
+
+    def form(objective: str) -> StartRunForm:
+        if cloned is not None and cloned.objective == objective:
+            initial = {**cloned.settings, "base_checkpoint": cloned.base_checkpoint_id, "seed": cloned.seed}
+        else:
+            initial = {"base_checkpoint": starts[objective]}
+        return StartRunForm(objective=objective, bases=bases, initial=initial)
+
     return [
         StartPanel(
             objective="sft",
             name="Supervised fine-tuning",
             explains=f"Learns the {version.num_demonstrations} demonstrations, mixed with synthetic replay.",
-            form=StartRunForm(objective="sft", bases=bases, initial={"base_checkpoint": served}),
+            form=form("sft"),
             hindrance="" if version.num_demonstrations else "This version holds no demonstrations.",
         ),
         StartPanel(
             objective="dpo",
             name="Preference optimisation",
             explains=f"Learns the {version.num_preference_pairs} preference pairs, held to its base. After SFT.",
-            form=StartRunForm(
-                objective="dpo", bases=bases, initial={"base_checkpoint": tuned.pk if tuned else served}
-            ),
+            form=form("dpo"),
             hindrance="" if version.num_preference_pairs else "This version holds no preference pairs.",
         ),
     ]
+
+
+def _cloned(request: HttpRequest, version: DatasetVersion) -> TrainingRun | None:
+    """The run of this project that ``?clone=`` names."""
+    asked = request.GET.get("clone", "")
+    if not asked:
+        return None
+    runs_here = TrainingRun.objects.filter(project_id=version.project_id).select_related("base_checkpoint")
+    found = runs_here.filter(pk=int(asked)).first() if asked.isascii() and asked.isdigit() else None
+    if found is None:
+        raise NotFound("There is no such run in this project.")
+    return found
 
 
 def _learnt_from(base: Checkpoint, version: DatasetVersion) -> bool:
@@ -206,7 +230,7 @@ def _bases() -> list[Checkpoint]:
     )
 
 
-def _examples(lines: Sequence[dict[str, Any]]) -> list[Example]:
+def examples_of(lines: Sequence[Mapping[str, Any]]) -> list[Example]:
     """The lines with what people call their things. Two queries."""
     people = {line["annotator"] for line in lines if line["annotator"]}
     names = dict(get_user_model().objects.filter(pk__in=people).values_list("pk", "username"))
@@ -223,7 +247,8 @@ def _examples(lines: Sequence[dict[str, Any]]) -> list[Example]:
     ]
 
 
-def _version(request: HttpRequest, version_id: int, wanted: Any) -> DatasetVersion:
+def version_of(request: HttpRequest, version_id: int, wanted: frozenset[Role]) -> DatasetVersion:
+    """The version, for a person who has one of the roles in its project."""
     found = (
         DatasetVersion.objects.select_related("project", "round", "frozen_by").filter(pk=version_id).first()
     )

@@ -53,7 +53,7 @@ def read_report(evaluation: dict[str, Any] | None) -> Report | None:
         else ()
     )
     said = evaluation.get("verdict")
-    others = {key: value for key, value in evaluation.items() if key != "verdict"}
+    others = {key: value for key, value in evaluation.items() if key not in {"verdict", "examples"}}
     if rows:
         others.pop("metrics")
     facts = {key: value for key, value in others.items() if isinstance(value, str | int | float)}

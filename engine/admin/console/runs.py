@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import reverse
 
@@ -11,7 +13,8 @@ from engine.admin.console.doors import Done, action, actor_of, data, page
 from engine.admin.members import MAY_DRIVE, MAY_LOOK, reach_of, require_in
 from engine.errors import NotFound
 from engine.models import Job, TrainingRun
-from engine.selectors.runs import Curve, curves, has_ended
+from engine.selectors.datasets import newest_version
+from engine.selectors.runs import Curve, curves, has_ended, runs_ahead
 from engine.services import runs
 from engine.states import RunStatus
 
@@ -39,6 +42,9 @@ def run_page(request: HttpRequest, *, run_id: int) -> dict[str, Any]:
             (title, f"{reverse('admin:console-run-curves', kwargs={'run_id': run_id})}?chart={key}")
             for key, title in CHARTS.items()
         ],
+        "ahead": runs_ahead(run),
+        "newer_version": newest_version(run.project_id, after=run.dataset_version.number),
+        "tensorboard": _tensorboard(run_id),
         "jobs": Job.objects.filter(kind="train_run", payload__run_id=run_id).order_by("-id")[:5],
         "has_ended": has_ended(run),
         "may_cancel": run.status in {RunStatus.QUEUED, RunStatus.RUNNING},
@@ -80,6 +86,13 @@ def resume_run(request: HttpRequest, *, run_id: int) -> Done:
     _run(request, run_id, MAY_DRIVE)
     runs.resume_run(run_id=run_id, actor=actor_of(request))
     return Done(message=f"Run {run_id} is queued again.", url=run_url(run_id=run_id))
+
+
+def _tensorboard(run_id: int) -> str:
+    """The operator's TensorBoard with this run alone; empty when there is none."""
+    if not settings.TENSORBOARD_URL:
+        return ""
+    return f"{settings.TENSORBOARD_URL}/?{urlencode({'runFilter': f'^{run_id}/'})}#timeseries"
 
 
 def chart_of(curve: Curve) -> str | None:

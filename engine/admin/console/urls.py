@@ -9,6 +9,7 @@ from django.urls import URLPattern, path
 from engine.admin.console import (
     arenas,
     checkpoints,
+    dataset_diffs,
     datasets,
     guidelines,
     jobs,
@@ -65,6 +66,7 @@ urlpatterns = [
     path("rounds/<int:round_id>/close", rounds.close_round, name="console-round-close"),
     path("rounds/<int:round_id>/freeze", rounds.freeze, name="console-freeze"),
     path("datasets/<int:version_id>/", datasets.dataset_page, name="console-dataset"),
+    path("datasets/<int:version_id>/diff", dataset_diffs.diff_page, name="console-dataset-diff"),
     path("datasets/<int:version_id>/manifest.jsonl", datasets.manifest, name="console-dataset-manifest"),
     path("datasets/<int:version_id>/runs", datasets.start_run, name="console-run-start"),
     path("runs/<int:run_id>/", runs.run_page, name="console-run"),

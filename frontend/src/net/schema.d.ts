@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/arenas/{arena_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description No more pairs are given; what was claimed may still be answered. */
+        post: operations["arenas_close"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/artist-cases/{case_id}": {
         parameters: {
             query?: never;
@@ -281,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/checkpoints/{checkpoint_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One checkpoint: its evaluation against its parent, examples to look at, and its line of descent. */
+        get: operations["checkpoints_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dataset-versions/{dataset_version_id}": {
         parameters: {
             query?: never;
@@ -290,6 +324,23 @@ export interface paths {
         };
         /** @description One version: its counts, and what was left out for which reason. */
         get: operations["datasets_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dataset-versions/{dataset_version_id}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What changed from the earlier version to this one. */
+        get: operations["datasets_diff"];
         put?: never;
         post?: never;
         delete?: never;
@@ -326,6 +377,23 @@ export interface paths {
         get: operations["jobs_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{job}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Asks again for the work of a job that failed for good; the answer names the new job. */
+        post: operations["jobs_retry"];
         delete?: never;
         options?: never;
         head?: never;
@@ -408,7 +476,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** @description The project's arenas, newest first. */
+        get: operations["arenas_list"];
         put?: never;
         /** @description Opens an arena between checkpoints, on every target of which each has made a candidate. */
         post: operations["arenas_open"];
@@ -540,6 +609,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project_id}/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The project's outbox: its queues, and its newest jobs. */
+        get: operations["jobs_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project_id}/my-work": {
         parameters: {
             query?: never;
@@ -661,6 +747,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/{run_id}/clone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Queues a run like this one, with what differs. */
+        post: operations["runs_clone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/{run_id}/resume": {
         parameters: {
             query?: never;
@@ -740,6 +843,10 @@ export interface components {
             status: "WAITING" | "CLAIMED" | "ANSWERED";
             /** @enum {string} */
             outcome: "left" | "right" | "equal";
+        };
+        /** @description Newest first. */
+        ArenaList: {
+            results: components["schemas"]["Arena"][];
         };
         /** @description A blind pair to be judged. */
         ArenaMatch: {
@@ -883,6 +990,17 @@ export interface components {
             mesh_url: string;
             preview_url: string;
         };
+        /** @description A demonstration of both versions, with the fields of its line that differ. */
+        ChangedDemonstration: {
+            id: string;
+            differs: string[];
+            before: {
+                [key: string]: unknown;
+            };
+            after: {
+                [key: string]: unknown;
+            };
+        };
         /** @description Weights and what is known of them. */
         Checkpoint: {
             id: number;
@@ -898,6 +1016,14 @@ export interface components {
             detail: string;
             /** Format: date-time */
             created_at: string;
+        };
+        /** @description A checkpoint with its line of descent, nearest first, its children, and examples of its evaluation. */
+        CheckpointDetail: {
+            checkpoint: components["schemas"]["Checkpoint"];
+            ancestors: number[];
+            children: number[];
+            made_by_run: number | null;
+            examples: components["schemas"]["EvaluationExample"][];
         };
         /** @description Newest first. */
         CheckpointList: {
@@ -943,6 +1069,23 @@ export interface components {
              */
             quiz: boolean;
         };
+        /** @description What differs from the run that is cloned; nothing: the same run once more. */
+        CloneRequest: {
+            /**
+             * Format: int64
+             * @description Default: what the run learnt from.
+             */
+            dataset_version?: number | null;
+            /**
+             * Format: int64
+             * @description Default: the run's own.
+             */
+            seed?: number | null;
+            /** @description Those that are not named stay as they were. */
+            settings?: {
+                [key: string]: unknown;
+            };
+        };
         /** @description A checkpoint's strength; Elo is only its scale, a fit of all votes at once. */
         Contestant: {
             checkpoint: number;
@@ -954,11 +1097,38 @@ export interface components {
             lost: number;
             equal: number;
         };
+        /** @description How often something is in either version. */
+        CountChange: {
+            name: string;
+            before: number;
+            after: number;
+        };
+        /** @description One table of counts; ``key`` as in the version's ``counts``. */
+        CountChanges: {
+            key: string;
+            rows: components["schemas"]["CountChange"][];
+        };
         /** @description One metric over the steps of a run. */
         Curve: {
             name: string;
             steps: number[];
             values: number[];
+        };
+        /** @description From ``before`` to ``after``, by the ids of the manifests' lines; turned pairs prefer what they passed over. */
+        DatasetDiff: {
+            before: components["schemas"]["DatasetVersion"];
+            after: components["schemas"]["DatasetVersion"];
+            is_same: boolean;
+            readonly added: string[];
+            readonly removed: string[];
+            changed: components["schemas"]["ChangedDemonstration"][];
+            num_kept: number;
+            readonly pairs_added: string[];
+            readonly pairs_removed: string[];
+            pairs_turned: string[];
+            num_pairs_kept: number;
+            counts: components["schemas"]["CountChanges"][];
+            exclusions: components["schemas"]["ReasonChange"][];
         };
         /** @description A frozen projection of the judgements. */
         DatasetVersion: {
@@ -977,7 +1147,7 @@ export interface components {
             /** Format: date-time */
             frozen_at: string | null;
         };
-        /** @description A version with its counts and what was left out. */
+        /** @description A version with its counts and what was left out; its manifest is stored under its hash and never changes. */
         DatasetVersionDetail: {
             id: number;
             number: number;
@@ -997,6 +1167,8 @@ export interface components {
                 [key: string]: unknown;
             };
             exclusions: components["schemas"]["Exclusion"][];
+            /** @description JSON lines; valid for some hours. */
+            readonly manifest_url: string;
         };
         /** @description Newest first. */
         DatasetVersionList: {
@@ -1043,6 +1215,25 @@ export interface components {
             /** @enum {string} */
             reason: "none_good" | "mask_wrong" | "ambiguous" | "shape_wrong";
             /** @default  */
+            note: string;
+        };
+        /** @description One held-out object to look at: truth and candidates of the parent, then truth and those of this checkpoint. */
+        EvaluationExample: {
+            case: string;
+            family: string;
+            photo_url: string;
+            /**
+             * Format: double
+             * @description Of the shown candidates' mean volume IoU.
+             */
+            change: number | null;
+            columns: number;
+            shapes: components["schemas"]["ExampleShape"][];
+        };
+        /** @description One candidate of a held-out object; no mesh where it has no surface. */
+        ExampleShape: {
+            label: string;
+            mesh_url: string;
             note: string;
         };
         /** @description A judgement or a pair that was left out. */
@@ -1149,6 +1340,29 @@ export interface components {
             } | null;
             /** @description The result of a job of the kind snap_pose. */
             snap: components["schemas"]["PoseSnap"] | null;
+        };
+        /** @description Newest first, and the queues over all jobs of the project. */
+        JobList: {
+            queues: components["schemas"]["QueueFigures"][];
+            results: components["schemas"]["JobRow"][];
+        };
+        /** @description A job of the outbox, for who drives the loop. ``attempts`` at their limit and FAILED: poison. */
+        JobRow: {
+            /** Format: uuid */
+            id: string;
+            kind: string;
+            queue: string;
+            key: string;
+            /** @enum {string} */
+            status: "PENDING" | "SENT" | "DONE" | "FAILED";
+            attempts: number;
+            error: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            sent_at: string | null;
+            /** Format: date-time */
+            ended_at: string | null;
         };
         /** @description Ask /jobs/{job}, or wait for job.changed. */
         JobStarted: {
@@ -1547,6 +1761,17 @@ export interface components {
             open: number;
             leased: number;
         };
+        /** @description One queue: what waits, runs, is tried again, and failed; ``oldest`` of those that nobody has taken. */
+        QueueFigures: {
+            queue: string;
+            waiting: number;
+            running: number;
+            retrying: number;
+            failed: number;
+            poison: number;
+            /** Format: date-time */
+            oldest: string | null;
+        };
         /** @description What waits in each stage. */
         Queues: {
             object: components["schemas"]["QueueDepth"];
@@ -1612,6 +1837,14 @@ export interface components {
             /** Format: double */
             rating: number;
             num_picks: number;
+        };
+        /** @description What is left out for one reason, in either version, and which of it is new or no longer left out. */
+        ReasonChange: {
+            reason: string;
+            before: number;
+            after: number;
+            added: string[];
+            removed: string[];
         };
         /** @description Hints for the assisted mask; a box, or a mask or strokes at any size with the photograph's aspect. */
         RefineRequest: {
@@ -1976,6 +2209,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArenaResult"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_close: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                arena_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Arena"];
                 };
             };
             default: {
@@ -2434,6 +2696,35 @@ export interface operations {
             };
         };
     };
+    checkpoints_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkpoint_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CheckpointDetail"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     datasets_get: {
         parameters: {
             query?: never;
@@ -2451,6 +2742,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DatasetVersionDetail"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    datasets_diff: {
+        parameters: {
+            query: {
+                /** @description The earlier version. */
+                against: number;
+            };
+            header?: never;
+            path: {
+                dataset_version_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DatasetDiff"];
                 };
             };
             default: {
@@ -2509,6 +2832,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobStarted"];
                 };
             };
             default: {
@@ -2660,6 +3012,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArenaList"];
+                };
             };
             default: {
                 headers: {
@@ -3031,6 +3412,38 @@ export interface operations {
             };
         };
     };
+    jobs_list: {
+        parameters: {
+            query?: {
+                /** @description Only jobs of this status. */
+                status?: "DONE" | "FAILED" | "PENDING" | "SENT";
+            };
+            header?: never;
+            path: {
+                project_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobList"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     people_my_work: {
         parameters: {
             query?: never;
@@ -3283,6 +3696,39 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_clone: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["CloneRequest"];
+            };
+        };
+        responses: {
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -4,9 +4,9 @@ import type { Rect } from "./mask";
 const GAP = 8;
 const STRIP_HEIGHT = 118;
 
-/** ``count`` equal cells in rows; 8 become 2 rows of 4 in a wide area. */
-export function gridCells(count: number, width: number, height: number): Rect[] {
-  const columns = Math.max(1, bestColumns(count, width, height));
+/** ``count`` equal cells in rows; 8 become 2 rows of 4 in a wide area, unless ``wanted`` says how many are in a row. */
+export function gridCells(count: number, width: number, height: number, wanted?: number): Rect[] {
+  const columns = Math.max(1, wanted ?? bestColumns(count, width, height));
   const rows = Math.ceil(count / columns);
   const w = (width - GAP * (columns + 1)) / columns, h = (height - GAP * (rows + 1)) / rows;
   return Array.from({ length: count }, (_, i) => ({ x: GAP + (i % columns) * (w + GAP), y: GAP + Math.floor(i / columns) * (h + GAP), width: w, height: h }));

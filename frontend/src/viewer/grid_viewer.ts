@@ -16,8 +16,9 @@ export class GridViewer {
   private turning: () => void = () => undefined;
   private cells: readonly (ViewedCell & { key: number })[] = [];
 
-  /** Raises NoWebGl. ``box`` must have a size and a position. A bare viewer has no buttons and turns by itself. */
-  constructor(box: HTMLElement, private readonly options: { isBare?: boolean } = {}) {
+  /** Raises NoWebGl. ``box`` must have a size and a position. A bare viewer has no buttons and turns by itself.
+   * ``columns``: how many to a row, when that is not left to the room. */
+  constructor(box: HTMLElement, private readonly options: { isBare?: boolean; columns?: number } = {}) {
     this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
     const looks = h("div", { class: "row look-buttons" }, ...looksOffered().map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
     if (!prefersReducedMotion()) looks.append(this.turnButton());
@@ -26,7 +27,8 @@ export class GridViewer {
 
   async show(cells: readonly ViewedCell[]): Promise<void> {
     this.cells = cells.map((cell, key) => ({ ...cell, key }));
-    await Promise.all(this.grid.show(this.cells.map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null));
+    // A cell without a mesh keeps its place and says why.
+    await Promise.all(this.grid.show(this.cells.filter((cell) => cell.mesh_url).map((cell) => ({ id: cell.key, mesh_url: cell.mesh_url, preview_url: cell.preview_url || cell.mesh_url, splat_url: null, pose: null })), null));
     this.layout();
     if (this.options.isBare) this.grid.startTurntable();
   }
@@ -45,7 +47,7 @@ export class GridViewer {
   private layout(): void {
     const { clientWidth, clientHeight } = this.grid.element;
     if (clientWidth === 0) return;
-    const rects = gridCells(this.cells.length, clientWidth, clientHeight);
+    const rects = gridCells(this.cells.length, clientWidth, clientHeight, this.options.columns);
     this.grid.place(this.cells.map((cell, i) => ({ id: cell.key, rect: rects[i] as Rect, isLarge: false })));
     replace(this.frames, ...this.cells.map((cell, i) => {
       const rect = rects[i] as Rect;
