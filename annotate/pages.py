@@ -23,6 +23,7 @@ from annotate.api.shapes.person import present_settings
 from annotate.people import display_name
 from engine.access import (
     ALWAYS,
+    MAY_ANNOTATE,
     MAY_LOOK,
     MAY_MODEL,
     MAY_REVIEW,
@@ -103,6 +104,13 @@ def work(request: HttpRequest, *, slug: str, stage: Stage) -> HttpResponse:
 def guidelines(request: HttpRequest, *, slug: str) -> HttpResponse:
     project, roles = access_project_by_slug(user_id=_user_id(request), slug=slug, any_of=MAY_LOOK)
     return _shell(request, project, roles, entry="guide", page="guidelines")
+
+
+@_page
+def arena(request: HttpRequest, *, slug: str) -> HttpResponse:
+    wanted = MAY_ANNOTATE | MAY_REVIEW
+    project, roles = access_project_by_slug(user_id=_user_id(request), slug=slug, any_of=wanted)
+    return _shell(request, project, roles, entry="arena", page="arena")
 
 
 @_page

@@ -18,6 +18,7 @@ urlpatterns = [
     path("", pages.projects),
     path("p/<slug:slug>/", pages.home),
     path("p/<slug:slug>/work/<stage:stage>", pages.work),
+    path("p/<slug:slug>/arena", pages.arena),
     path("p/<slug:slug>/guidelines/", pages.guidelines),
     path("p/<slug:slug>/artists/", pages.artists),
     path("p/<slug:slug>/artists/<row:case_id>", pages.artist_case),

@@ -17,6 +17,7 @@ export default defineConfig({
       input: {
         work: "src/work.ts",
         home: "src/home.ts",
+        arena: "src/arena.ts",
         artists: "src/artists.ts",
         guide: "src/guide.ts",
         console: "src/console.ts",

@@ -15,10 +15,12 @@ from annotate.api.shapes.arena import (
     Arena,
     ArenaAnswer,
     ArenaAnswered,
+    ArenaClaimRequest,
     ArenaList,
     ArenaMatch,
     ArenaRequest,
     ArenaResult,
+    ArenaSkipped,
 )
 from annotate.api.view import ApiView, operation, present, read
 from engine.access import MAY_TRAIN, access_arena, require
@@ -72,10 +74,13 @@ class CloseArenaView(ApiView):
 
 
 class ArenaClaimsView(ApiView):
-    @operation("arenas.claim", answer=ArenaMatch, also={204: NOTHING})
+    @operation("arenas.claim", body=ArenaClaimRequest, answer=ArenaMatch, also={204: NOTHING})
     def post(self, request: Request, project_id: int) -> Response:
         """The next blind pair for this person; one that they hold is returned again."""
-        match = arena.claim_match(project_id=project_id, user_id=self.user_id, now=timezone.now())
+        skipped = read(request, ArenaClaimRequest)["skipped"]
+        match = arena.claim_match(
+            project_id=project_id, user_id=self.user_id, now=timezone.now(), without=skipped
+        )
         if match is None:
             return Response(status=204, headers={"Retry-After": "15"})
         return present(ArenaMatch, match_view(match.pk))
@@ -90,3 +95,10 @@ class ArenaAnswerView(ApiView):
             match=match, user_id=self.user_id, key=key, now=timezone.now(), **read(request, ArenaAnswer)
         )
         return present(ArenaAnswered, answered)
+
+
+class ArenaSkipView(ApiView):
+    @operation("arenas.skip", answer=ArenaSkipped)
+    def post(self, request: Request, match: UUID) -> Response:
+        """Gives a pair back to the others unanswered."""
+        return present(ArenaSkipped, arena.skip_match(match=match, user_id=self.user_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,4 +26,5 @@ class ProjectView(ApiView):
     def get(self, request: Request, project_id: int) -> Response:
         """One project at a glance: how it is run and what waits in it."""
         project, roles = access_project(user_id=self.user_id, project_id=project_id, any_of=MAY_LOOK)
-        return present(Project, overview(project=project, roles=roles))
+        shown = overview(project=project, roles=roles, user_id=self.user_id, now=timezone.now())
+        return present(Project, shown)

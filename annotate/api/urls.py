@@ -52,6 +52,7 @@ urlpatterns = [
     path("arenas/<row:arena_id>/close", arena.CloseArenaView.as_view()),
     path("projects/<row:project_id>/arena-claims", arena.ArenaClaimsView.as_view()),
     path("arena-matches/<uuid:match>/answer", arena.ArenaAnswerView.as_view()),
+    path("arena-matches/<uuid:match>/skip", arena.ArenaSkipView.as_view()),
     path("targets/<row:target_id>/lineage", lineage.TargetLineageView.as_view()),
     path("projects/<row:project_id>/rounds", rounds.RoundsView.as_view()),
     path("rounds/<row:round_id>", rounds.RoundView.as_view()),

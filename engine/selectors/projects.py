@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from engine.access import ALWAYS, MAY_ANNOTATE, MAY_REVIEW
 from engine.models import ArtistCase, Image, Membership, Project, Round, TaxonomyEntry
+from engine.selectors.arena_match import num_matches_for
 from engine.selectors.queues import QueueDepth, queue_depths
 from engine.states import CASE_IS_OVER, Role, RoundStatus
 
@@ -42,6 +45,7 @@ class ProjectOverview:
     artist_cases_open: int
     round_number: int | None
     num_images: int
+    arena_matches: int
 
 
 def projects_of(*, user_id: int) -> list[ProjectMembership]:
@@ -58,8 +62,12 @@ def projects_of(*, user_id: int) -> list[ProjectMembership]:
     ]
 
 
-def overview(*, project: Project, roles: frozenset[Role]) -> ProjectOverview:
-    """The project with its queues; alpha is the open round's when there is one, for that is the bar that counts."""
+def overview(*, project: Project, roles: frozenset[Role], user_id: int, now: datetime) -> ProjectOverview:
+    """The project with its queues; alpha is the open round's when there is one, for that is the bar that counts.
+
+    ``arena_matches`` are the pairs that wait for this person, none for who may not judge.
+    """
+    may_judge = bool(roles & (MAY_ANNOTATE | MAY_REVIEW | ALWAYS))
     open_round = Round.objects.filter(project=project, status=RoundStatus.OPEN).first()
     unsolved = ArtistCase.objects.filter(project=project).exclude(status__in=CASE_IS_OVER)
     return ProjectOverview(
@@ -77,4 +85,5 @@ def overview(*, project: Project, roles: frozenset[Role]) -> ProjectOverview:
         artist_cases_open=unsolved.count(),
         round_number=open_round.number if open_round else None,
         num_images=Image.objects.filter(project=project).count(),
+        arena_matches=num_matches_for(project_id=project.pk, user_id=user_id, now=now) if may_judge else 0,
     )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
 from uuid import UUID
 
 import numpy as np
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from engine import access
 from engine.errors import BadInput, IdempotencyConflict, LeaseLost, NotFound, StaleTransition
 from engine.models import Arena, ArenaMatch, Candidate, Checkpoint, Project, Standing
+from engine.selectors.arena_match import matches_for
 from engine.states import ArenaStatus, MatchStatus, StandingStatus, TargetStatus
 from engine.transitions import Actor, record_creation, record_creations, transition
 
@@ -105,8 +105,10 @@ def close_arena(*, arena_id: int, actor: Actor) -> Arena:
     return arena
 
 
-def claim_match(*, project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
-    """The match the person holds, or the next one for them; None when there is none.
+def claim_match(
+    *, project_id: int, user_id: int, now: datetime, without: Collection[UUID] = ()
+) -> ArenaMatch | None:
+    """The match the person holds, or the next one for them; None when there is none. ``without``: what they skipped.
 
     A person judges a pair of checkpoints on a target once. Raises NotFound for strangers, NoAccess for people without
     the role annotator or reviewer.
@@ -118,7 +120,7 @@ def claim_match(*, project_id: int, user_id: int, now: datetime) -> ArenaMatch |
     for _ in range(ATTEMPTS):
         try:
             with transaction.atomic():
-                held = _own_claim(project_id, user_id, now) or _take(project_id, user_id, now)
+                held = _own_claim(project_id, user_id, now) or _take(project_id, user_id, now, without)
         except (IntegrityError, StaleTransition):
             continue  # another window of the same person was faster
         return held
@@ -160,6 +162,22 @@ def answer_match(
     return held
 
 
+def skip_match(*, match: UUID, user_id: int) -> ArenaMatch:
+    """Gives the match back to the others unanswered; twice is once. Raises NotFound for a match that is not theirs."""
+    with transaction.atomic():
+        held = ArenaMatch.objects.select_for_update(of=["self"]).filter(uuid=match).first()
+        if held is None or held.annotator_id not in (user_id, None):
+            raise NotFound("There is no such match of yours.")
+        access.require(
+            user_id=user_id, project_id=held.project_id, any_of=access.MAY_ANNOTATE | access.MAY_REVIEW
+        )
+        if held.status == MatchStatus.ANSWERED:
+            raise IdempotencyConflict("This match was answered already.")
+        if held.status == MatchStatus.CLAIMED:
+            _release(held, by=Actor(user_id=user_id), reason="skipped")
+    return held
+
+
 def _shown(
     project_id: int, checkpoint_ids: Sequence[int], target_ids: Sequence[int] | None
 ) -> dict[int, dict[int, int]]:
@@ -196,22 +214,9 @@ def _own_claim(project_id: int, user_id: int, now: datetime) -> ArenaMatch | Non
     return None
 
 
-def _take(project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
-    judged = ArenaMatch.objects.filter(
-        Q(left_checkpoint=OuterRef("left_checkpoint"), right_checkpoint=OuterRef("right_checkpoint"))
-        | Q(left_checkpoint=OuterRef("right_checkpoint"), right_checkpoint=OuterRef("left_checkpoint")),
-        arena=OuterRef("arena"),
-        target=OuterRef("target"),
-        annotator_id=user_id,
-        status=MatchStatus.ANSWERED,
-    )
-    free = Q(status=MatchStatus.WAITING) | Q(status=MatchStatus.CLAIMED, claimed_until__lte=now)
-    match = (
-        ArenaMatch.objects.select_for_update(skip_locked=True, of=["self"])
-        .filter(~Exists(judged), free, project_id=project_id, arena__status=ArenaStatus.OPEN)
-        .order_by("arena_id", "place")
-        .first()
-    )
+def _take(project_id: int, user_id: int, now: datetime, without: Collection[UUID]) -> ArenaMatch | None:
+    waiting = matches_for(project_id=project_id, user_id=user_id, now=now, without=without)
+    match = waiting.select_for_update(skip_locked=True, of=["self"]).first()
     if match is None:
         return None
     by = Actor(user_id=user_id)
@@ -223,11 +228,11 @@ def _take(project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:
     return match
 
 
-def _release(match: ArenaMatch, *, by: Actor) -> None:
+def _release(match: ArenaMatch, *, by: Actor, reason: str = "not answered in time") -> None:
     transition(
         match,
         MatchStatus.WAITING,
         by=by,
-        reason="not answered in time",
+        reason=reason,
         changes={"annotator_id": None, "claimed_until": None},
     )

@@ -59,6 +59,7 @@ class HomePage {
     replace(this.about,
       project.paused && h("span", { class: "badge warning", text: t("paused") }),
       h("span", { class: "badge", text: project.round_number === null ? t("no round open") : t("round {number}", { number: project.round_number }), title: t("Picks rated at least {alpha} go on to stage 3", { alpha: project.alpha }) }),
+      project.arena_matches > 0 && h("a", { class: "badge accent", href: pageUrl.arena(project.slug), text: t("{count} blind pairs to judge", { count: project.arena_matches }) }),
       project.artist_cases_open > 0 && h("a", { class: "badge accent", href: pageUrl.artists(project.slug), text: t("{count} with the artists", { count: project.artist_cases_open }) }));
     replace(this.starts, ...STAGES.map((stage, i) => {
       const { open, leased } = project.queues[stage];

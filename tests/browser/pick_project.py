@@ -86,7 +86,7 @@ def make(slug: str, mode: str, num_tasks: int) -> None:
     Membership.objects.create(
         project=project, user=get_user_model().objects.get(username="ana"), role="annotator"
     )
-    photo, mask, box = _pictures()
+    photo, mask, box = pictures()
     key = blobs.put(photo, suffix=".png", content_type="image/png")
     image = Image.objects.create(
         project=project, name="green ball", sha256="0" * 64, key=key, thumbnail_key=key, width=WIDTH, height=HEIGHT,
@@ -101,7 +101,7 @@ def make(slug: str, mode: str, num_tasks: int) -> None:
         mask_sha256="0" * 64, bbox=box, area_px=box[2] * box[3], label="ball", status="CONFIRMED",
     )  # fmt: skip
     pose = {"rotation_wxyz": UPRIGHT, "translation": [0.0, 0.0, DISTANCE], "scale": 1.0, "unit": "m"}
-    files = [_files(number) for number in range(len(SHAPES))]
+    files = [files_of(number) for number in range(len(SHAPES))]
     ids = []
     for number in range(num_tasks):
         with transaction.atomic():
@@ -143,7 +143,8 @@ def splats_of(mesh: ColouredMesh) -> Gaussians:
     )
 
 
-def _files(number: int) -> tuple[bytes, bytes, bytes]:
+def files_of(number: int) -> tuple[bytes, bytes, bytes]:
+    """Mesh, preview and splats of one of the SHAPES."""
     whole, small = ellipsoid(number, subdivisions=4), ellipsoid(number, subdivisions=3)
     return (
         glb_from_mesh(whole),
@@ -153,7 +154,7 @@ def _files(number: int) -> tuple[bytes, bytes, bytes]:
 
 
 @cache
-def _pictures() -> tuple[bytes, bytes, list[int]]:
+def pictures() -> tuple[bytes, bytes, list[int]]:
     """Photograph and mask of the ball, and its box: its outline is a circle, as it lies on the camera's axis."""
     radius = FOCAL * RADIUS / (DISTANCE**2 - RADIUS**2) ** 0.5
     edges = [WIDTH / 2 - radius, HEIGHT / 2 - radius, WIDTH / 2 + radius, HEIGHT / 2 + radius]

@@ -73,3 +73,55 @@ def test_arenas_are_listed_and_closed_by_a_script(kitchen: Project) -> None:
     ana = Browser(judged.person("ana", kitchen, Role.ANNOTATOR))
     assert ana.post(f"/arenas/{opened['id']}/close").status == 403
     assert ana.post(f"/projects/{kitchen.pk}/arena-claims").status == 204
+
+
+def test_a_skipped_pair_goes_to_somebody_else_and_comes_back_when_it_is_asked_for(kitchen: Project) -> None:
+    old, new = judged.checkpoint("old"), judged.checkpoint("new")
+    for _ in range(2):
+        target_of_both(kitchen, old, new)
+    mel = Browser(judged.person("mel", kitchen, Role.ML_ENGINEER))
+    mel.post(f"/projects/{kitchen.pk}/arenas", {"name": "a", "checkpoints": [old.pk, new.pk], "seed": 3})
+    ana, bob = (Browser(judged.person(name, kitchen, Role.ANNOTATOR)) for name in ("ana", "bob"))
+    claims = f"/projects/{kitchen.pk}/arena-claims"
+    first = ana.post(claims).body["match"]
+    assert bob.post(f"/arena-matches/{first}/skip").status == 404
+    skipped = ana.post(f"/arena-matches/{first}/skip")
+    assert (skipped.status, skipped.body["status"]) == (200, "WAITING")
+    assert ana.post(f"/arena-matches/{first}/skip").body == skipped.body, "twice is once"
+    second = ana.post(claims, {"skipped": [first]}).body["match"]
+    assert second != first
+    assert bob.post(claims).body["match"] == first
+    key = str(uuid4())
+    for person, match in ((ana, second), (bob, first)):
+        answered = person.post(
+            f"/arena-matches/{match}/answer", {"outcome": "left", "seconds": 3}, Idempotency_Key=key
+        )
+        assert answered.status == 200
+    assert ana.post(claims, {"skipped": [first]}).status == 204
+    assert ana.post(f"/arena-matches/{second}/skip").status == 409
+    assert ana.post(claims, {"skipped": ["nonsense"]}).status == 400
+
+
+def test_the_project_tells_each_person_how_many_pairs_wait_for_them(kitchen: Project) -> None:
+    old, new = judged.checkpoint("old"), judged.checkpoint("new")
+    for _ in range(3):
+        target_of_both(kitchen, old, new)
+    mel = Browser(judged.person("mel", kitchen, Role.ML_ENGINEER))
+    ana, rev = (
+        Browser(judged.person(name, kitchen, role))
+        for name, role in (("ana", Role.ANNOTATOR), ("rev", Role.REVIEWER))
+    )
+
+    def waiting(person: Browser) -> int:
+        return int(person.get(f"/projects/{kitchen.pk}").body["arena_matches"])
+
+    assert waiting(ana) == 0
+    arena = mel.post(f"/projects/{kitchen.pk}/arenas", {"name": "a", "checkpoints": [old.pk, new.pk]}).body
+    assert (waiting(ana), waiting(rev), waiting(mel)) == (3, 3, 0)
+    match = ana.post(f"/projects/{kitchen.pk}/arena-claims").body["match"]
+    assert (waiting(ana), waiting(rev)) == (3, 2), "what one holds waits for oneself alone"
+    said = {"outcome": "equal", "seconds": 3}
+    ana.post(f"/arena-matches/{match}/answer", said, Idempotency_Key=str(uuid4()))
+    assert (waiting(ana), waiting(rev)) == (2, 2)
+    mel.post(f"/arenas/{arena['id']}/close")
+    assert (waiting(ana), waiting(rev)) == (0, 0)

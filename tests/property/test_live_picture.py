@@ -55,7 +55,8 @@ class Walk:
 
     def picture(self) -> dict[str, Any]:
         self.project.refresh_from_db()
-        seen = asdict(overview(project=self.project, roles=frozenset({Role.ANNOTATOR})))
+        ana = frozenset({Role.ANNOTATOR})
+        seen = asdict(overview(project=self.project, roles=ana, user_id=self.people.ana.pk, now=self.now))
         return {name: value for name, value in seen.items() if name != "taxonomy"}
 
     def held(self, stage: Stage) -> Assignment | None:

@@ -76,6 +76,12 @@ class ArenaResult(serializers.Serializer[Any]):
     contestants = Contestant(many=True)
 
 
+class ArenaClaimRequest(Body):
+    """Pairs that this person skipped and does not want again for now."""
+
+    skipped = serializers.ListField(child=serializers.UUIDField(), default=list, max_length=500)
+
+
 class ArenaShape(serializers.Serializer[Any]):
     """One of the two; nothing tells who made it."""
 
@@ -100,6 +106,13 @@ class ArenaAnswer(Body):
 
     outcome = serializers.ChoiceField(choices=Row.Outcome.choices)
     seconds = FiniteFloat(min_value=0, max_value=MAX_SECONDS)
+
+
+class ArenaSkipped(serializers.Serializer[Any]):
+    """A pair that went back to the others."""
+
+    match = serializers.UUIDField(source="uuid")
+    status = serializers.ChoiceField(choices=MatchStatus.choices)
 
 
 class ArenaAnswered(serializers.Serializer[Any]):

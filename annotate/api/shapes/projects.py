@@ -74,3 +74,6 @@ class Project(serializers.Serializer[Any]):
     artist_cases_open = serializers.IntegerField()
     round_number = serializers.IntegerField(allow_null=True)
     num_images = serializers.IntegerField()
+    arena_matches = serializers.IntegerField(
+        help_text="Blind pairs that wait for this person; 100 may be more."
+    )

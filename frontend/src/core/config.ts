@@ -6,7 +6,7 @@ export interface Config {
   csrfToken: string;
   project: { id: number; slug: string; name: string; roles?: string[] };
   user: { id: number; name: string; username?: string };
-  page: "work" | "home" | "artists" | "artist-case" | "guidelines" | "console";
+  page: "work" | "home" | "arena" | "artists" | "artist-case" | "guidelines" | "console";
   stage?: "object" | "pick" | "pose";
   caseId?: number;
   testHandle: boolean;
@@ -26,6 +26,7 @@ export function readConfig(): Config {
 export const pageUrl = {
   home: (slug: string) => `/p/${slug}/`,
   work: (slug: string, stage: string) => `/p/${slug}/work/${stage}`,
+  arena: (slug: string) => `/p/${slug}/arena`,
   guidelines: (slug: string) => `/p/${slug}/guidelines/`,
   artists: (slug: string) => `/p/${slug}/artists/`,
   artistCase: (slug: string, id: number) => `/p/${slug}/artists/${id}`,

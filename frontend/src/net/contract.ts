@@ -22,6 +22,7 @@ export type PoseResult = Schemas["PoseResult"];
 export type Result = Schemas["Result"];
 export type Comparison = Schemas["PairOutcome"];
 export type AttentionJson = Schemas["Attention"];
+export type ArenaMatch = Schemas["ArenaMatch"];
 export type Project = Schemas["Project"];
 export type Image = Schemas["Image"];
 export type ImagePage = Schemas["ImagePage"];

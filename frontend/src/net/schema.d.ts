@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/arena-matches/{match}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Gives a pair back to the others unanswered. */
+        post: operations["arenas_skip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/arenas/{arena_id}": {
         parameters: {
             query?: never;
@@ -844,6 +861,10 @@ export interface components {
             /** @enum {string} */
             outcome: "left" | "right" | "equal";
         };
+        /** @description Pairs that this person skipped and does not want again for now. */
+        ArenaClaimRequest: {
+            skipped?: string[];
+        };
         /** @description Newest first. */
         ArenaList: {
             results: components["schemas"]["Arena"][];
@@ -886,6 +907,13 @@ export interface components {
             preview_url: string;
             /** @description Empty when there are no splats. */
             splat_url: string;
+        };
+        /** @description A pair that went back to the others. */
+        ArenaSkipped: {
+            /** Format: uuid */
+            match: string;
+            /** @enum {string} */
+            status: "WAITING" | "CLAIMED" | "ANSWERED";
         };
         /** @description The brief: photograph, mask, what failed and why, and what became of the upload. */
         ArtistCase: {
@@ -1733,6 +1761,8 @@ export interface components {
             artist_cases_open: number;
             round_number: number | null;
             num_images: number;
+            /** @description Blind pairs that wait for this person; 100 may be more. */
+            arena_matches: number;
         };
         /** @description A project and one's roles in it. */
         ProjectMembership: {
@@ -2180,6 +2210,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ArenaAnswered"];
+                };
+            };
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    arenas_skip: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                match: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArenaSkipped"];
                 };
             };
             default: {
@@ -2996,7 +3055,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ArenaClaimRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {

@@ -3,13 +3,14 @@ import type { Commands } from "../core/commands";
 import { h } from "../core/dom";
 import { t } from "../core/language";
 import { commandButton } from "../ui/buttons";
-import type { CellLook } from "../viewer/cell";
+import { holdButton, viewSection } from "./view_panel";
+import type { ViewState } from "./view_panel";
 
-export interface PanelState { look: CellLook; isTurning: boolean; isPhotoCamera: boolean; isKing: boolean; opacity: number; done: number; all: number; isOver: boolean; numCandidates: number }
+export interface PanelState extends ViewState { isPhotoCamera: boolean; isKing: boolean; opacity: number; done: number; all: number; isOver: boolean; numCandidates: number }
 
 /** Builds the sections; they follow ``state`` whenever the commands change. ``setOpacity`` takes 0 to 1. */
 export function pickPanel(commands: Commands, state: () => PanelState, setOpacity: (opacity: number) => void): HTMLElement[] {
-  return [comparing(commands, state), viewing(commands, state), photographing(commands, state, setOpacity)];
+  return [comparing(commands, state), viewSection(commands, state), photographing(commands, state, setOpacity)];
 }
 
 function comparing(commands: Commands, state: () => PanelState): HTMLElement {
@@ -29,13 +30,6 @@ function comparing(commands: Commands, state: () => PanelState): HTMLElement {
     commandButton(commands, "mode", { icon: "king", pressed: () => state().isKing, label: t("Two at a time") }));
 }
 
-function viewing(commands: Commands, state: () => PanelState): HTMLElement {
-  const look = (id: CellLook) => commandButton(commands, `look.${id}`, { pressed: () => state().look === id });
-  return h("section", {}, h("h3", { text: t("View") }), h("div", { class: "view-buttons thirds" },
-    look("colour"), look("splat"), look("clay"), look("normals"),
-    commandButton(commands, "turntable", { pressed: () => state().isTurning, label: t("Turn") }), commandButton(commands, "camera.reset", { label: t("Reset") })));
-}
-
 function photographing(commands: Commands, state: () => PanelState, setOpacity: (opacity: number) => void): HTMLElement {
   const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, "aria-label": t("Photo over the candidates"), title: t("Photo over the candidates ([ less, ] more)"), on: { input: () => setOpacity(Number(slider.value)) } });
   commands.onChange(() => {
@@ -44,18 +38,4 @@ function photographing(commands: Commands, state: () => PanelState, setOpacity: 
   });
   return h("section", {}, h("div", { class: "row spread" }, h("h3", { text: t("Against the photo") }), h("label", { class: "overlay-row caption" }, h("span", { text: t("over it") }), slider)),
     h("div", { class: "view-buttons" }, commandButton(commands, "photo.camera", { pressed: () => state().isPhotoCamera, label: t("Photo's view") }), holdButton(commands, "photo.flicker", t("Hold: photo"))));
-}
-
-/** A button for a command that acts while it is held, by mouse, pen, finger, Space or Enter. */
-function holdButton(commands: Commands, id: string, label: string): HTMLButtonElement {
-  const hold = () => commands.run(id);
-  const release = () => { commands.get(id)?.release?.(); commands.changed(); };
-  const button = h("button", { type: "button", title: t("Hold it down to see the photo at the same place (Space)"), "aria-keyshortcuts": "Space", data: { command: id } }, h("span", { text: label }), h("kbd", { text: t("Space"), "aria-hidden": "true" }));
-  button.addEventListener("pointerdown", (event) => {
-    button.setPointerCapture(event.pointerId);
-    hold();
-  });
-  for (const type of ["pointerup", "pointercancel", "keyup", "blur"]) button.addEventListener(type, release);
-  button.addEventListener("keydown", (event) => { if (!event.repeat && (event.key === "Enter" || event.code === "Space")) hold(); });
-  return button;
 }

@@ -118,4 +118,13 @@ export const PAGES: Readonly<Record<string, string>> = {
   "{open} waiting": "{open} warten",
   "{open} waiting, {leased} in work": "{open} warten, {leased} in Arbeit",
   "{right} right so far, {needed} of {of} needed": "bisher {right} richtig, {needed} von {of} nötig",
+  "{count} blind pairs to judge": "{count} Blindpaare zu beurteilen",
+  "{count} judged": "{count} beurteilt",
+  "Blind pairs": "Blindpaare",
+  "No blind pair waits for you. Thank you for those you judged.": "Kein Blindpaar wartet auf Sie. Danke für die, die Sie beurteilt haben.",
+  "Show those I skipped": "Übersprungene zeigen",
+  "The blind pair": "Das Blindpaar",
+  "Which is better?": "Welcher ist besser?",
+  "Which is closer to the photo? Left or Right arrow, Down for equal. Hold Space: the photo. S skips.": "Welcher ist näher am Foto? Pfeil links oder rechts, Pfeil runter für gleich gut. Leertaste halten: das Foto. S überspringt.",
+  "Looks again by itself in {time}.": "Sieht in {time} von selbst wieder nach.",
 };
