@@ -34,6 +34,10 @@ class Changed:
     after: Line
     fields: tuple[str, ...]
 
+    @property
+    def id(self) -> str:
+        return str(self.after["id"])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:

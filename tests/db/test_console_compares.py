@@ -232,7 +232,7 @@ def test_a_large_family_keeps_its_line_and_the_newest(kitchen: Project) -> None:
 
 
 EXAMPLE = {
-    "case": "gained most",
+    "case": "best change",
     "family": "mug",
     "photo": "ab/abc.png",
     "truth": "ab/truth.glb",
@@ -248,7 +248,7 @@ def test_examples_of_an_evaluation_stand_row_over_row(kitchen: Project, me: Acto
     report = {"verdict": "no difference", "metrics": {}, "examples": [EXAMPLE]}
     checkpoints.record_evaluation(checkpoint_id=tuned.pk, evaluation=report)
     page = mel.get(reverse("admin:console-checkpoint", kwargs={"checkpoint_id": tuned.pk})).content.decode()
-    assert "Gained most" in page and "−0.0500" in page and "no surface" in page and "ab/p2.glb" in page
+    assert "Best change" in page and "−0.0500" in page and "no surface" in page and "ab/p2.glb" in page
 
     script = Browser(judged.person("mel"))
     body = script.get(f"/checkpoints/{tuned.pk}").body

@@ -149,7 +149,7 @@ def test_a_checkpoint_compared_with_itself_shows_no_difference(parent: Path) -> 
 
 def test_a_comparison_keeps_objects_to_look_at_chosen_by_the_figures(parent: Path) -> None:
     compared = compare(parent, parent, num_objects=3)
-    assert {example.case for example in compared.examples} == {"lost most", "in the middle", "gained most"}
+    assert {example.case for example in compared.examples} == {"worst change", "middle", "best change"}
     for example in compared.examples:
         truth = trimesh.load(io.BytesIO(uncompressed(example.truth_glb)), file_type="glb", force="mesh")
         low, high = truth.bounds

@@ -50,12 +50,12 @@ class Guesses:
 def side_by_side(
     examples: Sequence[Example], truth: Tensor, *, parent: Guesses, child: Guesses
 ) -> tuple[SideBySide, ...]:
-    """One object in the middle, the one that lost most and the one that gained most, by mean volume IoU.
+    """The objects whose mean volume IoU changed for the worst, in the middle and for the best.
 
     Chosen by the figures, so that nobody chooses; the same evaluation shows the same objects.
     """
     order = torch.argsort(child.ious.mean(1) - parent.ious.mean(1), stable=True).tolist()
-    places = {order[len(order) // 2]: "in the middle", order[0]: "lost most", order[-1]: "gained most"}
+    places = {order[len(order) // 2]: "middle", order[0]: "worst change", order[-1]: "best change"}
     return tuple(
         SideBySide(
             case=case,

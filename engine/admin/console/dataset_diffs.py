@@ -7,12 +7,12 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from engine.admin.console.datasets import examples_of, version_of
+from engine.admin.console.datasets import Example, examples_of, version_of
 from engine.admin.console.doors import page
 from engine.admin.members import MAY_LOOK
 from engine.errors import BadInput, NotFound
 from engine.models import DatasetVersion
-from engine.selectors.dataset_diff import VersionDiff, version_diff
+from engine.selectors.dataset_diff import Changed, VersionDiff, version_diff
 from engine.selectors.datasets import versions_of
 from engine.services.curation import Reason
 from engine.states import DatasetStatus
@@ -82,23 +82,25 @@ def _moved(found: VersionDiff) -> list[tuple[str, int, list[Any]]]:
 def _changed(found: VersionDiff) -> list[tuple[Any, str]]:
     """The first demonstrations that were judged anew, with the fields that differ as text."""
     some = found.changed[:SHOWN]
-    examples = {each.line["id"]: each for each in examples_of([change.after for change in some])}
+    now = {each.line["id"]: each for each in examples_of([change.after for change in some])}
+    then = {each.line["id"]: each for each in examples_of([change.before for change in some])}
     return [
-        (
-            examples[change.after["id"]],
-            "; ".join(_said(change.before, change.after, name) for name in change.fields),
-        )
-        for change in some
-        if change.after["id"] in examples
+        (now[key], _differences(change, then[key], now[key])) for change in some if (key := change.id) in now
     ]
 
 
-def _said(before: Any, after: Any, name: str) -> str:
-    """A number or a word with its old value; of anything longer only that it is another one."""
-    old, new = before.get(name), after.get(name)
-    if isinstance(old, int | float) or isinstance(new, int | float):
-        return f"{name} {_short(old)} → {_short(new)}"
-    return f"{name}: another one" if old and new else f"{name}: {'came' if new else 'went'}"
+def _differences(change: Changed, then: Example, now: Example) -> str:
+    """Numbers and people with what they were; of anything longer only that it came, went or is another one."""
+    said = []
+    for name in change.fields:
+        old, new = change.before.get(name), change.after.get(name)
+        if name == "annotator":
+            said.append(f"annotator: {then.annotator}, now {now.annotator}")
+        elif isinstance(old, int | float) or isinstance(new, int | float):
+            said.append(f"{name}: {_short(old)}, now {_short(new)}")
+        else:
+            said.append(f"{name}: {'another one' if old and new else 'new' if new else 'gone'}")
+    return "; ".join(said)
 
 
 def _short(value: object) -> str:

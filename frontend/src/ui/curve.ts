@@ -17,6 +17,8 @@ export interface CurveData {
 const ENDED = new Set(["SUCCEEDED", "FAILED", "CANCELLED"]);
 const HEIGHT_PX = 240;
 const SLOWEST_MS = 15_000;
+/** There is no half step. */
+const WHOLE_STEPS = [1, 2, 5].flatMap((digit) => Array.from({ length: 8 }, (_, power) => digit * 10 ** power)).sort((a, b) => a - b);
 
 /** Polls ``data-url`` every ``data-interval`` milliseconds and draws what comes. */
 export function mountCurve(box: HTMLElement): void {
@@ -104,7 +106,7 @@ function draw(place: HTMLElement, data: CurveData, aligned: uPlot.AlignedData): 
   return new uPlot({
     width: Math.max(200, place.clientWidth), height: HEIGHT_PX,
     scales: { x: { time: false } },
-    axes: [axis(data.x_label ?? "step"), { ...axis(data.y_label), size: 58 }],
+    axes: [{ ...axis(data.x_label ?? "step"), incrs: WHOLE_STEPS }, { ...axis(data.y_label), size: 58 }],
     series: [{ label: data.x_label ?? "step" }, ...data.series.map(({ name }, i) => ({ label: name, stroke: token(colours[i % colours.length] as `--${string}`), width: 2, spanGaps: true, points: { show: aligned[0].length < 40 } }))],
   }, aligned, place);
 }
