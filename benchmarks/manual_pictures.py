@@ -87,14 +87,22 @@ class Album:
         page.bring_to_front()
         page.wait_for_function("() => [...document.images].every((picture) => picture.complete)")
         page.wait_for_timeout(SETTLING_MS)
-        screen = Image.open(io.BytesIO(page.screenshot(timeout=PATIENCE_MS))).convert("RGB")
-        picture = screen.resize(SIZE, Image.Resampling.LANCZOS)
-        for quality in QUALITIES:
-            encoded = io.BytesIO()
-            picture.save(encoded, "JPEG", quality=quality, optimize=True, progressive=True)
-            if encoded.tell() <= MOST_BYTES:
-                break
-        (self.folder / f"{name}.jpg").write_bytes(encoded.getvalue())
+        write_picture(page.screenshot(timeout=PATIENCE_MS), self.folder / f"{name}.jpg")
+
+
+def write_picture(png: bytes, path: Path) -> None:
+    """A screenshot, or a part of one, at the size of the manuals and as light as they want it."""
+    screen = Image.open(io.BytesIO(png)).convert("RGB")
+    part = SIZE[0] / VIEWPORT["width"]
+    picture = screen.resize(
+        (round(part * screen.width), round(part * screen.height)), Image.Resampling.LANCZOS
+    )
+    for quality in QUALITIES:
+        encoded = io.BytesIO()
+        picture.save(encoded, "JPEG", quality=quality, optimize=True, progressive=True)
+        if encoded.tell() <= MOST_BYTES:
+            break
+    path.write_bytes(encoded.getvalue())
 
 
 def first_day(album: Album) -> None:

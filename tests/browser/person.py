@@ -29,7 +29,7 @@ class Person:
     def logs_in(self) -> None:
         """Fills the page that asks who one is."""
         self.page.get_by_label("User name").fill(self.name)
-        self.page.get_by_label("Password").fill(_password(self.site, self.name))
+        self.page.get_by_label("Password").fill(password_of(self.site, self.name))
         self.page.get_by_role("button", name="Log in").click()
         self.page.wait_for_url(lambda url: "/login" not in url)
 
@@ -123,7 +123,8 @@ def says(page: Page, text: str) -> None:
     expect(page.locator("body")).to_contain_text(text, timeout=PATIENCE_MS)
 
 
-def _password(site: RunningSite, name: str) -> str:
+def password_of(site: RunningSite, name: str) -> str:
+    """Of a demo account, as the site wrote it down."""
     for line in (site.home / "demo_accounts.txt").read_text().splitlines():
         words = line.split()
         if words and words[0] == name:
