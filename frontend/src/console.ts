@@ -9,7 +9,7 @@ async function mountGrid(box: HTMLElement): Promise<void> {
   box.classList.toggle("grid", cells.length > 4);
   try {
     const { GridViewer } = await import("./viewer/grid_viewer");
-    await new GridViewer(box, columns === undefined ? {} : { columns }).show(cells);
+    await new GridViewer(box, columns ? { columns } : {}).show(cells);
   } catch (error) {
     box.textContent = failureText(error);
   }

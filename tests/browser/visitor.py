@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, ViewportSize
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, ViewportSize
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.running_site import PROJECT, RunningSite
@@ -56,8 +56,8 @@ def visit(
     assert not faults, "\n".join(faults)
 
 
-def shot(page: Page, name: str) -> None:
-    """Save the screen as `.candid8/shots/NAME.png`, for people to look at."""
+def shot(page: Page | Locator, name: str) -> None:
+    """Save the screen, or a part of it, as `.candid8/shots/NAME.png`, for people to look at."""
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / f"{name}.png")
 

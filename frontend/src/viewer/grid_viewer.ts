@@ -16,11 +16,9 @@ export class GridViewer {
   private turning: () => void = () => undefined;
   private cells: readonly (ViewedCell & { key: number })[] = [];
 
-  /**
-   * Raises NoWebGl. ``box`` must have a size and a position. ``columns``: how many to a row, when that is not left to the room.
-   * A bare viewer has no buttons and turns by itself.
-   */
-  constructor(box: HTMLElement, private readonly options: { columns?: number; isBare?: boolean } = {}) {
+  /** Raises NoWebGl. ``box`` must have a size and a position. A bare viewer has no buttons and turns by itself.
+   * ``columns``: how many to a row, when that is not left to the room. */
+  constructor(box: HTMLElement, private readonly options: { isBare?: boolean; columns?: number } = {}) {
     this.grid = new CellGrid({ layout: () => this.layout(), clicked: () => undefined, drawn: () => undefined, changed: () => this.describe() });
     const looks = h("div", { class: "row look-buttons" }, ...looksOffered().map(([look, label]) => h("button", { type: "button", text: label, on: { click: () => this.grid.setLook(look) } })));
     if (!prefersReducedMotion()) looks.append(this.turnButton());
