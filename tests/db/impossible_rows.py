@@ -17,6 +17,7 @@ from engine.models import (
     QuizAttempt,
     QuizQuestion,
     SampledReview,
+    ShapeDescriptor,
     Standing,
 )
 from tests.factories import NOW, make_checkpoint
@@ -162,6 +163,11 @@ IMPOSSIBLE_GUIDANCE: Mapping[str, Write] = {
     "guideline_published_says_something": lambda w: _version(w, status="PUBLISHED", published_at=NOW),
     "guideline_acknowledged_once": _acknowledged_twice,
     "guideline_example_shows_one_shape": lambda w: _example(w, mesh_key="aa/b.glb"),
+    "descriptor_once_per_candidate": _twice(
+        lambda world: ShapeDescriptor.objects.create(
+            project=world.project, candidate=world.candidate, version=1
+        )
+    ),
     "guideline_anchor_is_of_the_rating": lambda w: _example(w, aspect="shape", value=6),
     "guideline_example_says_why": lambda w: _example(w, caption=""),
     "gold_one_per_task": _twice(_gold),

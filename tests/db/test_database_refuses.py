@@ -175,6 +175,7 @@ IMPOSSIBLE: dict[str, Write] = {
     ),
     "project_candidates": change(Project, num_candidates=1),
     "project_alpha": change(Project, alpha=1.5),
+    "project_held_back": change(Project, least_foreign=1.5),
     "project_gold_share": change(Project, gold_floor=0.4, gold_ceiling=0.3),
     "project_lease_seconds": change(Project, lease_seconds=1),
     "membership_once": lambda w: w.copy(Membership.objects.all()[0]),
