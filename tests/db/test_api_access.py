@@ -13,7 +13,9 @@ from django.urls import URLPattern
 
 from annotate.api.urls import urlpatterns
 from engine.models import Arena, ArenaMatch, ArtistCase, GuidelineVersion, Job, Project, TrainingRun
+from engine.services.checkpoints import deploy
 from engine.states import Stage
+from engine.transitions import Actor
 from tests import factories, judged
 from tests.people import PASSWORD, People, people_of, person
 from tests.web import Browser
@@ -76,6 +78,7 @@ def ids(desk: Project, people: People) -> dict[str, str]:
         "<row:dataset_version_id>": str(version.pk),
         "<row:run_id>": str(run.pk),
         "<row:checkpoint_id>": str(base.pk),
+        "<row:deployment_id>": str(deploy(checkpoint_id=base.pk, actor=Actor(name="test")).pk),
         "<row:target_id>": str(target.pk),
         "<row:version_id>": str(guide.pk),
         "<row:round_id>": str(desk.rounds.get().pk),
@@ -149,6 +152,7 @@ def test_what_is_not_there_is_404_for_members_too(people: People) -> None:
                 "<row:dataset_version_id>",
                 "<row:run_id>",
                 "<row:checkpoint_id>",
+                "<row:deployment_id>",
                 "<row:target_id>",
                 "<row:version_id>",
                 "<row:round_id>",
