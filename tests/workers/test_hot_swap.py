@@ -37,7 +37,8 @@ from tests.untrained import deployed, registered
 from workers import slots
 from workers.model_inputs import model_input
 
-pytestmark = pytest.mark.slow
+#: Real models: a machine that is busy with something else takes many times as long.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SWAPS = 10
 WAITING = 1  # batch behind the one that is made while a checkpoint is promoted
