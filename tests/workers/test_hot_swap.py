@@ -37,7 +37,8 @@ from tests.untrained import deployed, registered
 from workers import slots
 from workers.model_inputs import model_input
 
-pytestmark = pytest.mark.slow
+#: Real models: a machine that is busy with something else takes many times as long.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SWAPS = 10
 WAITING = 1  # batch behind the one that is made while a checkpoint is promoted
@@ -126,6 +127,7 @@ class Stream:
 def test_ten_promotions_under_a_stream_of_jobs_fail_none_and_every_candidate_names_its_true_maker(
     image: Image, worker: RunningWorker, three: list[Path]
 ) -> None:
+    finished(Job.objects.get(kind="read_point_map"))  # a batch before it would be put off once
     rows = [registered(folder, name=folder.name) for folder in three]
     folders = {row.pk: folder for row, folder in zip(rows, three, strict=True)}
     stream = Stream(image)

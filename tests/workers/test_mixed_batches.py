@@ -27,7 +27,8 @@ from tests.untrained import deployed, untrained_checkpoint
 from training.data.procedural_meshes import write_object
 from workers.celery import QUEUES
 
-pytestmark = pytest.mark.slow
+#: Real models: a machine that is busy with something else takes many times as long.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 MESHES = 3
 
