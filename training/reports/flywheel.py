@@ -79,6 +79,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
             line,
             *_people(document),
             *_caught(document),
+            *_bias(document),
             measured,
         ]
     )
@@ -156,6 +157,36 @@ def _caught(document: Mapping[str, Any]) -> list[str]:
     gold = document["rounds"][-1]["gold"]
     made = ", ".join(f"{number} of the stage {stage}" for stage, number in gold.items())
     return [f"\nGold hidden among their work ({made}), over all rounds:", *lines]
+
+
+def _bias(document: Mapping[str, Any]) -> list[str]:
+    """Whose shapes were accepted in each round and how far they cover what was offered, by the site's monitor."""
+    found = document.get("bias")
+    if not found:
+        return []
+    lines = ["", _line(["round", "accepted, by source", "own share", "covers of what was offered"])]
+    lines.append(_line(["---"] * 4))
+    for one in found["rounds"]:
+        sources = ", ".join(f"{name} {number}" for name, number in sorted(one["sources"].items()))
+        lines.append(_line([one["number"], sources or "-", _range(one["own"]), _range(one["coverage"])]))
+    lines += ["", _line(["shapes", "how many", "reached by accepted ones", "different of 300"])]
+    lines.append(_line(["---"] * 4))
+    for one in found["references"]:
+        lines.append(
+            _line([one["name"], one["num_shapes"], _range(one["covered"]), _number(one["num_different"])])
+        )
+    lines.append(_line(["accepted", found["accepted"], "-", _number(found["accepted_different"])]))
+    return ["\nThe site's bias monitor:", *lines]
+
+
+def _range(estimate: Mapping[str, float] | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
 
 
 def _cell(estimate: Mapping[str, float]) -> str:

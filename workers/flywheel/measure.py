@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.models import Checkpoint
 from engine.ranking.bradley_terry import fit_bradley_terry
 from engine.ranking.intervals import bootstrap_over_tasks
+from engine.selectors.bias import bias_figures
 from modelzoo.checkpoint import MANIFEST_NAME, manifest_from_document, manifest_to_bytes
 from modelzoo.registry import load_models
 from training.configs import STAGES
@@ -106,6 +107,33 @@ def simulated_arena(scores: Mapping[str, StageScores], *, seed: int) -> dict[str
         for name, e, low, high in zip(names, found.estimate, found.low, found.high, strict=True)
     }
     return {"simulated": True, "noise": round(noise, 4), "matches": len(outcome), "elo": elo}
+
+
+def bias_measures(project_id: int, *, seed: int) -> dict[str, Any]:
+    """What the site's own bias monitor says of the rounds: whose shapes were accepted, and how much they cover."""
+    figures = bias_figures(project_id, seed=seed)
+    return {
+        "rounds": [
+            {
+                "number": one.number,
+                "sources": dict(one.sources),
+                "own": None if one.own is None else asdict(one.own),
+                "coverage": None if one.coverage is None else asdict(one.coverage),
+            }
+            for one in reversed(figures.rounds)
+        ],
+        "references": [
+            {
+                "name": one.name,
+                "num_shapes": one.num_shapes,
+                "covered": None if one.covered is None else asdict(one.covered),
+                "num_different": one.num_different,
+            }
+            for one in figures.references
+        ],
+        "accepted": figures.num_accepted,
+        "accepted_different": figures.accepted_different,
+    }
 
 
 def linear_fit(values: Sequence[float]) -> dict[str, float]:

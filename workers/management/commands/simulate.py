@@ -20,6 +20,7 @@ from workers.flywheel.crew import assemble_crew
 from workers.flywheel.measure import (
     CONTROLS,
     MeasurePlan,
+    bias_measures,
     checkpoint_folder,
     held_out_scores,
     linear_fit,
@@ -88,6 +89,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error}. The same command goes on where it stopped.") from error
         measure = MeasurePlan(objects=options["objects"], seed=plan.seed, control=options["control"])
         document = _measured(records, folder, plan, measure)
+        document["bias"] = bias_measures(crew.project_id, seed=plan.seed)
         (folder / "report.json").write_text(json.dumps(document, indent=1) + "\n")
         if options["out"]:
             write_report(document, options["out"])
