@@ -321,7 +321,7 @@ class ArenaForm(forms.Form):
     checkpoints = forms.TypedMultipleChoiceField(
         coerce=int,
         widget=forms.CheckboxSelectMultiple,
-        help_text="They meet on every target of which each has made a candidate, as a canary beside what serves does.",
+        help_text="They meet on every target of which each has made a candidate: on those that have a batch of each.",
     )
     votes = forms.IntegerField(
         min_value=1,
