@@ -58,7 +58,7 @@ def test_a_direct_pick_with_the_mouse_alone(page: Page, site: RunningSite) -> No
     ana = Person(page, site, "ana")
     first = _opens(ana, project.slug)
     order = [cell["id"] for cell in ana.stage()["cells"]]
-    cells = [_box(cell) for cell in page.locator(".cell").all()]
+    cells = [_box(cell) for cell in page.locator(".work .cell").all()]
     assert len(cells) == 8
     before = _camera(page)["position"]
     ana.drags(_middle(cells[1]), _middle(cells[1], 60, 20))
@@ -122,7 +122,7 @@ def _nothing_tells_the_candidates_apart(page: Page, order: list[int]) -> None:
     """Neither makers nor row ids nor triangle counts are in the page: a cell has its number and how far it is."""
     html = page.locator(".work").inner_html()
     assert "retrieval" not in html and "candid8-" not in html
-    said = page.locator(".cell").evaluate_all("cells => cells.map((cell) => ({ ...cell.dataset }))")
+    said = page.locator(".work .cell").evaluate_all("cells => cells.map((cell) => ({ ...cell.dataset }))")
     assert {name for cell in said for name in cell} <= {"number", "large", "phase", "detail"}
     assert {cell["number"] for cell in said} == {str(number) for number in range(1, len(order) + 1)}
 

@@ -112,7 +112,7 @@ def _picks_by_comparing_two_at_a_time(ana: Person) -> None:
 
 def _are_eight_different_coloured_pictures(page: Page) -> None:
     screen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    boxes = [cell.bounding_box() for cell in page.locator(".cell").all()]
+    boxes = [cell.bounding_box() for cell in page.locator(".work .cell").all()]
     pictures = [
         np.asarray(
             screen.crop(

@@ -49,7 +49,8 @@ class OpenRoundForm(forms.Form):
             initial={
                 "alpha": project.alpha,
                 "num_candidates": project.num_candidates,
-                "source_mix": mix_of(project).text(),
+                # Our own model alone is what an empty field means, for whatever number of candidates.
+                "source_mix": mix_of(project).text() if project.source_mix else "",
                 "num_draws": project.num_draws,
                 "reward": project.reward,
             }
