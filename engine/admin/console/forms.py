@@ -11,7 +11,7 @@ from engine.errors import BadInput
 from engine.models import Checkpoint, GuidelineExample, Project
 from engine.models.mix import Reward
 from engine.selectors.rewards import MeasuredReward, measured_rewards
-from engine.services.mix import MOST_DRAWS, mix_of
+from engine.services.mix import MOST_DRAWS, OWN, mix_of
 from engine.services.runs import SETTINGS, Setting
 from engine.states import Stage
 
@@ -50,7 +50,7 @@ class OpenRoundForm(forms.Form):
                 "alpha": project.alpha,
                 "num_candidates": project.num_candidates,
                 # Our own model alone is what an empty field means, for whatever number of candidates.
-                "source_mix": mix_of(project).text() if project.source_mix else "",
+                "source_mix": "" if set(project.source_mix) <= {OWN} else mix_of(project).text(),
                 "num_draws": project.num_draws,
                 "reward": project.reward,
             }
