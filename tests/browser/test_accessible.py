@@ -109,6 +109,8 @@ def _a_leads_screens(lea: Person, walk: Walk) -> None:
         walk.goes(path, "console" + path.replace("/", "-").removeprefix("-admin").rstrip("-"))
     for page_of in ("guidelines", "quiz"):
         walk.goes(f"/admin/console/projects/{project}/pick/{page_of}/", f"console-{page_of}")
+    for page_of in ("bias", "quality", "reviews", "arenas"):
+        walk.goes(f"/admin/console/projects/{project}/{page_of}/", f"console-{page_of}")
     page.goto(f"/admin/console/projects/{project}/")
     page.get_by_role("link", name="Go to round").click()
     walk.looks("console-round")
