@@ -9,10 +9,24 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 
 from tests import factories
+
+
+def as_person(user: User) -> Client:
+    """The session of ``user`` for pages that Django draws."""
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def said(reply: HttpResponse) -> list[str]:
+    """What the console told the person after an action."""
+    return [str(message) for message in get_messages(reply.wsgi_request)]  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import connection
@@ -190,22 +191,13 @@ def take(
     ``again`` asks for the task of that assignment of theirs and no other.
     Raises IntegrityError when the person got another live lease of the stage in the meantime.
     """
-    rows = Assignment.objects.raw(
+    return _lease(
         _TAKE.format(which=_WHICH[again is not None]),
-        {
-            "again": again,
-            "user": user_id,
-            "project": project_id,
-            "stage": stage.value,
-            "prefetch": prefetch,
-            "uuid": uuid4(),
-            "token": uuid4(),
-            "now": now,
-            "expires": expires_at,
-            "actor": by.name,
-        },
+        {"again": again, "user": user_id, "project": project_id, "stage": stage.value, "prefetch": prefetch},
+        now=now,
+        expires_at=expires_at,
+        by=by,
     )
-    return next(iter(rows), None)
 
 
 def gold_of(*, user_id: int, project_id: int, stage: Stage) -> RawSQL:
@@ -230,21 +222,21 @@ def take_gold(
 
     Raises IntegrityError when the person got another live lease of the stage in the meantime.
     """
-    rows = Assignment.objects.raw(
+    return _lease(
         _TAKE_GOLD,
-        {
-            "user": user_id,
-            "project": project_id,
-            "stage": stage.value,
-            "prefetch": prefetch,
-            "uuid": uuid4(),
-            "token": uuid4(),
-            "now": now,
-            "expires": expires_at,
-            "actor": by.name,
-        },
+        {"user": user_id, "project": project_id, "stage": stage.value, "prefetch": prefetch},
+        now=now,
+        expires_at=expires_at,
+        by=by,
     )
-    return next(iter(rows), None)
+
+
+def _lease(
+    statement: str, asked: dict[str, Any], *, now: datetime, expires_at: datetime, by: Actor
+) -> Assignment | None:
+    """The new lease that the statement makes, with a number and a token of its own."""
+    lease = {"uuid": uuid4(), "token": uuid4(), "now": now, "expires": expires_at, "actor": by.name}
+    return next(iter(Assignment.objects.raw(statement, asked | lease)), None)
 
 
 def expire(*, now: datetime, limit: int, by: Actor, annotator_id: int | None = None) -> list[Expired]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -38,7 +39,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSite]:
 
 
 @pytest.fixture
+def own_site(tmp_path: Path) -> Iterator[RunningSite]:
+    """A stack that nobody has used: for a walk through whole rounds, which counts on what is there and what waits."""
+    with running_site(tmp_path / "home", extra={"BROWSER_TEST_HANDLE": "true"}) as site:
+        yield site
+
+
+@pytest.fixture
 def page(browser: Browser, site: RunningSite) -> Iterator[Page]:
     """A fresh visitor; after the test, no console error and no refused request may have happened."""
     with visit(browser, site) as page:
+        yield page
+
+
+@pytest.fixture
+def own_page(browser: Browser, own_site: RunningSite) -> Iterator[Page]:
+    """A fresh visitor of the test's own stack, watched as `page` is."""
+    with visit(browser, own_site) as page:
         yield page

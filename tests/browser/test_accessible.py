@@ -113,4 +113,5 @@ def _a_leads_screens(lea: Person, walk: Walk) -> None:
         walk.goes(f"/admin/console/projects/{project}/{page_of}/", f"console-{page_of}")
     page.goto(f"/admin/console/projects/{project}/")
     page.get_by_role("link", name="Go to round").click()
+    page.wait_for_url("**/rounds/**")
     walk.looks("console-round")

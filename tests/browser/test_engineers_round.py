@@ -20,7 +20,7 @@ PICTURES = PROJECT / "docs" / "pictures" / "engineers"
 
 
 def test_an_engineer_turns_a_round_from_opening_it_to_undoing_a_mistake(
-    page: Page, site: RunningSite
+    own_page: Page, own_site: RunningSite
 ) -> None:
     faults: list[str] = []
 
@@ -30,8 +30,8 @@ def test_an_engineer_turns_a_round_from_opening_it_to_undoing_a_mistake(
             faults.extend(in_both_themes(shown, name))
             faults.extend(cut_off(shown, name, width=640, height=400))
 
-    page.emulate_media(reduced_motion="reduce")
-    EngineersRound(Person(page, site, "mel", reads=False), takes, Size()).turns()
+    own_page.emulate_media(reduced_motion="reduce")
+    EngineersRound(Person(own_page, own_site, "mel", reads=False), takes, Size()).turns()
     assert not faults, "\n".join(faults)
 
 

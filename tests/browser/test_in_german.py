@@ -7,6 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.axe import cut_off
 from tests.browser.person import PATIENCE_MS, Person
+from tests.browser.quick_people import QuickPerson
 from tests.browser.visitor import shot, visit
 from tests.running_site import RunningSite
 
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def test_german_once_chosen_holds_on_all_pages_and_fits(browser: Browser, site: RunningSite) -> None:
     faults: list[str] = []
+    QuickPerson(site, "ana").marks("Tasse")  # so that the bar has her pace to show
     with visit(browser, site) as page:
         Person(page, site, "ana")
         page.goto("/p/demo/")
@@ -27,6 +29,8 @@ def test_german_once_chosen_holds_on_all_pages_and_fits(browser: Browser, site: 
             page.goto(f"/p/demo/work/{stage}")
             expect(page.locator("#app")).to_have_attribute("data-ready", "1", timeout=PATIENCE_MS)
             expect(page.get_by_role("button", name="Absenden")).to_be_visible()
+            if stage == "object":
+                expect(page.locator(".pace")).not_to_be_empty()
             faults += _fits(page, stage)
         page.keyboard.press("?")
         expect(page.get_by_role("dialog", name="Tasten")).to_be_visible()

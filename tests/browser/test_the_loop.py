@@ -22,12 +22,12 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def ana(page: Page, site: RunningSite) -> Person:
-    return Person(page, site, "ana")
+def ana(own_page: Page, own_site: RunningSite) -> Person:
+    return Person(own_page, own_site, "ana")
 
 
 def test_a_photograph_becomes_a_better_model(
-    ana: Person, browser: Browser, site: RunningSite, tmp_path: Path
+    ana: Person, browser: Browser, own_site: RunningSite, tmp_path: Path
 ) -> None:
     _looks_around(ana)
     _marks_an_object(ana)
@@ -35,8 +35,8 @@ def test_a_photograph_becomes_a_better_model(
     _picks_directly(ana)
     _hands_the_third_to_an_artist(ana)
     _places_a_shape(ana)
-    _an_artist_models_the_hard_case(browser, site, tmp_path)
-    _an_engineer_turns_the_round(browser, site, ana)
+    _an_artist_models_the_hard_case(browser, own_site, tmp_path)
+    _an_engineer_turns_the_round(browser, own_site, ana)
 
 
 def _looks_around(ana: Person) -> None:

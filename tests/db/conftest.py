@@ -6,10 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine import blobs
 from engine.models import Project
+from tests.console_world import World, make_world
 from tests.factories import make_project
 from tests.listening import Heard, listening_to
 from tests.people import People, people_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bucket() -> None:
+    blobs.ensure_bucket(origins=["http://testserver"])
 
 
 @pytest.fixture
@@ -26,3 +33,8 @@ def people(project: Project) -> People:
 def heard(project: Project) -> Iterator[Heard]:
     with listening_to(project.pk) as ear:
         yield ear
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    return make_world()

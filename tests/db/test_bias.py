@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
-from django.test import Client
 from django.urls import reverse
 
 from engine import blobs
@@ -24,6 +22,7 @@ from engine.states import Role
 from engine.transitions import Actor
 from tests import judged
 from tests.listening import counted_sql
+from tests.web import as_person
 from training.metrics.descriptor import NUM_VALUES
 from workers.tasks.shapes import describe_shapes
 
@@ -32,20 +31,9 @@ pytestmark = pytest.mark.django_db
 MEL = Actor(name="mel")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
-
-
 @pytest.fixture
 def kitchen() -> Project:
     return judged.project()
-
-
-def as_person(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def address(name: str, project: Project) -> str:

@@ -8,7 +8,6 @@ import pytest
 from django.test import Client, override_settings
 from django.urls import reverse
 
-from engine import blobs
 from engine.errors import BadInput
 from engine.models import Assignment, Checkpoint, DatasetVersion, Project, TrainingRun
 from engine.selectors.dataset_diff import version_diff
@@ -22,11 +21,6 @@ from tests.db.test_console import as_person
 from tests.web import Browser
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
 
 
 @pytest.fixture

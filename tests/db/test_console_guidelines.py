@@ -11,7 +11,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from engine import blobs
 from engine.models import GoldItem, GuidelineExample, GuidelineVersion, Project, Quiz, Selection
 from engine.services.stage2 import PickResult, submit_pick
 from engine.states import Stage
@@ -21,11 +20,6 @@ from tests.people import People
 
 pytestmark = pytest.mark.django_db
 MOST_QUERIES = 20
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
 
 
 def client_of(user: User) -> Client:

@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from engine import blobs
 from engine.errors import NotFound
 from engine.models import Round, TrainingRun
 from engine.selectors.lineage import ancestry, offspring, target_lineage
@@ -17,11 +16,6 @@ from engine.transitions import Actor
 from tests import judged
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
 
 
 def test_a_targets_story_leads_from_the_photograph_to_the_checkpoint_that_learnt_it() -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.contrib.messages import get_messages
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
@@ -15,7 +14,6 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from engine import blobs
 from engine.models import AnnotationTask, Arena, Deployment, Project, SampledReview, Standing, StateChange
 from engine.services import checkpoints, reviews
 from engine.states import DeploymentStatus, Role, TaskStatus
@@ -23,6 +21,7 @@ from engine.transitions import Actor
 from tests import judged
 from tests.db.test_arena import opened, vote_all
 from tests.overlapping import crowd_of_picks
+from tests.web import as_person, said
 
 pytestmark = pytest.mark.django_db
 
@@ -30,29 +29,14 @@ MOST_QUERIES = 20
 SKILLS = {"ana": 0.85, "bob": 0.85, "cyd": 0.85, "sam": 0.25}
 
 
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
-
-
 @pytest.fixture
 def kitchen() -> Project:
     return judged.project()
 
 
-def as_person(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def lea(kitchen: Project) -> Client:
     return as_person(judged.person("lea", kitchen, Role.LEAD))
-
-
-def said(reply: HttpResponse) -> list[str]:
-    return [str(message) for message in get_messages(reply.wsgi_request)]  # type: ignore[attr-defined]
 
 
 def address(name: str, **ids: int) -> str:

@@ -22,11 +22,6 @@ from tests import judged
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
-
-
 def lines(version: DatasetVersion) -> list[dict[str, Any]]:
     return [json.loads(line) for line in blobs.get(version.manifest_key).splitlines()]
 

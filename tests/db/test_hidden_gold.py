@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.utils import timezone
+from django.db import IntegrityError, transaction
+from django.db.models import Model
 
-from engine import blobs
-from engine.errors import BadInput, CannotUndo, NotFound
+from engine.errors import CannotUndo
 from engine.models import (
     Alignment,
     AnnotationTask,
@@ -22,170 +17,53 @@ from engine.models import (
     CandidateBatch,
     Comparison,
     GoldAnswer,
-    GoldItem,
     Job,
     MaskEdit,
     Project,
     SampledReview,
     Selection,
-    Standing,
-    StateChange,
     TargetObject,
 )
 from engine.selectors.annotators import quality_figures
 from engine.selectors.hidden_gold import outcomes_of, stock_of
 from engine.selectors.my_work import my_work
-from engine.selectors.pauses import records_of
 from engine.selectors.queues import NothingToClaim
 from engine.selectors.quizzes import question_of
 from engine.selectors.tasks import ObjectTask, PickTask, PoseTask, task_payload
-from engine.services import gold, hidden_gold, images, leases, reviews, standings
+from engine.services import gold, images, leases, reviews
 from engine.services.datasets import freeze
 from engine.services.evidence import read_evidence
-from engine.services.gold import Bar
-from engine.services.projects import add_member
 from engine.services.stage1 import ObjectChoice, submit_object
-from engine.services.stage2 import PickResult, escalate_pick, submit_pick
-from engine.services.stage3 import PoseResult, report_pose, submit_pose
+from engine.services.stage2 import escalate_pick
+from engine.services.stage3 import report_pose
 from engine.services.undo import undo
-from engine.states import Role, Stage
-from engine.transitions import Actor
-from tests.factories import NOW, glb_bytes, make_image, make_pick_task, make_pose_task, mask_bytes
+from engine.states import Stage
+from tests.factories import NOW, make_image, mask_bytes
+from tests.golden import (
+    BOX,
+    EVERY_KIND,
+    GOLD,
+    KINDS,
+    LATER,
+    LEA,
+    SOON,
+    WORK,
+    Kind,
+    golden,
+    marks,
+    picks,
+    submission,
+    takes,
+    third,
+    under,
+)
 from tests.listening import Heard, counted_sql
-from tests.people import People, person
-from tests.web import Browser
+from tests.people import People
 
-LEA = Actor(name="lea")
-LATER = NOW + timedelta(hours=2)
-SOON = NOW + timedelta(minutes=1)
-BOX = (10, 10, 30, 30)
-POSE = PoseResult(rotation_wxyz=[1.0, 0.0, 0.0, 0.0], translation=[0.0, 0.0, 2.0], scale=0.5)
-
-
-class Draws(random.Random):
-    """Gives always the same number: 0 draws gold whenever there is some, 0.99 never."""
-
-    def __init__(self, number: float) -> None:
-        super().__init__(0)
-        self._number = number
-
-    def random(self) -> float:
-        return self._number
-
-
-GOLD, WORK = Draws(0.0), Draws(0.99)
-
-
-def takes(
-    user_id: int, project: Project, stage: Stage, *, draw: random.Random = GOLD, **how: Any
-) -> Assignment:
-    held = leases.claim(user_id=user_id, project_id=project.pk, stage=stage, draw=draw, **{"now": NOW, **how})
-    assert not isinstance(held, NothingToClaim), held
-    return held
-
-
-def submission(held: Assignment, *, now: Any = NOW) -> dict[str, Any]:
-    return {
-        "user_id": held.annotator_id,
-        "assignment": held.uuid,
-        "lease_token": held.lease_token,
-        "key": f"key-{held.pk}",
-        "seconds": 5.0,
-        "now": now,
-    }
-
-
-def under(held: Assignment) -> dict[str, Any]:
-    given = submission(held)
-    return {name: given[name] for name in ("user_id", "assignment", "lease_token", "now")}
-
-
-def marks(held: Assignment, *, box: tuple[int, int, int, int] = BOX, proposal: int | None = None) -> Any:
-    choice = ObjectChoice(mask_png=mask_bytes(box=box), label="mug", taxonomy_key="mug", proposal_id=proposal)
-    return submit_object(targets=[choice], discard=None, **submission(held))
-
-
-def picks(held: Assignment, *, is_right: bool = True, texture: int = 4) -> Any:
-    shown = held.task.batch.candidates.order_by("index")  # type: ignore[union-attr]
-    winner = shown[0] if is_right else shown[1]
-    result = PickResult(winner=winner.pk, mode="grid", shape_rating=4, texture_rating=texture)
-    return submit_pick(result=result, **submission(held))
-
-
-def places(held: Assignment, *, is_right: bool = True) -> Any:
-    return submit_pose(
-        result=POSE if is_right else replace(POSE, translation=[1.0, 0.0, 2.0]), **submission(held)
-    )
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a task of a stage is made, answered rightly or not, and made gold."""
-
-    stage: Stage
-    make: Callable[[Project], Any]
-    right: Callable[[Assignment], Any]
-    wrong: Callable[[Assignment], Any]
-    source: Callable[[Assignment], GoldItem]
-
-
-def _from_mask(held: Assignment) -> GoldItem:
-    edit = MaskEdit.objects.get(assignment=held)
-    return gold.make_from_mask(mask_edit_id=edit.pk, why="The whole mug.", bar=Bar(), actor=LEA)
-
-
-def _from_pick(held: Assignment) -> GoldItem:
-    selection = Selection.objects.get(assignment=held)
-    return gold.make_from_selection(
-        selection_id=selection.pk, also_best=(), avoid=(), why="It has all parts.", actor=LEA
-    )
-
-
-def _from_pose(held: Assignment) -> GoldItem:
-    alignment = Alignment.objects.get(assignment=held)
-    return gold.make_from_alignment(alignment_id=alignment.pk, why="It stands.", bar=Bar(), actor=LEA)
-
-
-def _pose_task(project: Project) -> None:
-    """Its mesh can be read: gold poses are marked over the shape."""
-    task = make_pose_task(project)
-    mesh = blobs.put(glb_bytes(), suffix=".glb", content_type="model/gltf-binary")
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")  # candidates never change
-        cursor.execute("UPDATE engine_candidate SET mesh_key = %s WHERE id = %s", [mesh, task.candidate_id])
-        cursor.execute("SET LOCAL session_replication_role = origin")
-
-
-KINDS = {
-    Stage.OBJECT: Kind(
-        Stage.OBJECT, make_image, marks, lambda held: marks(held, box=(40, 10, 60, 30)), _from_mask
-    ),
-    Stage.PICK: Kind(Stage.PICK, make_pick_task, picks, lambda held: picks(held, is_right=False), _from_pick),
-    Stage.POSE: Kind(Stage.POSE, _pose_task, places, lambda held: places(held, is_right=False), _from_pose),
-}
-EVERY_KIND = pytest.mark.parametrize("kind", KINDS.values(), ids=[stage.value for stage in KINDS])
-
-
-def third(project: Project) -> Any:
-    """Cyd, who annotates too."""
-    cyd = person("cyd")
-    add_member(project_id=project.pk, user_id=cyd.pk, role=Role.ANNOTATOR)
-    return cyd
-
-
-def golden(
-    project: Project, people: People, kind: Kind, *, how_many: int = 1, work: int = 2
-) -> list[GoldItem]:
-    """Bob did the tasks; a lead made gold of them. ``work`` more tasks are open."""
-    items = []
-    for _ in range(how_many):
-        kind.make(project)
-        held = takes(people.bob.pk, project, kind.stage, draw=WORK)
-        kind.right(held)
-        items.append(kind.source(held))
-    for _ in range(work):
-        kind.make(project)
-    return items
+UNTOUCHED: tuple[type[Model], ...] = (
+    *(MaskEdit, Comparison, Selection, Alignment),
+    *(TargetObject, CandidateBatch, Job, ArtistCase),
+)
 
 
 @EVERY_KIND
@@ -323,23 +201,15 @@ class TestForThePerson:
         assert len(statements) <= 9, "\n".join(statements)
 
 
+def keys_of(model: type[Model]) -> list[int]:
+    return list(model._default_manager.order_by("pk").values_list("pk", flat=True))
+
+
 @EVERY_KIND
 def test_answers_enter_no_figure_but_reliability(project: Project, people: People, kind: Kind) -> None:
     [item] = golden(project, people, kind)
     evidence = read_evidence(project.pk)
-    rows = [
-        list(model.objects.order_by("pk").values_list("pk", flat=True))
-        for model in (
-            MaskEdit,
-            Comparison,
-            Selection,
-            Alignment,
-            TargetObject,
-            CandidateBatch,
-            Job,
-            ArtistCase,
-        )
-    ]
+    rows = [keys_of(model) for model in UNTOUCHED]
     tasks = list(AnnotationTask.objects.order_by("pk").values("open_slots", "num_judgements", "status"))
     hidden = takes(people.ana.pk, project, kind.stage)
     kind.wrong(hidden)
@@ -347,19 +217,7 @@ def test_answers_enter_no_figure_but_reliability(project: Project, people: Peopl
     assert tasks == list(
         AnnotationTask.objects.order_by("pk").values("open_slots", "num_judgements", "status")
     )
-    assert rows == [
-        list(model.objects.order_by("pk").values_list("pk", flat=True))
-        for model in (
-            MaskEdit,
-            Comparison,
-            Selection,
-            Alignment,
-            TargetObject,
-            CandidateBatch,
-            Job,
-            ArtistCase,
-        )
-    ]
+    assert rows == [keys_of(model) for model in UNTOUCHED]
     figures = {(each.username, each.stage): each for each in quality_figures(project.pk).people}
     ana = figures[("ana", kind.stage.value)]
     assert ana.num_gold == 1 and ana.gold is not None and ana.gold.value == pytest.approx(1 / 3)
@@ -379,7 +237,7 @@ def test_proposals_of_a_machine_are_shown_as_they_first_were(project: Project, p
     proposed = images.propose_target(image_id=image.pk, mask_png=mask_bytes(box=BOX), source="machine")
     held = takes(people.bob.pk, project, Stage.OBJECT, draw=WORK)
     marks(held, proposal=proposed.pk)
-    _from_mask(held)
+    KINDS[Stage.OBJECT].source(held)
     make_image(project)
     hidden = takes(people.ana.pk, project, Stage.OBJECT)
     payload = task_payload(hidden)
@@ -471,152 +329,3 @@ def test_gold_may_be_prefetched_and_becomes_the_live_lease(project: Project, peo
     undo(user_id=people.ana.pk, assignment=work.uuid, now=SOON)
     ahead.refresh_from_db()
     assert ahead.prefetched and AnnotationTask.objects.get(pk=ahead.task_id).open_slots == slots
-
-
-class TestHowMuch:
-    def test_new_people_get_half_and_the_share_stays_between_floor_and_ceiling(
-        self, project: Project, people: People
-    ) -> None:
-        golden(project, people, KINDS[Stage.PICK], how_many=2)
-        assert takes(people.ana.pk, project, Stage.PICK, draw=Draws(0.49)).gold_id is not None
-        hidden_gold.set_share(project_id=project.pk, floor=0.0, ceiling=0.2)
-        assert takes(third(project).pk, project, Stage.PICK, draw=Draws(0.21)).gold_id is None
-
-    def test_known_people_get_the_floor(self, project: Project, people: People) -> None:
-        hidden_gold.set_share(project_id=project.pk, floor=0.1, ceiling=0.5)
-        golden(project, people, KINDS[Stage.PICK], how_many=17)
-        for _ in range(15):
-            picks(takes(people.ana.pk, project, Stage.PICK))
-        assert takes(people.ana.pk, project, Stage.PICK, draw=Draws(0.11)).gold_id is None
-        held = Assignment.objects.get(annotator=people.ana, status="LEASED")
-        leases.release(**under(held))
-        assert takes(people.ana.pk, project, Stage.PICK, draw=Draws(0.09)).gold_id is not None
-
-    def test_none_when_a_lead_wants_none(self, project: Project, people: People) -> None:
-        golden(project, people, KINDS[Stage.PICK])
-        hidden_gold.set_share(project_id=project.pk, floor=0.0, ceiling=0.0)
-        assert takes(people.ana.pk, project, Stage.PICK).gold_id is None
-
-    @pytest.mark.parametrize(("floor", "ceiling"), [(-0.1, 0.2), (0.3, 0.2), (0.1, 0.6)])
-    def test_what_cannot_be_a_share_is_refused(self, project: Project, floor: float, ceiling: float) -> None:
-        with pytest.raises(BadInput, match="half"):
-            hidden_gold.set_share(project_id=project.pk, floor=floor, ceiling=ceiling)
-        with pytest.raises(IntegrityError, match="project_gold_share"), transaction.atomic():
-            Project.objects.filter(pk=project.pk).update(gold_floor=floor, gold_ceiling=ceiling)
-
-    def test_an_unknown_project_is_not_found(self, project: Project) -> None:
-        with pytest.raises(NotFound):
-            hidden_gold.set_share(project_id=project.pk + 1, floor=0.0, ceiling=0.1)
-
-
-class TestWhoIsOff:
-    def wrong_until_paused(self, project: Project, user_id: int, *, now: Any = NOW) -> int:
-        """Answers gold wrongly until there is no more work; how often."""
-        for number in range(20):
-            held = leases.claim(user_id=user_id, project_id=project.pk, stage=Stage.PICK, draw=GOLD, now=now)
-            if isinstance(held, NothingToClaim):
-                assert held.reason == "paused"
-                return number
-            assert held.gold_id is not None
-            picks(Assignment.objects.get(pk=held.pk), is_right=False)
-        raise AssertionError("never paused")
-
-    def test_is_paused_by_the_test_with_the_reason_in_the_journal(
-        self, project: Project, people: People
-    ) -> None:
-        golden(project, people, KINDS[Stage.PICK], how_many=12)
-        assert self.wrong_until_paused(project, people.ana.pk) == 4
-        standing = Standing.objects.get()
-        assert standing.status == "PAUSED" and "Right on 0 of 4 gold tasks" in standing.reason
-        moves = (
-            StateChange.objects.filter(model="standing")
-            .order_by("pk")
-            .values_list("old", "new", "actor_name")
-        )
-        assert list(moves) == [("", "ACTIVE", "quality watch"), ("ACTIVE", "PAUSED", "quality watch")]
-        standings.resume_person(
-            project_id=project.pk, user_id=people.ana.pk, reason="talked", actor=LEA, now=SOON
-        )
-        after = SOON + timedelta(minutes=1)
-        held = takes(people.ana.pk, project, Stage.PICK, now=after)
-        assert held.gold_id is not None, "what a lead saw counts no more"
-        leases.release(**{**under(held), "now": after})
-
-    def test_the_claim_that_pauses_costs_little(self, project: Project, people: People) -> None:
-        golden(project, people, KINDS[Stage.PICK], how_many=6)
-        for _ in range(4):
-            picks(takes(people.ana.pk, project, Stage.PICK), is_right=False)
-        with counted_sql() as statements:
-            answer = leases.claim(user_id=people.ana.pk, project_id=project.pk, stage=Stage.PICK, now=NOW)
-        assert isinstance(answer, NothingToClaim) and answer.reason == "paused"
-        assert len(statements) <= 5, "\n".join(statements)
-
-    def test_the_watch_pauses_who_claims_no_more(self, project: Project, people: People) -> None:
-        golden(project, people, KINDS[Stage.PICK], how_many=6)
-        for _ in range(4):
-            picks(takes(people.ana.pk, project, Stage.PICK), is_right=False)
-        standings.watch(now=SOON)
-        assert Standing.objects.get().user_id == people.ana.pk
-
-
-def test_claims_cost_the_same_with_much_gold(project: Project, people: People) -> None:
-    items = golden(project, people, KINDS[Stage.PICK])
-    for user in (people.ana, third(project)):
-        with counted_sql() as few:
-            takes(user.pk, project, Stage.PICK)
-        if user == people.ana:
-            golden(project, people, KINDS[Stage.PICK], how_many=8)
-            first = few
-    assert len(first) == len(few) == 2 and items
-
-
-def test_the_journal_tells_after_how_many_answers_somebody_was_paused(
-    project: Project, people: People
-) -> None:
-    golden(project, people, KINDS[Stage.PICK], how_many=6, work=3)
-    ana = people.ana.pk
-    picks(takes(ana, project, Stage.PICK, draw=WORK))
-    for _ in range(3):
-        picks(takes(ana, project, Stage.PICK), is_right=False)
-    in_hand = takes(ana, project, Stage.PICK)
-    ahead = takes(ana, project, Stage.PICK, draw=WORK, prefetch=True)
-    picks(in_hand, is_right=False)
-    standings.pause_person(project_id=project.pk, user_id=ana, reason="x", actor=LEA, now=NOW)
-    picks(ahead)
-    Assignment.objects.filter(pk=ahead.pk).update(ended_at=timezone.now() + timedelta(minutes=1))
-    with counted_sql() as statements:
-        records = {record.username: record for record in records_of(project.pk)}
-    assert len(statements) == 3
-    hers, bob = records["ana"], records["bob"]
-    assert (hers.num_answers, hers.num_gold, hers.num_right) == (6, 4, 0)
-    assert (hers.answers_before, hers.gold_before, hers.paused_because) == (5, 4, "x")
-    assert bob.paused_at is None and bob.answers_before is None and bob.num_answers == 6
-
-
-class TestByScript:
-    """The same verbs over the interface."""
-
-    def test_a_lead_lists_sources_and_makes_gold(self, project: Project, people: People) -> None:
-        lea = Browser(people.lea)
-        for kind in KINDS.values():
-            golden(project, people, kind)
-            kind.right(takes(people.bob.pk, project, kind.stage, draw=WORK))
-            path = f"/projects/{project.pk}/gold/{kind.stage.value}"
-            listed = lea.get(path)
-            assert listed.status == 200, listed.body
-            [item], [source] = listed.body["items"], listed.body["sources"]
-            assert (item["num_answers"], source["by"], source["label"]) == (0, "bob", "mug")
-            names = {Stage.OBJECT: "mask_url", Stage.PICK: "candidates", Stage.POSE: "pose"}
-            assert names[kind.stage] in source["answer"]
-            made = lea.post(path, {"source": source["id"], "why": "It is so."})
-            assert made.status == 201 and made.body["stage"] == kind.stage.value
-            assert len(lea.get(path).body["items"]) == 2 and lea.get(path).body["sources"] == []
-            assert lea.post(path, {"source": source["id"], "why": "Again."}).code == "bad_request"
-
-    def test_nobody_else_may(self, project: Project, people: People) -> None:
-        golden(project, people, KINDS[Stage.PICK])
-        path = f"/projects/{project.pk}/gold/pick"
-        for user in (people.ana, people.rev, people.mel, people.art):
-            assert Browser(user).get(path).status == 403
-            assert Browser(user).post(path, {"source": 1, "why": "x"}).status == 403
-        assert Browser(people.lea).post(path, {"source": 999, "why": "x"}).status == 404

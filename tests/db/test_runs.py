@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from engine import blobs
 from engine.errors import BadInput, EngineError, IllegalTransition
 from engine.models import DatasetVersion, Job, Project, RunMetric, StateChange, TrainingRun
 from engine.selectors.runs import curves
@@ -17,11 +16,6 @@ from engine.transitions import Actor
 from tests import judged
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="session", autouse=True)
-def bucket() -> None:
-    blobs.ensure_bucket(origins=["http://testserver"])
 
 
 @pytest.fixture

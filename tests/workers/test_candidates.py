@@ -20,11 +20,10 @@ from engine.models import (
     Project,
 )
 from engine.services import checkpoints
-from engine.services.candidates import request_batch
-from engine.services.rounds import current_round
 from engine.states import BatchStatus, CheckpointStatus, JobStatus, PointMapStatus, Stage
+from tests.batches import asked_for, ended
 from tests.factories import TESTER
-from tests.pictures import confirmed_disc, photographed_disc
+from tests.pictures import photographed_disc
 from tests.running_worker import RunningWorker, finished, running_worker, wait_until
 from tests.untrained import deployed, registered, untrained_checkpoint
 from workers import mesh_files
@@ -47,19 +46,6 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def image(project: Project) -> Image:
     with transaction.atomic():
         return photographed_disc(project)
-
-
-def asked_for(image: Image) -> CandidateBatch:
-    """A batch for the disc, with its job sent."""
-    with transaction.atomic():
-        return request_batch(target=confirmed_disc(image), round=current_round(image.project_id), by=TESTER)
-
-
-def ended(batch: CandidateBatch) -> CandidateBatch:
-    job = finished(Job.objects.get(key=f"batch-{batch.pk}"), sweeping=True)
-    batch.refresh_from_db()
-    assert batch.status == BatchStatus.READY, job.error
-    return batch
 
 
 def test_a_worker_killed_while_it_generates_leaves_a_batch_that_ends_with_exactly_eight(

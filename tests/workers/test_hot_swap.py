@@ -23,15 +23,14 @@ from engine.models import (
 )
 from engine.selectors.deployments import belongs_to_canary, place_of
 from engine.services import checkpoints
-from engine.services.candidates import request_batch
-from engine.services.rounds import current_round
 from engine.states import BatchStatus, CheckpointStatus, JobStatus, Stage
 from modelzoo.checkpoint import WEIGHTS_NAME
 from modelzoo.contracts import SamplerSettings
 from modelzoo.pipeline import CandidatePipeline
+from tests.batches import asked_for, ended
 from tests.factories import TESTER
 from tests.perturbed import SHIPPED, perturbed_checkpoint, with_a_nan, with_golden_outputs_of
-from tests.pictures import confirmed_disc, photographed_disc
+from tests.pictures import photographed_disc
 from tests.running_worker import RunningWorker, finished, wait_until
 from tests.untrained import deployed, registered
 from workers import slots
@@ -59,18 +58,6 @@ def image(project: Project) -> Image:
     project.rounds.update(num_candidates=2)
     with transaction.atomic():
         return photographed_disc(project)
-
-
-def asked_for(image: Image) -> CandidateBatch:
-    with transaction.atomic():
-        return request_batch(target=confirmed_disc(image), round=current_round(image.project_id), by=TESTER)
-
-
-def ended(batch: CandidateBatch) -> CandidateBatch:
-    job = finished(Job.objects.get(key=f"batch-{batch.pk}"), sweeping=True)
-    batch.refresh_from_db()
-    assert batch.status == BatchStatus.READY, job.error
-    return batch
 
 
 def makers(batch: CandidateBatch) -> set[tuple[int, int]]:

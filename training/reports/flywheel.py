@@ -64,7 +64,8 @@ def as_markdown(document: Mapping[str, Any]) -> str:
     line = (
         f"\nSimulated Elo grows by {fit['slope']:.1f} a round on a straight line (R2 {fit['r2']:.3f}), from "
         f"{document['arena']['matches']} simulated matches. The control trained as many steps without anybody's "
-        "judgement.\n"
+        "judgement. "
+        "The simulated engineer promotes DPO's result unless the site's evaluation puts it below its SFT base.\n"
     )
     measured = (
         f"\nMeasured by `{origin['command']}` at commit {origin['commit']}, on {origin['machine']['processor']}, "
@@ -90,10 +91,11 @@ def _rounds(document: Mapping[str, Any]) -> list[str]:
         _line(
             [
                 *("round", "alpha", "picks", "none good", "accepted", f"accepted at {FIXED_ALPHA:g}"),
-                *("alignments", "modelled by artists", "D+ so far", "pairs so far", "collecting", "training"),
+                *("alignments", "modelled by artists", "D+ so far", "pairs so far", "promoted"),
+                *("collecting", "training"),
             ]
         ),
-        _line(["---"] * 12),
+        _line(["---"] * 13),
     ]
     for record in document["rounds"]:
         got, version, spent = record["collected"], record["version"], record["seconds"]
@@ -105,6 +107,7 @@ def _rounds(document: Mapping[str, Any]) -> list[str]:
                     *("-" if share is None else f"{share:.0%}", "-" if fixed is None else f"{fixed:.0%}"),
                     *(got["alignments"], got["modelled"]),
                     *(version["num_demonstrations"], version["num_preference_pairs"]),
+                    record["promoted"].upper(),
                     *(f"{spent['collecting']:.0f} s", f"{spent['training']:.0f} s"),
                 ]
             )

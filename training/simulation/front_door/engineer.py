@@ -11,6 +11,9 @@ from training.simulation.front_door.visitor import Visitor
 LOOK_EVERY_S = 1.0
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 
+#: What decides between a run's result and what the run began from.
+DECIDES = "f_score_at_0.05"
+
 Say = Callable[[str], None]
 
 
@@ -76,6 +79,11 @@ class Engineer:
         """One checkpoint with its evaluation."""
         found = self.visitor.get("/checkpoints")["results"]
         return next(one for one in found if one["id"] == number)
+
+    def better(self, *, sft: int, dpo: int) -> int:
+        """The one of a round's two to promote: DPO's result, unless its evaluation is below its SFT base."""
+        compared = self.checkpoint(dpo)["evaluation"]["metrics"][DECIDES]
+        return dpo if compared["difference"] >= 0 else sft
 
     def serving(self) -> dict[str, Any]:
         """The deployment that serves."""

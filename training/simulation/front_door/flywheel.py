@@ -98,7 +98,8 @@ class Flywheel:
             "dpo", version=version["id"], base=sft["output_checkpoint"], seed=seed, settings=plan.dpo
         )
         trained = time.monotonic()
-        promoted = crew.engineer.promotes(dpo["output_checkpoint"])
+        chosen = crew.engineer.better(sft=sft["output_checkpoint"], dpo=dpo["output_checkpoint"])
+        promoted = crew.engineer.promotes(chosen)
         return {
             "round": opened["number"],
             "alpha": opened["alpha"],
@@ -111,7 +112,8 @@ class Flywheel:
             "sft": sft,
             "dpo": dpo,
             "evaluation": crew.engineer.checkpoint(dpo["output_checkpoint"])["evaluation"],
-            "checkpoint": dpo["output_checkpoint"],
+            "checkpoint": chosen,
+            "promoted": "dpo" if chosen == dpo["output_checkpoint"] else "sft",
             "generation": promoted["generation"],
             "seconds": {"collecting": round(at_work - started, 1), "training": round(trained - at_work, 1)},
         }
