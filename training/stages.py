@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,8 @@ from training.objectives.preference import PreferenceObjective
 from training.objectives.shortcut import SelfConsistencyObjective, TrajectoryObjective
 from training.objectives.texture import TextureObjective, TexturePreferenceObjective
 from training.trainer import Objective
+
+log = logging.getLogger(__name__)
 
 REPLAY_STREAM, FRESH_STREAM = 500_000, 600_000  # plus the run's seed; people judge other worlds (800_000 on)
 TRAJECTORIES_FILE = "trajectories.safetensors"
@@ -136,6 +139,9 @@ def _trajectories(
                 ),
                 plan=TeacherPlan(),
                 seed=config.seed,
+                on_progress=lambda done: log.info(
+                    "%d of %d walks of the teacher recorded", done, config.num_trajectories
+                ),
             )
         team.gather(may_record)  # nobody reads before it is written
     return TrajectorySource(recorded, batch_size=config.micro_batch_size, seed=config.seed)

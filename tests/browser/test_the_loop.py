@@ -11,6 +11,7 @@ import trimesh
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.axe import cut_off, in_both_themes
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
 from tests.browser.visitor import shot, visit
 from tests.running_site import RunningSite
@@ -151,6 +152,12 @@ def _hands_the_third_to_an_artist(ana: Person) -> None:
     ana.page.wait_for_timeout(500)
 
 
+def _is_accessible(page: Page, name: str) -> None:
+    """Of screens that only a walk like this one reaches; all others are looked at in test_accessible."""
+    faults = in_both_themes(page, name) + cut_off(page, name, width=1280, height=800)
+    assert not faults, "\n".join(faults)
+
+
 def _places_a_shape(ana: Person) -> None:
     """Starts from the model's proposal; keys and the gizmo move it; the overlap is read live."""
     task = ana.opens_stage("pose")
@@ -158,6 +165,7 @@ def _places_a_shape(ana: Person) -> None:
     assert start["pose"] == start["proposal"]
     ana.page.wait_for_timeout(1500)
     shot(ana.page, "10-pose-proposal")
+    _is_accessible(ana.page, "pose")
     ana.presses("ArrowRight", "ArrowRight", "e", "ArrowLeft", "r", "ArrowUp", "w")
     moved = ana.stage()
     assert moved["pose"]["translation"] != start["pose"]["translation"]
@@ -193,6 +201,7 @@ def _an_artist_models_the_hard_case(browser: Browser, site: RunningSite, folder:
         waits_until(lambda: art.asks(f"/artist-cases/{case}")["status"] == "ACCEPTED", what="the validation")
         page.wait_for_timeout(1500)
         shot(page, "12-artist-case")
+        _is_accessible(page, "artist-case")
 
 
 def _an_engineer_turns_the_round(browser: Browser, site: RunningSite, ana: Person) -> None:

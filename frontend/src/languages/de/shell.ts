@@ -152,7 +152,7 @@ export const SHELL: Readonly<Record<string, string>> = {
   "Your work is finished and kept. It is sent as soon as the server can be reached.": "Ihre Arbeit ist fertig und aufbewahrt. Sie wird gesendet, sobald der Server zu erreichen ist.",
   "just now": "gerade eben",
   "kept in this browser": "in diesem Browser",
-  "lease {time}": "Reservierung {time}",
+  "lease {time}": "noch {time}",
   "no answer yet": "noch keine Antwort",
   "no key": "keine Taste",
   "no name": "ohne Namen",
