@@ -78,14 +78,15 @@ def held_out_scores(
 
 
 def simulated_arena(scores: Mapping[str, StageScores], *, seed: int) -> dict[str, Any]:
-    """Every checkpoint against every other on every held-out object, judged by noisy eyes (75 % agreement): Elo.
+    """Every checkpoint against every other on every held-out object, as often as each was drawn and scored, judged by
+    noisy eyes (75 % agreement): Elo.
 
     Elo is Bradley-Terry with ties on a scale of 400 points for odds of ten to one, the first checkpoint at 0, with
     intervals from a bootstrap over objects.
     """
     names = list(scores)
-    worth = np.stack([scores[name].shape.f1_005[:, 0] for name in names], axis=1)  # N x M
-    noise = calibrated_noise(worth, seed=seed)
+    worth = np.stack([scores[name].shape.f1_005 for name in names], axis=1)  # N x M x draws
+    noise = calibrated_noise(worth[..., 0], seed=seed)
     left, right, outcome, tasks = _matches(worth, noise=noise, rng=np.random.default_rng(seed))
 
     def fit(weights: Floats) -> Floats:
@@ -148,11 +149,13 @@ def linear_fit(values: Sequence[float]) -> dict[str, float]:
 def _matches(
     worth: Floats, *, noise: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Left, right, outcome and object of each match, of ``worth`` N x M x draws."""
     rows = []
-    for task, one in enumerate(worth):
-        for first, second in combinations(range(len(one)), 2):
-            gap = float(one[first] - one[second] + noise * np.sqrt(2) * rng.normal())
-            said = 0 if abs(gap) < EQUAL_BELOW * noise else 1 if gap > 0 else -1
-            rows.append((first, second, said, task))
+    for task, shown in enumerate(worth):
+        for one in shown.T:
+            for first, second in combinations(range(len(one)), 2):
+                gap = float(one[first] - one[second] + noise * np.sqrt(2) * rng.normal())
+                said = 0 if abs(gap) < EQUAL_BELOW * noise else 1 if gap > 0 else -1
+                rows.append((first, second, said, task))
     table = np.array(rows, dtype=np.int64)
     return table[:, 0], table[:, 1], table[:, 2], table[:, 3]

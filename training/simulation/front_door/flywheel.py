@@ -12,7 +12,7 @@ from typing import Any
 from training.simulation.front_door.engineer import Engineer
 from training.simulation.front_door.hidden import hidden_truths
 from training.simulation.front_door.lead import Lead
-from training.simulation.front_door.people import STAGES, Annotator, Artist, Gallery
+from training.simulation.front_door.people import STAGES, Annotator, Artist, Gallery, Stage
 from training.simulation.front_door.visitor import Visitor
 
 WAIT_S = 1.0
@@ -136,8 +136,9 @@ class Flywheel:
         crew, modelled, answers = self._crew, 0, 0
         last = time.monotonic()
         while True:
+            waiting = self._waiting()
             now = sum(
-                len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in STAGES
+                len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in waiting
             )
             if now and min(self._gold.values(), default=0) < self._plan.gold:
                 self._gold = crew.lead.makes_gold(most=self._plan.gold)
@@ -157,6 +158,11 @@ class Flywheel:
             if time.monotonic() - last > PATIENCE_S:
                 raise TimeoutError(f"nothing happened for {PATIENCE_S:.0f} s; left: {left}")
             time.sleep(WAIT_S)
+
+    def _waiting(self) -> list[Stage]:
+        """The stages where tasks wait: nobody need ask at the others."""
+        queues = self._crew.engineer.visitor.get(f"/projects/{self._crew.project_id}")["queues"]
+        return [stage for stage in STAGES if queues[stage]["open"]]
 
     def _kept(self, number: int) -> dict[str, Any] | None:
         path = self._path(number)
