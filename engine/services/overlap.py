@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import Exists, F, OuterRef, Sum
 
 from engine.errors import NotFound
-from engine.models import AnnotationTask, Project, Selection
+from engine.models import AnnotationTask, GoldItem, Project, Selection
 from engine.ranking.reliability import label_posterior
 from engine.selectors.annotators import quality_figures
 from engine.services.tasks import announce_queue
@@ -108,8 +108,12 @@ def _budget(project_id: int, rules: OverlapPolicy) -> int:
 
 
 def _doubts(project_id: int, rules: OverlapPolicy, reliability: Mapping[int, float]) -> list[Doubt]:
-    """Every done task that has room for another judgement and no clear winner. One query."""
+    """Every done task that has room for another judgement and no clear winner. One query.
+
+    None that is gold: its answer is known, and who met it hidden among work may not be given it as work.
+    """
     rows = Selection.standing.filter(
+        ~Exists(GoldItem.objects.filter(task=OuterRef("assignment__task"))),
         project_id=project_id,
         winner__isnull=False,
         assignment__task__status=TaskStatus.DONE,

@@ -10,10 +10,10 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from engine.errors import BadInput, NotFound
-from engine.models import AnnotationTask, Project, Standing, StateChange
+from engine.models import AnnotationTask, Project, Selection, Standing, StateChange
 from engine.selectors.annotators import quality_figures
 from engine.selectors.queues import NothingToClaim
-from engine.services import leases, overlap, standings
+from engine.services import gold, leases, overlap, standings
 from engine.services.overlap import OverlapPolicy
 from engine.states import Role, Stage, TaskStatus
 from engine.transitions import Actor
@@ -187,6 +187,16 @@ class TestAdaptiveOverlap:
         type(withdrawn).objects.filter(pk=withdrawn.pk).update(status="PROPOSED")
         rules = OverlapPolicy(share=5.0, margin=2.0)
         assert overlap.widen_overlap(project_id=kitchen.pk, actor=LEAD, policy=rules) == []
+
+    def test_gold_is_not_asked_again_since_its_answer_is_known(self, kitchen: Project) -> None:
+        crowd_of_picks(kitchen, {"ana": 0.8}, num_tasks=2)
+        known, open_ = Selection.objects.order_by("pk")
+        gold.make_from_selection(
+            selection_id=known.pk, also_best=(), avoid=(), why="It has all parts.", actor=LEAD
+        )
+        rules = OverlapPolicy(share=5.0, margin=2.0)
+        asked = overlap.widen_overlap(project_id=kitchen.pk, actor=LEAD, policy=rules)
+        assert [doubt.task_id for doubt in asked] == [open_.assignment.task_id]
 
     def test_the_new_slot_goes_to_somebody_else_and_ends_the_task_again(
         self, project: Project, people: People

@@ -18,6 +18,9 @@ from training.simulation.front_door.visitor import Visitor
 WAIT_S = 1.0
 AT_A_TIME = 4  # tasks that a person does before the next person's turn
 PATIENCE_S = 3600.0  # without anything happening
+NOBODY_CAN_S = (
+    30.0  # without work for the machines: what is left then waits for somebody who is not of this crew
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +156,9 @@ class Flywheel:
                 )
                 continue
             is_modelled = left["cases"] == 0 or modelled >= self._plan.artists_most
-            if left["tasks"] == left["jobs"] == 0 and is_modelled:
-                return {**told["figures"], "modelled": modelled}
+            is_stuck = left["jobs"] == 0 and time.monotonic() - last > NOBODY_CAN_S
+            if is_modelled and left["jobs"] == 0 and (left["tasks"] == 0 or is_stuck):
+                return {**told["figures"], "modelled": modelled, "left": left["tasks"]}
             if time.monotonic() - last > PATIENCE_S:
                 raise TimeoutError(f"nothing happened for {PATIENCE_S:.0f} s; left: {left}")
             time.sleep(WAIT_S)
