@@ -212,8 +212,8 @@ def ancestry(checkpoint_id: int) -> tuple[Ancestor, ...]:
 
 
 def offspring(checkpoint_id: int) -> Offspring:
-    """How many candidates the checkpoint made, and how many of them somebody picked. One query."""
-    made = Candidate.objects.filter(checkpoint_id=checkpoint_id).aggregate(
+    """How many candidates the checkpoint made for people to pick from, and how many somebody picked. One query."""
+    made = Candidate.objects.filter(checkpoint_id=checkpoint_id, batch__arena__isnull=True).aggregate(
         num_candidates=Count("pk", distinct=True),
         num_picked=Count(
             "pk", distinct=True, filter=Q(selections__assignment__status=AssignmentStatus.SUBMITTED)
