@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from typing import Any
 
@@ -373,6 +374,33 @@ def test_the_database_refuses_work_on_an_arenas_candidates_and_another_maker(
         assert "append-only" in refused(lambda asked=asked, changes=changes: asked.update(**changes))
 
 
+@pytest.mark.django_db(transaction=True)
+def test_candidates_that_end_at_once_make_each_pair_once() -> None:
+    garden = judged.project("garden")
+    makers = [judged.checkpoint(name) for name in ("old", "new", "third")]
+    for _ in range(3):
+        judged.batch(garden, sources=("retrieval",))
+    meeting = opened(garden, *makers)
+    start, failures = threading.Barrier(9), []
+
+    def end(batch: CandidateBatch) -> None:
+        try:
+            start.wait()
+            made(batch)
+        except Exception as error:  # noqa: BLE001  # a thread's failure must reach the test
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=end, args=(batch,)) for batch in meeting.batches.all()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert list(meeting.matches.order_by("place").values_list("place", flat=True)) == list(range(9))
+
+
 def test_a_claim_costs_what_it_did(kitchen: Project, old: Checkpoint, new: Checkpoint) -> None:
     ana = ana_of(kitchen)
 
@@ -444,6 +472,7 @@ def test_the_console_opens_an_arena_that_makes_its_candidates_and_follows_it(
     made(one)
     candidates.begin_batch(batch_id=other.pk)
     candidates.fail_batch(batch_id=other.pk, detail="new cannot be loaded: its golden outputs differ")
+    assert "for an arena" in mel.get(f"/admin/console/targets/{one.target_id}/").content.decode()
     page = mel.get(reply["Location"]).content.decode()
     assert "1 of 2 were made." in page and "its golden outputs differ" in page
     assert "1 match" in page

@@ -1132,6 +1132,8 @@ export interface components {
             id: number;
             index: number;
             batch_id: number | null;
+            /** @description Which asked for it. */
+            arena_id: number | null;
             source: string;
             checkpoint_id: number | null;
             checkpoint_name: string;
