@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -183,6 +184,28 @@ def test_what_a_reward_kept_of_many_draws_does_not_meet_a_single_draw(
         made(batch)
     match = meeting.matches.get()
     assert {match.left.batch.arena_id, match.right.batch.arena_id} == {meeting.pk}  # type: ignore[union-attr]
+
+
+def test_what_people_got_meanwhile_does_not_step_in_for_what_was_asked_for(
+    kitchen: Project, old: Checkpoint, new: Checkpoint
+) -> None:
+    target = judged.batch(kitchen, sources=("retrieval",)).target
+    meeting = opened(kitchen, old, new)
+    Candidate.objects.create(
+        project=kitchen,
+        target=target,
+        index=0,
+        source="candid8",
+        checkpoint=old,
+        seed=4,
+        mesh_key="m",
+        preview_key="p",
+    )
+    made(meeting.batches.get(checkpoint=new))
+    assert not meeting.matches.exists(), "it has another seed"
+    made(meeting.batches.get(checkpoint=old))
+    match = meeting.matches.get()
+    assert match.left.seed == match.right.seed
 
 
 def test_a_checkpoint_that_fails_is_named_and_the_others_pairs_go_on(
@@ -375,30 +398,35 @@ def test_the_database_refuses_work_on_an_arenas_candidates_and_another_maker(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_candidates_that_end_at_once_make_each_pair_once() -> None:
+def test_of_two_candidates_that_end_at_once_the_later_one_makes_the_pair() -> None:
     garden = judged.project("garden")
-    makers = [judged.checkpoint(name) for name in ("old", "new", "third")]
-    for _ in range(3):
-        judged.batch(garden, sources=("retrieval",))
-    meeting = opened(garden, *makers)
-    start, failures = threading.Barrier(9), []
+    judged.batch(garden, sources=("retrieval",))
+    meeting = opened(garden, judged.checkpoint("old"), judged.checkpoint("new"))
+    first, second = meeting.batches.order_by("pk")
+    failures: list[Exception] = []
 
-    def end(batch: CandidateBatch) -> None:
+    def end() -> None:
         try:
-            start.wait()
-            made(batch)
+            made(second)
         except Exception as error:  # noqa: BLE001  # a thread's failure must reach the test
             failures.append(error)
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=end, args=(batch,)) for batch in meeting.batches.all()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
-    assert list(meeting.matches.order_by("place").values_list("place", flat=True)) == list(range(9))
+    later = threading.Thread(target=end)
+    with transaction.atomic():
+        made(first)
+        later.start()
+        while later.is_alive() and not somebody_waits_for_a_lock():
+            time.sleep(0.01)
+    later.join()
+    assert not failures and meeting.matches.count() == 1
+
+
+def somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_claim_costs_what_it_did(kitchen: Project, old: Checkpoint, new: Checkpoint) -> None:
