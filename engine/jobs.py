@@ -38,10 +38,15 @@ QUEUES: Mapping[str, str] = {
     "validate_mesh": "cpu",
     "estimate_point_map": "gpu",
     "generate_candidates": "gpu",
+    "generate_for_arena": "gpu",
     "propose_layout": "gpu",
     "verify_checkpoint": "gpu",
     "train_run": "train",
 }
+
+#: Kinds that stand behind all others of their queue: nobody at a screen waits for them.
+LAST = frozenset({"generate_for_arena"})
+BROKERS_LAST = 9  # of the Redis transport, whose first is 0
 
 #: How long a message may wait in its queue before the sweep takes it for lost. Longer than a queue is usually long:
 #: a message sent twice is harmless, but a long queue sent again each minute would never end.
@@ -116,7 +121,13 @@ def send_all(waiting: Sequence[Job]) -> int:
 
 def _hand_over(job: Job) -> bool:
     try:
-        _producer().send_task(f"workers.{job.kind}", args=[job.pk], queue=job.queue, retry=False)
+        _producer().send_task(
+            f"workers.{job.kind}",
+            args=[job.pk],
+            queue=job.queue,
+            priority=BROKERS_LAST if job.kind in LAST else 0,
+            retry=False,
+        )
     except (OperationalError, OSError):
         log.warning("job not sent: the broker does not answer", extra={"job": job.pk})
         return False

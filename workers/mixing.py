@@ -81,6 +81,21 @@ def made_for(batch: CandidateBatch, *, may_wait: bool) -> Made:
     return Made(candidates=_numbered([*drawn, *found, *given]), missing=missing, loaded=own.loaded)
 
 
+def made_for_arena(batch: CandidateBatch) -> Made:
+    """The batch of an arena: plain draws of exactly the checkpoint that it names, and of nobody else.
+
+    Always waits for the point map, so that all checkpoints of a target see the same. Raises EngineError when the
+    checkpoint cannot be loaded.
+    """
+    assert batch.checkpoint is not None, "the database refuses an arena's batch without a checkpoint"
+    loaded = slots.ensure_exactly(batch.checkpoint)
+    request = model_input(batch.target, seeds=(batch.seed,), may_wait=True)
+    mix = CandidateMix(counts={OWN: batch.num_requested})
+    drawn = _drawn(loaded, request, mix, batch.num_requested)
+    candidates = [replace(one, generation=None) for one in drawn]  # no deployment has made them
+    return Made(candidates=_numbered(candidates), missing=(), loaded=None)
+
+
 def _own(batch: CandidateBatch, mix: CandidateMix) -> _Own:
     """Raises what ``slots`` raises where retrieval could not make up for our own model."""
     if OWN not in mix.counts:

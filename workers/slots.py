@@ -1,4 +1,4 @@
-"""This process's checkpoints, at most two: what serves (or served, when the new one will not load) and a canary."""
+"""This process's checkpoints, at most three: what serves (or served before it), a canary, and a guest."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from django.conf import settings
 
 from engine import blobs
 from engine.errors import EngineError
-from engine.models import Checkpoint, Deployment
+from engine.models import CandidateBatch, Checkpoint, Deployment
 from engine.selectors import deployments
 from engine.selectors.deployments import Deployed
 from engine.services import checkpoints
+from engine.states import BatchStatus
 from modelzoo.checkpoint import CheckpointRefused
 from modelzoo.serving import ModelSlot, Serving
 
@@ -32,6 +33,8 @@ EARLIER_TO_TRY = 3
 
 #: Deployments (generation, sha256) that this process could not load; each is tried once.
 _refused: set[tuple[int, str]] = set()
+#: Checkpoints (sha256) that could not be loaded as a guest, and why; each is tried once.
+_turned_away: dict[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +50,29 @@ class Loaded:
 
 
 class _Slots:
-    """The slot of what serves, and the canary's beside it."""
+    """The slot of what serves, the canary's beside it, and one for a checkpoint that an arena asks for."""
 
     def __init__(self) -> None:
         self.serving = ModelSlot(device=device())
         self.canary = ModelSlot(device=device())
+        self.guest = ModelSlot(device=device())
 
     def follow(self, deployed: Deployed) -> None:
-        """A promoted canary that is loaded goes on as what serves; a canary that stands no more is let go."""
+        """A promoted canary that is loaded goes on as what serves; a canary that stands no more is let go, as is a
+        guest that no arena waits for."""
+        self.dismiss_guest()
         if deployed.serving is not None and _holds(self.canary, deployed.serving):
             self.serving, self.canary = self.canary, ModelSlot(device=device())
         elif self.canary.current is not None and (
             deployed.canary is None or not _holds(self.canary, deployed.canary)
         ):
             self.canary = ModelSlot(device=device())
+
+    def dismiss_guest(self) -> None:
+        """Lets the guest go unless an arena still waits for candidates of it. No query while there is none."""
+        guest = self.guest.current
+        if guest is not None and not _is_waited_for(guest.sha256):
+            self.guest = ModelSlot(device=device())
 
 
 def ensure_current() -> Loaded:
@@ -85,6 +97,45 @@ def ensure_for(batch_id: int) -> Loaded:
     if _holds(slots.canary, canary) or _try(slots.canary, canary):
         return _loaded(slots.canary)
     return _ensure_serving(deployed)
+
+
+def ensure_exactly(checkpoint: Checkpoint) -> Loaded:
+    """The checkpoint, whatever serves: from the slot that holds it, else as this process's one guest.
+
+    The guest before it is let go first, and what serves is left alone. A checkpoint that is refused (its hash, its
+    golden outputs) is tried once per process. Raises EngineError ``checkpoint_unusable`` with the reason.
+    """
+    slots = _slots()
+    for slot in (slots.serving, slots.canary, slots.guest):
+        if slot.current is not None and slot.current.sha256 == checkpoint.sha256:
+            return Loaded(serving=slot.current, checkpoint_id=checkpoint.pk)
+    if checkpoint.sha256 in _turned_away:
+        raise _unusable(checkpoint, _turned_away[checkpoint.sha256])
+    slots.guest = ModelSlot(device=device())
+    try:
+        serving = slots.guest.swap(
+            weights=weights_file(checkpoint), manifest=checkpoint.manifest, generation=0
+        )
+    except CheckpointRefused as refusal:
+        _turned_away[checkpoint.sha256] = str(refusal)
+        raise _unusable(checkpoint, str(refusal)) from refusal
+    log.info("checkpoint %s is loaded as a guest of this process", checkpoint.pk)
+    return Loaded(serving=serving, checkpoint_id=checkpoint.pk)
+
+
+def dismiss_guest() -> None:
+    """Gives the guest's memory back when its last batch is made."""
+    _slots().dismiss_guest()
+
+
+def _unusable(checkpoint: Checkpoint, why: str) -> EngineError:
+    return EngineError(f"{checkpoint.name} cannot be loaded: {why}", code="checkpoint_unusable")
+
+
+def _is_waited_for(sha256: str) -> bool:
+    return CandidateBatch.objects.filter(
+        checkpoint__sha256=sha256, status__in=[BatchStatus.REQUESTED, BatchStatus.GENERATING]
+    ).exists()
 
 
 def _ensure_serving(deployed: Deployed) -> Loaded:

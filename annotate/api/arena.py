@@ -42,7 +42,7 @@ class ArenasView(ApiView):
 
     @operation("arenas.open", body=ArenaRequest, answer=Arena, status=201)
     def post(self, request: Request, project_id: int) -> Response:
-        """Opens an arena between checkpoints, on every target of which each has made a candidate."""
+        """Opens an arena between checkpoints; candidates that they lack are made, and pairs come with them."""
         require(user_id=self.user_id, project_id=project_id, any_of=MAY_TRAIN)
         body = read(request, ArenaRequest)
         opened = arena.open_arena(
@@ -52,6 +52,7 @@ class ArenasView(ApiView):
             votes=body["votes"],
             seed=secrets.randbits(32) if body["seed"] is None else body["seed"],
             target_ids=body["targets"],
+            num_targets=body["num_targets"],
             actor=self.actor,
         )
         return present(Arena, opened, status=201)
@@ -68,7 +69,7 @@ class ArenaView(ApiView):
 class CloseArenaView(ApiView):
     @operation("arenas.close", answer=Arena)
     def post(self, request: Request, arena_id: int) -> Response:
-        """No more pairs are given; what was claimed may still be answered."""
+        """No more pairs are given and no candidates made; what was claimed may still be answered."""
         access_arena(user_id=self.user_id, arena_id=arena_id, any_of=MAY_TRAIN)
         return present(Arena, arena.close_arena(arena_id=arena_id, actor=self.actor))
 

@@ -26,6 +26,7 @@ class BatchRows(Rows):
         "id",
         "story",
         "round",
+        "arena",
         "status",
         "num_candidates",
         "num_requested",
@@ -36,7 +37,7 @@ class BatchRows(Rows):
         "created_at",
     ]
     list_filter = ["status"]
-    list_select_related = ("target", "round", "project")
+    list_select_related = ("target", "round", "project", "arena", "checkpoint")
 
     @admin.display(description="Target")
     def story(self, row: CandidateBatch) -> SafeString | str:
@@ -44,7 +45,8 @@ class BatchRows(Rows):
 
     @admin.display(description="From")
     def from_sources(self, row: CandidateBatch) -> str:
-        return ", ".join(f"{source} {count}" for source, count in row.source_mix.items()) or "candid8"
+        mix = ", ".join(f"{source} {count}" for source, count in row.source_mix.items())
+        return mix or (row.checkpoint.name if row.checkpoint else "candid8")
 
     @admin.display(description="Missing")
     def short(self, row: CandidateBatch) -> str:

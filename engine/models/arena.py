@@ -16,7 +16,10 @@ from engine.states import ArenaStatus, MatchStatus
 
 
 class Arena(models.Model):
-    """Checkpoints that meet on a frozen set of targets; the matches are drawn when it opens."""
+    """Checkpoints that meet on a frozen set of targets; the order of its matches is drawn when it opens.
+
+    A match becomes a row when both of its candidates are there: at once, or when the arena's batches are made.
+    """
 
     EVENT = "arena"
 
@@ -24,7 +27,13 @@ class Arena(models.Model):
     name = models.CharField(max_length=120)
     status = models.CharField(max_length=12, choices=ArenaStatus.choices, default=ArenaStatus.OPEN)
     checkpoints = models.ManyToManyField(Checkpoint, related_name="arenas")
-    seed = models.BigIntegerField(help_text="Of the order of matches and of their sides.")
+    seed = models.BigIntegerField(
+        help_text="Of the order of matches, of their sides, of which targets, and of candidates."
+    )
+    votes = models.PositiveSmallIntegerField(default=1, help_text="Matches of each pair on each target.")
+    target_ids = models.JSONField(
+        default=list, help_text="Where they meet, frozen; empty for an arena that was drawn as a whole."
+    )
     opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     closed_at = models.DateTimeField(null=True, blank=True)

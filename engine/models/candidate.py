@@ -14,13 +14,32 @@ from engine.states import BatchPartStatus, BatchStatus
 
 
 class CandidateBatch(Mixed):
-    """The best-of-N asked for one target, from the sources that its round mixes."""
+    """The best-of-N asked for one target, from the sources that its round mixes.
+
+    Or what an arena asks for, of exactly one checkpoint: of no round, and a database trigger refuses any task on it.
+    """
 
     EVENT = "batch"
 
     project = models.ForeignKey(Project, models.CASCADE)
     target = models.ForeignKey(TargetObject, models.CASCADE, related_name="batches")
     round = models.ForeignKey(Round, models.PROTECT, null=True, blank=True)
+    arena = models.ForeignKey(
+        "engine.Arena",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="batches",
+        help_text="Which asked for it: nobody picks from it, and no figure and no dataset counts it.",
+    )
+    checkpoint = models.ForeignKey(
+        Checkpoint,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="batches",
+        help_text="Of an arena's: the one that must make it, whatever serves.",
+    )
     num_requested = models.PositiveSmallIntegerField()
     num_candidates = models.PositiveSmallIntegerField(default=0)
     seed = models.BigIntegerField(
@@ -44,6 +63,18 @@ class CandidateBatch(Mixed):
                 name="batch_ready_is_complete",
             ),
             CheckConstraint(condition=Q(num_requested__gt=0), name="batch_asks_for_some"),
+            CheckConstraint(
+                condition=Q(arena__isnull=True, checkpoint__isnull=True)
+                | Q(
+                    arena__isnull=False,
+                    checkpoint__isnull=False,
+                    round__isnull=True,
+                    source_mix={},
+                    num_draws__isnull=True,
+                ),
+                name="batch_of_arena_is_of_one_checkpoint",
+            ),
+            UniqueConstraint(fields=["arena", "target", "checkpoint"], name="batch_once_per_arena"),
         ]
 
     def __str__(self) -> str:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from django.db.models import Exists, OuterRef, Q
 from numpy.typing import NDArray
 
 from engine.models import Arena, ArenaMatch, Checkpoint, Standing
 from engine.ranking.bradley_terry import ELO_PER_UNIT, fit_bradley_terry
 from engine.ranking.gate import Gate, GatePolicy, Measure, Votes, judge
 from engine.ranking.intervals import Estimate, Intervals, RankRange, bootstrap_over_tasks, rank_ranges
-from engine.states import MatchStatus, StandingStatus
+from engine.selectors.arena_making import Making, making_of
+from engine.states import ArenaStatus, MatchStatus, StandingStatus
 
 #: The middle of the scale, as usual for Elo. 400 points are odds of ten to one.
 MIDDLE = 1000.0
@@ -135,16 +137,17 @@ def standings(votes: Sequence[Vote], *, names: Mapping[int, str], seed: int = 0)
 
 @dataclass(frozen=True, kw_only=True)
 class ArenaResult:
-    """An arena with how its checkpoints stand."""
+    """An arena with how its checkpoints stand, and how far its own candidates are."""
 
     arena: Arena
     num_matches: int
     num_votes: int
     contestants: tuple[Contestant, ...]
+    making: Making
 
 
 def arena_result(arena_id: int) -> ArenaResult:
-    """Four queries, however many votes there are."""
+    """Five queries, however many votes there are."""
     arena = Arena.objects.get(pk=arena_id)
     table = standings(votes_of(arena_id), names=dict(arena.checkpoints.values_list("pk", "name")))
     return ArenaResult(
@@ -152,6 +155,7 @@ def arena_result(arena_id: int) -> ArenaResult:
         num_matches=arena.matches.count(),
         num_votes=table.num_votes if table else 0,
         contestants=table.contestants if table else (),
+        making=making_of(arena_id),
     )
 
 
@@ -159,7 +163,10 @@ def gate_between(
     *, new_id: int, serving_id: int, policy: GatePolicy | None = None
 ) -> tuple[Arena, Gate] | None:
     """The newest arena where both met, and its verdict on the new one; None when they never met. Four queries."""
-    arena = Arena.objects.filter(checkpoints=new_id).filter(checkpoints=serving_id).order_by("-pk").first()
+    both = Arena.objects.filter(checkpoints=new_id).filter(checkpoints=serving_id)
+    met = ArenaMatch.objects.filter(arena=OuterRef("pk"))
+    # One that was closed before anything was made for it says nothing.
+    arena = both.filter(Q(status=ArenaStatus.OPEN) | Exists(met)).order_by("-pk").first()
     if arena is None:
         return None
     evaluation = Checkpoint.objects.values_list("evaluation", "parent_id").get(pk=new_id)

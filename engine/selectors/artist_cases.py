@@ -63,9 +63,9 @@ def case_view(case_id: int) -> ArtistCaseView:
     case = _with_all().filter(pk=case_id).first()
     if case is None:
         raise NotFound("There is no such case.")
-    failed = Candidate.objects.filter(target_id=case.target_id, batch__isnull=False).order_by(
-        "-batch_id", "index"
-    )
+    failed = Candidate.objects.filter(
+        target_id=case.target_id, batch__isnull=False, batch__arena__isnull=True
+    ).order_by("-batch_id", "index")
     return ArtistCaseView(
         **_brief(case),
         candidates=[

@@ -96,7 +96,9 @@ def bias_figures(project_id: int, *, seed: int = 0) -> BiasFigures:
     """At most eleven queries, however much was judged; shapes count once a worker has described them."""
     rng = np.random.default_rng(seed)
     shapes = _accepted_shapes(project_id)
-    offered = _shapes(project_id, candidate__index=0, candidate__batch__isnull=False)
+    offered = _shapes(
+        project_id, candidate__index=0, candidate__batch__isnull=False, candidate__batch__arena__isnull=True
+    )
     rounds = _rounds(project_id, shapes, offered)
     accepted = _stacked([values for each in shapes.values() for values in each][:RECENT])
     width = _width(offered if len(offered) else accepted)
@@ -122,12 +124,15 @@ def bias_figures(project_id: int, *, seed: int = 0) -> BiasFigures:
 
 def undescribed(*, version: int, limit: int) -> list[Candidate]:
     """Candidates whose shapes the monitor looks at and that no worker has described: winners, one of each batch, and
-    whatever our own model did not make. Newest first. Two queries."""
+    whatever our own model did not make, but nothing that an arena asked for. Newest first. Two queries."""
     newest = Candidate.objects.aggregate(newest=Max("pk"))["newest"] or 0
     known = ShapeDescriptor.objects.filter(candidate=OuterRef("pk"), version=version)
     won = Selection.objects.filter(winner=OuterRef("pk"))
     rows = Candidate.objects.filter(
-        Q(index=0) | ~Q(source=OUR_MODEL) | Exists(won), ~Exists(known), pk__gt=newest - LOOKED_THROUGH
+        Q(index=0) | ~Q(source=OUR_MODEL) | Exists(won),
+        ~Exists(known),
+        pk__gt=newest - LOOKED_THROUGH,
+        batch__arena__isnull=True,
     )
     return list(rows.order_by("-pk")[:limit])
 

@@ -36,6 +36,7 @@ class CandidateTrace:
     id: int
     index: int
     batch_id: int | None
+    arena_id: int | None  # which asked for it; nobody picks from it then
     source: str
     checkpoint_id: int | None
     checkpoint_name: str
@@ -212,8 +213,8 @@ def ancestry(checkpoint_id: int) -> tuple[Ancestor, ...]:
 
 
 def offspring(checkpoint_id: int) -> Offspring:
-    """How many candidates the checkpoint made, and how many of them somebody picked. One query."""
-    made = Candidate.objects.filter(checkpoint_id=checkpoint_id).aggregate(
+    """How many candidates the checkpoint made for people to pick from, and how many somebody picked. One query."""
+    made = Candidate.objects.filter(checkpoint_id=checkpoint_id, batch__arena__isnull=True).aggregate(
         num_candidates=Count("pk", distinct=True),
         num_picked=Count(
             "pk", distinct=True, filter=Q(selections__assignment__status=AssignmentStatus.SUBMITTED)
@@ -223,12 +224,13 @@ def offspring(checkpoint_id: int) -> Offspring:
 
 
 def _candidates(target_id: int) -> tuple[CandidateTrace, ...]:
-    rows = Candidate.objects.filter(target_id=target_id).select_related("checkpoint")
+    rows = Candidate.objects.filter(target_id=target_id).select_related("checkpoint", "batch")
     return tuple(
         CandidateTrace(
             id=row.pk,
             index=row.index,
             batch_id=row.batch_id,
+            arena_id=row.batch.arena_id if row.batch else None,
             source=row.source,
             checkpoint_id=row.checkpoint_id,
             checkpoint_name=row.checkpoint.name if row.checkpoint else "",

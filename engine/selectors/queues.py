@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, Sum
 
+from engine.jobs import LAST
 from engine.models import AnnotationTask, ArtistCase, Assignment, Job
 from engine.states import ArtistCaseStatus, AssignmentStatus, JobStatus, Stage, TaskStatus
 
@@ -59,14 +60,14 @@ def queue_depths(project_id: int) -> dict[str, QueueDepth]:
 
 
 def work_left(project_id: int) -> WorkLeft:
-    """Four queries, however much there is."""
+    """What an arena asked for is not among it: no round waits for that. Four queries, however much there is."""
     depths = queue_depths(project_id)
     cases = ArtistCase.objects.filter(project_id=project_id).exclude(status=ArtistCaseStatus.ACCEPTED)
     under_way = Job.objects.filter(project_id=project_id, status__in=[JobStatus.PENDING, JobStatus.SENT])
     return WorkLeft(
         tasks=sum(depth.open + depth.leased for depth in depths.values()),
         cases=cases.count(),
-        jobs=under_way.exclude(queue="train").count(),
+        jobs=under_way.exclude(queue="train").exclude(kind__in=LAST).count(),
     )
 
 

@@ -1,27 +1,41 @@
-"""Lets checkpoints meet blind: draws the matches, gives each to one person, takes the answer once."""
+"""Lets checkpoints meet blind: draws targets and matches, gives each to one person, takes the answer once."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from itertools import combinations
 from uuid import UUID
 
-import numpy as np
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from engine import access
 from engine.errors import BadInput, IdempotencyConflict, LeaseLost, NotFound, StaleTransition
-from engine.models import Arena, ArenaMatch, Candidate, Checkpoint, Project, Standing
+from engine.models import (
+    Arena,
+    ArenaMatch,
+    CandidateBatch,
+    Checkpoint,
+    Project,
+    Standing,
+)
 from engine.selectors.arena_match import matches_for
-from engine.states import ArenaStatus, MatchStatus, StandingStatus, TargetStatus
-from engine.transitions import Actor, record_creation, record_creations, transition
+from engine.services.arena_pairs import add_matches, ask, cancel, first_of_each, plainly_drawn, plan
+from engine.services.arena_targets import candidates_on_confirmed, drawn, shown_by_all
+from engine.states import (
+    ArenaStatus,
+    BatchStatus,
+    CheckpointStatus,
+    MatchStatus,
+    StandingStatus,
+)
+from engine.transitions import Actor, record_creation, transition
 
 #: How long a person may look at a pair before somebody else gets it.
 CLAIM = timedelta(minutes=10)
 MOST_MATCHES = 20_000
+MOST_MADE = 2_000
 ATTEMPTS = 4
 MAX_SECONDS = 86_400.0
 
@@ -35,11 +49,16 @@ def open_arena(
     seed: int,
     actor: Actor,
     target_ids: Sequence[int] | None = None,
+    num_targets: int | None = None,
 ) -> Arena:
     """Opens an arena: every pair of the checkpoints on every target, ``votes`` times, in random order and sides.
 
-    The targets are frozen here: those given, or all confirmed ones of which every checkpoint has a candidate; each
-    checkpoint shows its first candidate. Raises BadInput when no target has all, or for fewer than two checkpoints.
+    The targets are frozen here: those given, or ``num_targets`` drawn by the seed out of what may be shown, and
+    candidates that a checkpoint lacks on them are asked of it; or, with neither, all confirmed ones of which every
+    checkpoint has a candidate already. Of what is there each checkpoint shows its first candidate.
+
+    Raises BadInput for fewer than two checkpoints, ``checkpoint_refused`` for one that failed its check,
+    ``nothing_to_show`` when there is no such target, ``bad_targets`` for given ones that may not be shown.
     """
     wanted = sorted(set(checkpoint_ids))
     if len(wanted) < 2:
@@ -53,55 +72,49 @@ def open_arena(
     known = Checkpoint.objects.in_bulk(wanted)
     if len(known) != len(wanted):
         raise NotFound("There is no such checkpoint.")
-    shown = _shown(project_id, wanted, target_ids)
-    if not shown:
-        names = ", ".join(known[pk].name for pk in wanted)
-        raise BadInput(
-            f"No target has a candidate of each of {names}: let them make some first, one as canary beside the other.",
-            code="nothing_to_show",
-        )
-    pairs = [
-        (target, first, second)
-        for target in sorted(shown)
-        for first, second in combinations(wanted, 2)
-        for _ in range(votes)
+    _refuse_unusable(list(known.values()))
+    if target_ids is None and num_targets is None:
+        shown = shown_by_all(project_id, list(known.values()))
+        targets = sorted(shown)
+    else:
+        targets = drawn(project_id, target_ids, num_targets, seed=seed)
+        there = candidates_on_confirmed(project_id, wanted).filter(target_id__in=targets)
+        shown = first_of_each(plainly_drawn(there))
+    missing = [
+        (target, checkpoint)
+        for target in targets
+        for checkpoint in wanted
+        if checkpoint not in shown.get(target, {})
     ]
-    if len(pairs) > MOST_MATCHES:
-        raise BadInput(f"These would be {len(pairs)} matches, more than {MOST_MATCHES}: take fewer targets.")
-    rng = np.random.default_rng(seed)
+    _refuse_too_many(len(targets) * math.comb(len(wanted), 2) * votes, to_make=len(missing))
     with transaction.atomic():
         arena = Arena.objects.create(
-            project_id=project_id, name=name.strip(), seed=seed, opened_by_id=actor.user_id
+            project_id=project_id,
+            name=name.strip(),
+            seed=seed,
+            votes=votes,
+            target_ids=targets,
+            opened_by_id=actor.user_id,
         )
         arena.checkpoints.set(wanted)
         record_creation(arena, by=actor)
-        matches = []
-        for place, index in enumerate(rng.permutation(len(pairs))):
-            target, *both = pairs[index]
-            left, right = both if rng.random() < 0.5 else reversed(both)
-            matches.append(
-                ArenaMatch(
-                    project_id=project_id,
-                    arena=arena,
-                    target_id=target,
-                    place=place,
-                    left_id=shown[target][left],
-                    right_id=shown[target][right],
-                    left_checkpoint_id=left,
-                    right_checkpoint_id=right,
-                )
-            )
-        record_creations(ArenaMatch.objects.bulk_create(matches, batch_size=1000), by=actor)
+        planned = plan(seed=seed, target_ids=targets, checkpoint_ids=wanted, votes=votes)
+        add_matches(arena, planned, there=shown, by=actor)
+        ask(arena, missing=missing, there=shown, by=actor)
     return arena
 
 
 def close_arena(*, arena_id: int, actor: Actor) -> Arena:
-    """No more matches are given; what was claimed may still be answered."""
+    """No more matches are given, and no more candidates made; what was claimed may still be answered."""
     with transaction.atomic():
+        unmade = CandidateBatch.objects.select_for_update().filter(arena_id=arena_id)
+        # Before the arena, as a worker that completes a batch locks them.
+        held = list(unmade.exclude(status__in=[BatchStatus.READY, BatchStatus.WITHDRAWN]).order_by("pk"))
         arena = Arena.objects.select_for_update().filter(pk=arena_id).first()
         if arena is None:
             raise NotFound("There is no such arena.")
         transition(arena, ArenaStatus.CLOSED, by=actor, changes={"closed_at": timezone.now()})
+        cancel([batch for batch in held if batch.status != BatchStatus.FAILED], by=actor)
     return arena
 
 
@@ -178,22 +191,23 @@ def skip_match(*, match: UUID, user_id: int) -> ArenaMatch:
     return held
 
 
-def _shown(
-    project_id: int, checkpoint_ids: Sequence[int], target_ids: Sequence[int] | None
-) -> dict[int, dict[int, int]]:
-    """Target > checkpoint > candidate, of the targets where every checkpoint has one."""
-    rows = Candidate.objects.filter(
-        project_id=project_id, checkpoint_id__in=checkpoint_ids, target__status=TargetStatus.CONFIRMED
-    )
-    if target_ids is not None:
-        rows = rows.filter(target_id__in=target_ids)
-    found: dict[int, dict[int, int]] = {}
-    for target, checkpoint, candidate in rows.order_by("target_id", "checkpoint_id", "pk").values_list(
-        "target_id", "checkpoint_id", "pk"
-    ):
-        assert checkpoint is not None
-        found.setdefault(target, {}).setdefault(checkpoint, candidate)
-    return {target: made for target, made in found.items() if len(made) == len(checkpoint_ids)}
+def _refuse_unusable(checkpoints: Sequence[Checkpoint]) -> None:
+    refused = [each for each in checkpoints if each.status == CheckpointStatus.REFUSED]
+    if refused:
+        why = "; ".join(f"{each.name} ({each.detail or 'it was refused'})" for each in refused)
+        raise BadInput(
+            f"Checkpoints that failed their check make no candidates: {why}. Choose others.",
+            code="checkpoint_refused",
+        )
+
+
+def _refuse_too_many(num_matches: int, *, to_make: int) -> None:
+    if num_matches > MOST_MATCHES:
+        raise BadInput(f"These would be {num_matches} matches, more than {MOST_MATCHES}: take fewer targets.")
+    if to_make > MOST_MADE:
+        raise BadInput(
+            f"{to_make} candidates would have to be made, more than {MOST_MADE}: take fewer targets."
+        )
 
 
 def _own_claim(project_id: int, user_id: int, now: datetime) -> ArenaMatch | None:

@@ -134,7 +134,7 @@ def parts_of(batch: CandidateBatch) -> tuple[list[NewCandidate], list[Missing]]:
 def generation_order(batch: CandidateBatch, *, attempt: int = 1) -> jobs.Order:
     """The job that makes our own candidates and completes the batch."""
     return jobs.Order(
-        kind="generate_candidates",
+        kind="generate_candidates" if batch.arena_id is None else "generate_for_arena",
         key=f"batch-{batch.pk}" + (f"-{attempt}" if attempt > 1 else ""),
         payload={"batch_id": batch.pk},
         project_id=batch.project_id,

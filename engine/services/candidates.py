@@ -10,14 +10,15 @@ from dataclasses import asdict
 from django.db import transaction
 
 from engine import jobs
-from engine.errors import BadInput, NotFound, StaleTransition
-from engine.models import Candidate, CandidateBatch, Round, TargetObject
+from engine.errors import BadInput, EngineError, NotFound, StaleTransition
+from engine.models import Arena, Candidate, CandidateBatch, Round, TargetObject
 from engine.services import batch_parts
+from engine.services.arena_pairs import add_matches_with
 from engine.services.batch_parts import Missing, generation_order, times_requested
 from engine.services.mix import CandidateMix, mix_of
 from engine.services.new_candidate import NewCandidate
 from engine.services.tasks import open_pick_task
-from engine.states import BatchStatus
+from engine.states import ArenaStatus, BatchStatus
 from engine.transitions import Actor, record_creations, transition
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,9 @@ def complete_batch(
     seconds: float,
     missing: Sequence[Missing] = (),
 ) -> CandidateBatch:
-    """Writes the candidates, moves the batch to READY and opens its pick task. A second run changes nothing.
+    """Writes the candidates, moves the batch to READY and opens its pick task; of an arena's its matches.
+
+    A second run changes nothing.
 
     ``missing`` names the sources that gave fewer than the batch's mix asks for.
 
@@ -112,7 +115,10 @@ def complete_batch(
             "missing": [asdict(one) for one in missing],
         }
         transition(batch, BatchStatus.READY, by=WORKER, changes=changes)
-        open_pick_task(batch=batch, by=WORKER)
+        if batch.arena_id is None:
+            open_pick_task(batch=batch, by=WORKER)
+        else:
+            add_matches_with(batch, by=WORKER)
     return batch
 
 
@@ -128,10 +134,12 @@ def fail_batch(*, batch_id: int, detail: str) -> CandidateBatch:
 def retry_batch(*, batch_id: int, actor: Actor) -> CandidateBatch:
     """Asks again for a FAILED batch, with new jobs: first of the sources that were missing, if any were.
 
-    Raises IllegalTransition for one that did not fail.
+    Raises IllegalTransition for one that did not fail, EngineError ``arena_closed`` when its arena is over.
     """
     with transaction.atomic():
         batch = _locked(batch_id)
+        if batch.arena_id and Arena.objects.filter(pk=batch.arena_id, status=ArenaStatus.CLOSED).exists():
+            raise EngineError("The arena that asked for it is closed.", code="arena_closed")
         transition(batch, BatchStatus.REQUESTED, by=actor, reason="asked for again", changes={"detail": ""})
         if not batch_parts.ask_again(batch, by=actor):
             order = generation_order(batch, attempt=times_requested(batch))

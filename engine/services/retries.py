@@ -25,7 +25,7 @@ def retry_job(*, job_id: int, actor: Actor) -> Job:
     match job.kind:
         case "train_run":
             runs.resume_run(run_id=job.payload["run_id"], actor=actor)
-        case "generate_candidates":
+        case "generate_candidates" | "generate_for_arena":
             candidates.retry_batch(batch_id=job.payload["batch_id"], actor=actor)
         case "read_point_map" | "estimate_point_map":
             _ask_for_point_map(job, actor)

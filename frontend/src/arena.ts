@@ -7,6 +7,7 @@ import { t } from "./core/language";
 import { speakIn } from "./core/speaking";
 import { Api, failureText, isLoggedOut, Problem } from "./net/api";
 import type { ArenaMatch, Project } from "./net/contract";
+import { onNews } from "./net/project_news";
 import { createArenaStage } from "./stages/arena";
 import type { ArenaStage, Verdict } from "./stages/arena";
 import { commandButton } from "./ui/buttons";
@@ -46,7 +47,7 @@ class ArenaPage {
   private phase: Phase = "loading";
   private retryAt = 0;
 
-  constructor(private readonly root: HTMLElement, config: Config) {
+  constructor(private readonly root: HTMLElement, private readonly config: Config) {
     this.api = new Api(config.apiBase, config.csrfToken);
     this.topbar = new TopBar(config);
     this.photo = new PhotoCard(root);
@@ -70,6 +71,10 @@ class ArenaPage {
   async start(): Promise<void> {
     setInterval(() => this.tick(), 1000);
     await this.next();
+    // Pairs come while an arena's candidates are made, and when others let go of theirs.
+    onNews(this.config.wsBase, this.projectId, (event) => event.type === "arena_match.changed" && event.status === "WAITING", async () => {
+      if (this.phase === "empty") await this.next();
+    });
   }
 
   private build(config: Config): void {

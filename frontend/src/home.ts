@@ -12,7 +12,7 @@ import { restoreTheme } from "./ui/theme";
 import { stageDoes, stageName, STAGES, TopBar } from "./ui/topbar";
 import { uploadBox } from "./ui/upload";
 
-const EVENTS = new Set(["image.changed", "point_map.changed", "queue.changed", "target.changed", "batch.changed", "artist_case.changed", "round.changed"]);
+const EVENTS = new Set(["image.changed", "point_map.changed", "queue.changed", "target.changed", "batch.changed", "artist_case.changed", "round.changed", "arena_match.changed"]);
 const MAY_UPLOAD = ["lead", "ml_engineer", "admin"];
 
 class HomePage {

@@ -43,6 +43,28 @@ def answers(site: RunningSite, arena: int) -> list[Any]:
     return list(json.loads(site.shell(code)))
 
 
+def opened_again(site: RunningSite, arena: int) -> int:
+    """Another arena of the same checkpoints on the same targets."""
+    return int(site.shell(f"from tests.browser.arena_project import open_again; open_again({arena})"))
+
+
+def open_again(arena: int) -> None:
+    from engine.models import Arena
+    from engine.services.arena import open_arena
+    from engine.transitions import Actor
+
+    before = Arena.objects.get(pk=arena)
+    opened = open_arena(
+        project_id=before.project_id,
+        name="Blind again",
+        checkpoint_ids=list(before.checkpoints.values_list("pk", flat=True)),
+        votes=1,
+        seed=4,
+        actor=Actor(name="test"),
+    )
+    sys.stdout.write(str(opened.pk))
+
+
 def make(slug: str, num_targets: int) -> None:
     from django.contrib.auth import get_user_model
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
-from tests.browser.arena_project import NAMES, ArenaProject, answers, arena_project
+from tests.browser.arena_project import NAMES, ArenaProject, answers, arena_project, opened_again
 from tests.browser.axe import cut_off, in_both_themes
 from tests.browser.person import PATIENCE_MS, Person, says, waits_until
 from tests.browser.visitor import shot, visit
@@ -125,6 +125,27 @@ def test_an_answer_that_does_not_arrive_is_sent_again_once(browser: Browser, sit
         judge.waits_for_the_end()
         says(page, "1 judged")
     assert [outcome for outcome, _, _ in answers(site, project.arena)] == ["right"]
+
+
+def test_a_page_that_waits_wakes_up_when_a_pair_comes(page: Page, site: RunningSite) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    project = arena_project(site, "arenavier", num_targets=1)
+    page.route("**/arena-claims", _that_never_looks_again_by_itself)
+    ana = Person(page, site, "ana")
+    judge = Judge(ana, project)
+    first = judge.waits_for_pair()
+    ana.presses("ArrowLeft")
+    judge.waits_for_the_end()
+    again = opened_again(site, project.arena)
+    judge.waits_for_pair(after=first)
+    ana.presses("ArrowRight")
+    judge.waits_for_the_end()
+    assert [outcome for outcome, _, _ in answers(site, again)] == ["right"]
+
+
+def _that_never_looks_again_by_itself(route: Route) -> None:
+    reply = route.fetch()
+    route.fulfill(response=reply, headers={**reply.headers, "retry-after": "86400"})
 
 
 def test_in_german_and_not_for_engineers(browser: Browser, site: RunningSite) -> None:

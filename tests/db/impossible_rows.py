@@ -9,6 +9,7 @@ from engine.models import (
     Arena,
     ArenaMatch,
     Assignment,
+    CandidateBatch,
     GoldItem,
     GuidelineAcknowledgement,
     GuidelineExample,
@@ -133,11 +134,27 @@ def _decided(world: Any, **changes: Any) -> SampledReview:
     return _review(world, reviewer=world.people.rev, decided_at=NOW, **changes)
 
 
-def _match(world: Any, **changes: Any) -> ArenaMatch:
+def _arena(world: Any) -> Arena:
     arena = Arena.objects.filter(project=world.project).first()
+    return arena or Arena.objects.create(project=world.project, name="arena", seed=1)
+
+
+def _asked(world: Any, **changes: Any) -> CandidateBatch:
     values = {
         "project": world.project,
-        "arena": arena or Arena.objects.create(project=world.project, name="arena", seed=1),
+        "target": world.target,
+        "arena": _arena(world),
+        "checkpoint": world.checkpoint,
+        "num_requested": 1,
+        "seed": 1,
+    }
+    return CandidateBatch.objects.create(**{**values, **changes})
+
+
+def _match(world: Any, **changes: Any) -> ArenaMatch:
+    values = {
+        "project": world.project,
+        "arena": _arena(world),
         "target": world.target,
         "place": 0,
         "left": world.candidate,
@@ -189,6 +206,8 @@ IMPOSSIBLE_QUALITY: Mapping[str, Write] = {
     "review_decided_by_somebody": lambda w: _review(w, status="ACCEPTED"),
     "review_sent_back_says_why": lambda w: _decided(w, status="SENT_BACK"),
     "review_fixed_has_correction": lambda w: _decided(w, status="FIXED"),
+    "batch_of_arena_is_of_one_checkpoint": lambda w: _asked(w, round=w.project.rounds.get()),
+    "batch_once_per_arena": _twice(_asked),
     "match_of_two": lambda w: _match(w, right=w.candidate),
     "match_of_two_checkpoints": lambda w: _match(w, right_checkpoint=w.checkpoint),
     "match_answered_by_somebody": lambda w: _match(w, status="ANSWERED", outcome="left"),

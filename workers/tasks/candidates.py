@@ -41,6 +41,21 @@ def generate_candidates(hold: Hold) -> dict[str, Any]:
     return made.told()
 
 
+@policy.job("generate_for_arena", abandon=_fail_batch)
+def generate_for_arena(hold: Hold) -> dict[str, Any]:
+    from workers import mixing, slots  # torch, which other workers do without
+
+    batch = candidates.begin_batch(batch_id=hold.payload["batch_id"])
+    if batch.status == BatchStatus.GENERATING:
+        started = time.perf_counter()
+        made = mixing.made_for_arena(batch)
+        batch = candidates.complete_batch(
+            batch_id=batch.pk, candidates=made.candidates, seconds=time.perf_counter() - started
+        )
+    slots.dismiss_guest()
+    return {"batch": batch.status, "checkpoint_id": batch.checkpoint_id}
+
+
 @policy.job("verify_checkpoint", abandon=_refuse_checkpoint)
 def verify_checkpoint(hold: Hold) -> dict[str, Any]:
     from modelzoo.checkpoint import CheckpointRefused  # torch, which other workers do without

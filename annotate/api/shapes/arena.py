@@ -11,6 +11,7 @@ from annotate.api.shapes.scene import PhotoRef, TargetRef
 from annotate.converters import BIGGEST_ID
 from engine.models import ArenaMatch as Row
 from engine.services.arena import MAX_SECONDS
+from engine.services.arena_targets import MOST_TARGETS
 from engine.states import ArenaStatus, MatchStatus
 
 
@@ -25,9 +26,22 @@ class ArenaRequest(Body):
         allow_null=True,
         default=None,
         max_length=10_000,
-        help_text="Default: every confirmed target of which each checkpoint has made a candidate.",
+        help_text="Exactly these; num_targets is then not read.",
     )
-    seed = Count(allow_null=True, default=None, max_value=BIGGEST_ID, help_text="Of order and sides.")
+    num_targets = serializers.IntegerField(
+        min_value=1,
+        max_value=MOST_TARGETS,
+        allow_null=True,
+        default=40,
+        help_text="So many are drawn, and candidates that a checkpoint lacks on them are made. Null: every confirmed "
+        "target of which each checkpoint has made a candidate, and nothing is made.",
+    )
+    seed = Count(
+        allow_null=True,
+        default=None,
+        max_value=BIGGEST_ID,
+        help_text="Of order, sides, which targets, and the candidates that are made.",
+    )
 
 
 class Arena(serializers.Serializer[Any]):
@@ -67,6 +81,25 @@ class Contestant(serializers.Serializer[Any]):
     equal = serializers.IntegerField()
 
 
+class MakingFailure(serializers.Serializer[Any]):
+    """Candidates of one checkpoint that failed for one reason; pairs without it go on."""
+
+    checkpoint = serializers.IntegerField(source="checkpoint_id")
+    name = serializers.CharField()
+    reason = serializers.CharField()
+    num_candidates = serializers.IntegerField()
+
+
+class ArenaMaking(serializers.Serializer[Any]):
+    """How far the candidates are that the arena asked for; pairs come as they are made."""
+
+    num_asked = serializers.IntegerField()
+    num_made = serializers.IntegerField()
+    num_failed = serializers.IntegerField()
+    num_given_up = serializers.IntegerField(help_text="Not made any more: the arena was closed.")
+    failures = MakingFailure(many=True)
+
+
 class ArenaResult(serializers.Serializer[Any]):
     """How the checkpoints stand; no contestants before the first vote."""
 
@@ -74,6 +107,7 @@ class ArenaResult(serializers.Serializer[Any]):
     num_matches = serializers.IntegerField()
     num_votes = serializers.IntegerField()
     contestants = Contestant(many=True)
+    making = ArenaMaking()
 
 
 class ArenaClaimRequest(Body):

@@ -16,6 +16,7 @@ class CandidateTrace(serializers.Serializer[Any]):
     id = serializers.IntegerField()
     index = serializers.IntegerField()
     batch_id = serializers.IntegerField(allow_null=True)
+    arena_id = serializers.IntegerField(allow_null=True, help_text="Which asked for it.")
     source = serializers.CharField()
     checkpoint_id = serializers.IntegerField(allow_null=True)
     checkpoint_name = serializers.CharField()

@@ -16,6 +16,7 @@ from engine.errors import NotFound
 from engine.models import Arena, Checkpoint, Project
 from engine.selectors import deployments
 from engine.selectors.arena import gate_of, measures_of, standings, votes_of
+from engine.selectors.arena_making import making_of
 from engine.services import arena
 from engine.states import ArenaStatus, CheckpointStatus, MatchStatus
 
@@ -58,10 +59,13 @@ def open_arena(request: HttpRequest, *, project_id: int) -> Done:
         name=chosen["name"],
         checkpoint_ids=chosen["checkpoints"],
         votes=chosen["votes"],
+        num_targets=chosen["num_targets"],
         seed=secrets.randbits(32),
         actor=actor_of(request),
     )
-    return Done(message=f"The arena {made.name} is open.", url=arena_url(arena_id=made.pk))
+    asked = making_of(made.pk).num_asked
+    told = f" {asked} candidates are being made for it." if asked else ""
+    return Done(message=f"The arena {made.name} is open.{told}", url=arena_url(arena_id=made.pk))
 
 
 @page("admin/console/arena.html")
@@ -77,6 +81,7 @@ def arena_page(request: HttpRequest, *, arena_id: int) -> dict[str, Any]:
         "project": shown.project,
         "arena": shown,
         "num_matches": shown.matches.count(),
+        "making": making_of(shown.pk),
         "standings": standings(votes, names={each.pk: each.name for each in contestants}),
         "serving": serving,
         "gates": [
@@ -107,7 +112,8 @@ def close_arena(request: HttpRequest, *, arena_id: int) -> Done:
 
 
 def _known() -> list[Checkpoint]:
-    return list(Checkpoint.objects.filter(status=CheckpointStatus.VERIFIED).order_by("-pk")[:NUM_CHECKPOINTS])
+    usable = Checkpoint.objects.exclude(status=CheckpointStatus.REFUSED)
+    return list(usable.order_by("-pk")[:NUM_CHECKPOINTS])
 
 
 def _arena(request: HttpRequest, arena_id: int, wanted: Any) -> Arena:

@@ -11,6 +11,7 @@ from engine.errors import BadInput
 from engine.models import Checkpoint, GuidelineExample, Project
 from engine.models.mix import Reward
 from engine.selectors.rewards import MeasuredReward, measured_rewards
+from engine.services.arena_targets import MOST_TARGETS
 from engine.services.mix import MOST_DRAWS, OWN, mix_of
 from engine.services.runs import SETTINGS, Setting
 from engine.states import Stage
@@ -316,13 +317,22 @@ class FixForm(forms.Form):
 
 
 class ArenaForm(forms.Form):
-    """Who meets, and how often."""
+    """Who meets, on how many targets, and how often."""
 
     name = forms.CharField(max_length=120, initial="New against serving")
     checkpoints = forms.TypedMultipleChoiceField(
         coerce=int,
         widget=forms.CheckboxSelectMultiple,
-        help_text="They meet on every target of which each has made a candidate: on those that have a batch of each.",
+        help_text="Any two or more that have not failed their check; none of them need ever have served.",
+    )
+    num_targets = forms.IntegerField(
+        min_value=1,
+        max_value=MOST_TARGETS,
+        required=False,
+        initial=40,
+        label="Number of targets",
+        help_text="Drawn at random. Candidates that a checkpoint lacks on them are made, after all other work. "
+        "Empty: all targets of which each has a candidate already.",
     )
     votes = forms.IntegerField(
         min_value=1,

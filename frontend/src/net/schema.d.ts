@@ -64,7 +64,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description No more pairs are given; what was claimed may still be answered. */
+        /** @description No more pairs are given and no candidates made; what was claimed may still be answered. */
         post: operations["arenas_close"];
         delete?: never;
         options?: never;
@@ -496,7 +496,7 @@ export interface paths {
         /** @description The project's arenas, newest first. */
         get: operations["arenas_list"];
         put?: never;
-        /** @description Opens an arena between checkpoints, on every target of which each has made a candidate. */
+        /** @description Opens an arena between checkpoints; candidates that they lack are made, and pairs come with them. */
         post: operations["arenas_open"];
         delete?: never;
         options?: never;
@@ -977,6 +977,15 @@ export interface components {
         ArenaList: {
             results: components["schemas"]["Arena"][];
         };
+        /** @description How far the candidates are that the arena asked for; pairs come as they are made. */
+        ArenaMaking: {
+            num_asked: number;
+            num_made: number;
+            num_failed: number;
+            /** @description Not made any more: the arena was closed. */
+            num_given_up: number;
+            failures: components["schemas"]["MakingFailure"][];
+        };
         /** @description A blind pair to be judged. */
         ArenaMatch: {
             /** Format: uuid */
@@ -994,11 +1003,16 @@ export interface components {
             checkpoints: number[];
             /** @default 1 */
             votes: number;
-            /** @description Default: every confirmed target of which each checkpoint has made a candidate. */
+            /** @description Exactly these; num_targets is then not read. */
             targets?: number[] | null;
             /**
+             * @description So many are drawn, and candidates that a checkpoint lacks on them are made. Null: every confirmed target of which each checkpoint has made a candidate, and nothing is made.
+             * @default 40
+             */
+            num_targets: number | null;
+            /**
              * Format: int64
-             * @description Of order and sides.
+             * @description Of order, sides, which targets, and the candidates that are made.
              */
             seed?: number | null;
         };
@@ -1008,6 +1022,7 @@ export interface components {
             num_matches: number;
             num_votes: number;
             contestants: components["schemas"]["Contestant"][];
+            making: components["schemas"]["ArenaMaking"];
         };
         /** @description One of the two; nothing tells who made it. */
         ArenaShape: {
@@ -1117,6 +1132,8 @@ export interface components {
             id: number;
             index: number;
             batch_id: number | null;
+            /** @description Which asked for it. */
+            arena_id: number | null;
             source: string;
             checkpoint_id: number | null;
             checkpoint_name: string;
@@ -1567,6 +1584,13 @@ export interface components {
             /** Format: double */
             add_s_share?: number;
             symmetry_order?: number;
+        };
+        /** @description Candidates of one checkpoint that failed for one reason; pairs without it go on. */
+        MakingFailure: {
+            checkpoint: number;
+            name: string;
+            reason: string;
+            num_candidates: number;
         };
         /** @description A mask that somebody or something proposed; confirm it, or draw a better one. */
         MaskProposal: {
