@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -11,10 +12,11 @@ from django.utils import timezone
 
 from engine import events, jobs
 from engine.errors import BadInput, EngineError, NotFound, StaleTransition
-from engine.models import Checkpoint, Deployment, TrainingRun, WorkerSwap
+from engine.models import Checkpoint, DatasetVersion, Deployment, TrainingRun, WorkerSwap
 from engine.ranking.gate import GateVerdict
 from engine.selectors import deployments
 from engine.selectors.arena import gate_between
+from engine.selectors.audits import AUDITS
 from engine.states import CheckpointStatus, DeploymentStatus
 from engine.transitions import Actor, record_creation, record_remark, transition
 
@@ -90,9 +92,39 @@ def refuse(*, checkpoint_id: int, detail: str, actor: Actor = jobs.WORKER) -> No
 
 
 def record_evaluation(*, checkpoint_id: int, evaluation: dict[str, Any]) -> None:
-    """Keeps the report against the parent; a later one replaces it."""
-    if Checkpoint.objects.filter(pk=checkpoint_id).update(evaluation=evaluation) != 1:
-        raise NotFound("There is no such checkpoint.")
+    """Keeps the report against the parent; a later one replaces it, but never the audits beside it."""
+    with transaction.atomic():
+        checkpoint = _locked(checkpoint_id)
+        audits = {name: each for name, each in (checkpoint.evaluation or {}).items() if name == AUDITS}
+        checkpoint.evaluation = {**evaluation, **audits}
+        checkpoint.save(update_fields=["evaluation"])
+
+
+def record_audit(
+    *, checkpoint_id: int, version_id: int, report: dict[str, Any], at: datetime, actor: Actor
+) -> None:
+    """Adds what was measured on a dataset version's audit set to the evaluation; earlier audits stay as they are.
+
+    The journal says so. Raises NotFound for a checkpoint or a version that is not there.
+    """
+    version = DatasetVersion.objects.select_related("project").filter(pk=version_id).first()
+    if version is None:
+        raise NotFound("There is no such dataset version.")
+    entry = {
+        **report,
+        "version": version.pk,
+        "version_number": version.number,
+        "project": version.project.name,
+        "at": at.isoformat(),
+    }
+    with transaction.atomic():
+        checkpoint = _locked(checkpoint_id)
+        known = checkpoint.evaluation or {}
+        checkpoint.evaluation = {**known, AUDITS: [*known.get(AUDITS, []), entry]}
+        checkpoint.save(update_fields=["evaluation"])
+        record_remark(
+            checkpoint, by=actor, reason=f"audited on what {version} of {version.project.name} held back"
+        )
 
 
 def deploy(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from engine.errors import BadInput, EngineError, IllegalTransition
-from engine.models import Checkpoint, Deployment, Job, StateChange, WorkerSwap
+from engine.errors import BadInput, EngineError, IllegalTransition, NotFound
+from engine.models import Checkpoint, DatasetVersion, Deployment, Job, StateChange, WorkerSwap
 from engine.selectors import deployments
+from engine.selectors.audits import audits_of
 from engine.services import checkpoints
 from engine.states import CheckpointStatus, DeploymentStatus
 from engine.transitions import Actor
@@ -269,3 +271,57 @@ def test_the_evaluation_is_kept_with_the_checkpoint() -> None:
     checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation={"verdict": "better"})
     checkpoint.refresh_from_db()
     assert checkpoint.evaluation == {"verdict": "better"}
+
+
+MEASURED = {
+    "audit_manifest": "ab" * 32,
+    "num_objects": 6,
+    "samples_per_object": 8,
+    "metrics": {
+        "volume_iou_mean": {
+            "value": 0.31,
+            "parent": 0.28,
+            "difference": 0.03,
+            "low": 0.01,
+            "high": 0.05,
+            "higher_is_better": True,
+        }
+    },
+}
+
+
+def test_audits_are_added_one_after_the_other_and_outlive_a_new_evaluation() -> None:
+    checkpoint, version = judged.checkpoint(), judged_version()
+    auditor = Actor(name="evaluate_audit")
+    for num_objects, day in ((6, 1), (7, 2)):
+        checkpoints.record_audit(
+            checkpoint_id=checkpoint.pk,
+            version_id=version.pk,
+            report={**MEASURED, "num_objects": num_objects},
+            at=datetime(2026, 3, day, 12, tzinfo=UTC),
+            actor=auditor,
+        )
+    checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation={"verdict": "better"})
+    checkpoint.refresh_from_db()
+    assert checkpoint.evaluation is not None and checkpoint.evaluation["verdict"] == "better"
+    told = [(each["num_objects"], each["at"], each["version"]) for each in audits_of(checkpoint.evaluation)]
+    assert told == [
+        (7, "2026-03-02T12:00:00+00:00", version.pk),
+        (6, "2026-03-01T12:00:00+00:00", version.pk),
+    ]
+    remarks = StateChange.objects.filter(model="checkpoint", object_id=checkpoint.pk)
+    assert [(one.actor_name, one.old == one.new) for one in remarks] == [("evaluate_audit", True)] * 2
+    assert f"v{version.number} of Kitchen" in remarks[0].reason
+    with pytest.raises(NotFound, match="dataset version"):
+        checkpoints.record_audit(
+            checkpoint_id=checkpoint.pk,
+            version_id=version.pk + 1,
+            report=MEASURED,
+            at=datetime(2026, 3, 3, tzinfo=UTC),
+            actor=auditor,
+        )
+
+
+def judged_version() -> DatasetVersion:
+    kitchen = judged.project()
+    return DatasetVersion.objects.create(project=kitchen, number=3, alpha=0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from engine.models import (
 )
 from engine.services import checkpoints, runs
 from engine.states import DeploymentStatus, JobStatus, Role, RunStatus
+from engine.transitions import Actor
 from tests import judged
 from tests.console_world import World, actions
-from tests.web import as_person, said
+from tests.web import Browser, as_person, said
 
 pytestmark = pytest.mark.django_db
 
@@ -232,6 +234,31 @@ def test_the_checkpoints_page_tells_its_line_and_reads_the_report(world: World, 
     assert "Better than its parent in volume iou mean; no clear difference in chamfer." in page
     assert "+0.0100 to +0.0500" in page
     assert world.base.sha256[:10] in page
+
+
+def test_the_checkpoints_page_shows_its_audits_and_scripts_read_them(world: World, mel: Client) -> None:
+    assert "--checkpoint" in mel.get(world.pages()["checkpoint"]).content.decode()
+    row = {"parent": 0.28, "low": 0.01, "high": 0.05, "higher_is_better": True}
+    for num_objects, value in ((5, 0.3), (6, 0.31)):
+        checkpoints.record_audit(
+            checkpoint_id=world.tuned.pk,
+            version_id=world.version.pk,
+            report={
+                "audit_manifest": "ab" * 32,
+                "num_objects": num_objects,
+                "samples_per_object": 8,
+                "metrics": {"volume_iou_mean": {"value": value, "difference": value - 0.28, **row}},
+            },
+            at=datetime(2026, 3, num_objects, 12, tzinfo=UTC),
+            actor=Actor(name="evaluate_audit"),
+        )
+    page = mel.get(world.pages()["checkpoint"]).content.decode()
+    assert "It was not evaluated" in page and "It was not audited" not in page
+    assert page.index("6 objects that") < page.index("Earlier audits: 1") < page.index("5 objects that")
+    assert page.count("+0.0100 to +0.0500") == 2 and "Better than its parent in volume iou mean." in page
+    assert f"dataset v{world.version.number}</a> of Kitchen" in page and "6 Mar 2026 12:00" in page
+    body = Browser(judged.person("mel")).get(f"/checkpoints/{world.tuned.pk}").body
+    assert [each["num_objects"] for each in body["checkpoint"]["evaluation"]["audits"]] == [5, 6]
 
 
 def test_a_failed_job_is_tried_again_under_a_new_key(world: World, mel: Client) -> None:

@@ -19,6 +19,7 @@ from engine.models import (
     AnnotationTask,
     CandidateBatch,
     Checkpoint,
+    DatasetVersion,
     Image,
     Membership,
     PointMap,
@@ -26,11 +27,13 @@ from engine.models import (
     StateChange,
 )
 from engine.selectors import deployments
+from engine.selectors.audits import audits_of
 from engine.services.checkpoints import verify
 from engine.states import Role, Stage, TargetStatus
 from engine.transitions import Actor
 from tests.factories import encode, photo_bytes
-from tests.untrained import untrained_checkpoint
+from tests.ml.test_audit import audit
+from tests.untrained import registered, untrained_checkpoint
 
 
 @pytest.fixture
@@ -163,3 +166,36 @@ def test_a_checkpoint_folder_serves_once_a_worker_has_checked_it(home: Path) -> 
     (folder / "weights.safetensors").write_bytes(b"other weights")
     with pytest.raises(CommandError, match="not the ones that their manifest names"):
         call_command("deploy_checkpoint", str(folder))
+
+
+def stored_audit(folder: Path) -> str:
+    """The key of an audit manifest of two artists' shapes whose blobs are in the store."""
+    manifest = (audit(folder, shapes=2) / "manifest.jsonl").read_text()
+    for path in sorted((folder / "blobs").rglob("*.*")):
+        key = blobs.put(path.read_bytes(), suffix=path.suffix, content_type="application/octet-stream")
+        manifest = manifest.replace(str(path.relative_to(folder / "blobs")), key)
+    return blobs.put(manifest.encode(), suffix=".jsonl", content_type="application/jsonl")
+
+
+def test_an_audit_is_kept_with_the_checkpoint_and_says_what_it_was_measured_on(
+    home: Path, project: Project, tmp_path: Path
+) -> None:
+    parent = registered(untrained_checkpoint(tmp_path / "parent", seed=1), name="parent")
+    child = registered(untrained_checkpoint(tmp_path / "child", seed=2), name="child")
+    version = DatasetVersion.objects.create(project=project, number=1, alpha=0.5)
+    asked = ("--checkpoint", str(child.pk), "--dataset-version", str(version.pk))
+    with pytest.raises(CommandError, match="no parent"):
+        call_command("evaluate_audit", *asked)
+    Checkpoint.objects.filter(pk=child.pk).update(parent=parent)
+    with pytest.raises(CommandError, match="kept nothing for auditing"):
+        call_command("evaluate_audit", *asked)
+    version.counts = {"held_back": {"audit_manifest": stored_audit(tmp_path / "audit")}}
+    version.save()
+
+    call_command("evaluate_audit", *asked, stdout=StringIO())
+    child.refresh_from_db()
+    (kept,) = audits_of(child.evaluation)
+    assert (kept["version"], kept["num_objects"]) == (version.pk, 2)
+    assert (kept["parent"], kept["checkpoint"]) == (parent.sha256, child.sha256)
+    assert {"value", "low", "high"} <= set(kept["metrics"]["volume_iou_mean"])
+    assert StateChange.objects.filter(model="checkpoint", actor_name="evaluate_audit").count() == 1

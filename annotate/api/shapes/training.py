@@ -189,7 +189,7 @@ class RunDetail(serializers.Serializer[Any]):
 
 
 class EvaluationField(JsonObject):
-    """The report; its examples are files of the store and are given by the checkpoint's own address."""
+    """The report, with ``audits``, oldest first; its examples are files, given by the checkpoint's own address."""
 
     def to_representation(self, value: Any) -> Any:
         return {name: each for name, each in value.items() if name != "examples"}

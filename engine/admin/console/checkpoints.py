@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from engine.admin.console.doors import Done, action, actor_of, page
-from engine.admin.console.evaluation import read_report
+from engine.admin.console.evaluation import read_audits, read_report
 from engine.admin.console.family_rails import rails
 from engine.admin.console.forms import CanaryForm, ShareForm, require_valid
 from engine.admin.members import MAY_DRIVE, reach_of, require_anywhere
@@ -51,6 +51,7 @@ def checkpoint_page(request: HttpRequest, *, checkpoint_id: int) -> dict[str, An
         "rails": rails(relatives),
         "offspring": offspring(checkpoint_id),
         "report": read_report(checkpoint.evaluation),
+        "audits": read_audits(checkpoint.evaluation),
         "examples": [
             (each, {"columns": each.columns, "cells": [asdict(shape) for shape in each.shapes]})
             for each in examples_of(checkpoint.evaluation)

@@ -1,11 +1,14 @@
-"""Reads a checkpoint's evaluation report into rows and one plain sentence."""
+"""Reads a checkpoint's evaluation report, and its audits, into rows and one plain sentence each."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+
+from engine.selectors.audits import AUDITS, audits_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +41,32 @@ class Report:
     rest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """A comparison with the parent on what version ``version_number`` of ``project`` held back."""
+
+    rows: tuple[MetricRow, ...]
+    verdict: str
+    version_id: int
+    version_number: int
+    project: str
+    num_objects: int
+    samples_per_object: int
+    audit_manifest: str
+    at: datetime
+
+
+def read_audits(evaluation: dict[str, Any] | None) -> tuple[Audit, ...]:
+    """Newest first."""
+    return tuple(_audit(each) for each in audits_of(evaluation))
+
+
 def read_report(evaluation: dict[str, Any] | None) -> Report | None:
-    """The report, or None before there is one."""
+    """The report, or None before there is one; audits are not part of it."""
+    evaluation = {name: each for name, each in (evaluation or {}).items() if name != AUDITS}
     if not evaluation:
         return None
-    metrics = evaluation.get("metrics")
-    rows = (
-        tuple(
-            _row(name, metrics[name])
-            for name in sorted(metrics, key=_rank)
-            if isinstance(metrics[name], dict)
-        )
-        if isinstance(metrics, dict)
-        else ()
-    )
+    rows = _rows(evaluation.get("metrics"))
     said = evaluation.get("verdict")
     others = {key: value for key, value in evaluation.items() if key not in {"verdict", "examples"}}
     if rows:
@@ -65,6 +80,29 @@ def read_report(evaluation: dict[str, Any] | None) -> Report | None:
         else _verdict(rows),
         facts=tuple((key.replace("_", " "), str(value)) for key, value in facts.items()),
         rest=json.dumps(rest, indent=2, sort_keys=True) if rest else "",
+    )
+
+
+def _audit(each: dict[str, Any]) -> Audit:
+    rows = _rows(each["metrics"])
+    return Audit(
+        rows=rows,
+        verdict=_verdict(rows),
+        version_id=each["version"],
+        version_number=each["version_number"],
+        project=each["project"],
+        num_objects=each["num_objects"],
+        samples_per_object=each["samples_per_object"],
+        audit_manifest=each["audit_manifest"],
+        at=datetime.fromisoformat(each["at"]),
+    )
+
+
+def _rows(metrics: object) -> tuple[MetricRow, ...]:
+    if not isinstance(metrics, dict):
+        return ()
+    return tuple(
+        _row(name, metrics[name]) for name in sorted(metrics, key=_rank) if isinstance(metrics[name], dict)
     )
 
 

@@ -9,14 +9,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
 
 from engine import blobs
 from engine.models import Checkpoint, DatasetVersion
 from engine.services import checkpoints
+from engine.transitions import Actor
 from training.audit import compare_on_audit
 from training.data.manifests import ManifestRefused
 from workers.flywheel.measure import checkpoint_folder
 
+AUDITOR = Actor(name="evaluate_audit")
 BLOB_FIELDS = ("image", "mask", "pointmap", "latents", "mesh")
 
 
@@ -27,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--checkpoint", type=int, required=True)
-        parser.add_argument("--version", dest="version_id", type=int, required=True, help="Its id.")
+        parser.add_argument("--dataset-version", dest="version_id", type=int, required=True, help="Its id.")
         parser.add_argument("--seed", type=int, default=0)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -54,8 +57,13 @@ class Command(BaseCommand):
                 )
             except ManifestRefused as error:
                 raise CommandError(str(error)) from error
-        evaluation = {**(checkpoint.evaluation or {}), "audit": {**report, "version": version.pk}}
-        checkpoints.record_evaluation(checkpoint_id=checkpoint.pk, evaluation=evaluation)
+        checkpoints.record_audit(
+            checkpoint_id=checkpoint.pk,
+            version_id=version.pk,
+            report=report,
+            at=timezone.now(),
+            actor=AUDITOR,
+        )
         self.stdout.write(json.dumps(report, indent=1))
 
 
