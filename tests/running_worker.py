@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from django.db import connection
 from engine.models import Job
 from engine.states import JobStatus
 from workers.celery import QUEUES, app
+from workers.stack.processes import AppProcess
 from workers.stack.tether import die_with_parent
 from workers.tasks import (
     artists,
@@ -70,10 +71,10 @@ def running_worker(
     *,
     lease_s: int = 20,
     max_attempts: int = 5,
-    queues: Sequence[str] = QUEUES,
     more: Mapping[str, str] | None = None,
+    process: AppProcess | None = None,
 ) -> Iterator[RunningWorker]:
-    """A worker on ``queues``, all by default, one job at a time; ``more`` goes into its environment."""
+    """A worker on our queues, one job at a time, or ``process`` of the stack; ``more`` goes into its environment."""
     home.mkdir(parents=True, exist_ok=True)
     log = home / "worker.log"
     environment = os.environ | {
@@ -83,29 +84,17 @@ def running_worker(
         "JOB_LEASE_SECONDS": str(lease_s),
         "JOB_MAX_ATTEMPTS": str(max_attempts),
         "OMP_NUM_THREADS": "1",
+        **({} if process is None else process.environment),
         **(more or {}),
     }
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "workers.celery",
-        "worker",
-        "-Q",
-        ",".join(queues),
-        "-c",
-        "1",
-    ]
+    command = (
+        _worker_of_all_queues()
+        if process is None
+        else process.command(python=sys.executable, host="127.0.0.1", port=0, home=str(home))
+    )
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [
-                *command,
-                "-n",
-                f"test-{os.getpid()}-{time.monotonic_ns()}@%h",
-                "--without-gossip",
-                "--without-mingle",
-            ],
+        started = subprocess.Popen(
+            command,
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -114,13 +103,21 @@ def running_worker(
             start_new_session=True,
             preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509  # one prctl, also when this test run is killed
         )
-    worker = RunningWorker(process=process, log=log)
+    worker = RunningWorker(process=started, log=log)
     _running.append(worker)
     try:
         yield worker
     finally:
         _running.remove(worker)
         worker.stop()
+
+
+def _worker_of_all_queues() -> tuple[str, ...]:
+    return (
+        *(sys.executable, "-m", "celery", "-A", "workers.celery", "worker"),
+        *("-Q", ",".join(QUEUES), "-c", "1", "-n", f"test-{os.getpid()}-{time.monotonic_ns()}@%h"),
+        *("--without-gossip", "--without-mingle"),
+    )
 
 
 def empty_queues() -> None:

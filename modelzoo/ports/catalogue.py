@@ -37,7 +37,7 @@ def sources_from_file(file: Path) -> dict[str, ExternalSource]:
     unknown = sorted(set(document) - set(SOURCES))
     if unknown:
         raise ValueError(f"no source {', '.join(unknown)}; there are {', '.join(SOURCES)}")
-    return {name: SOURCES[name](environment_from(table, name=name)) for name, table in document.items()}
+    return {name: _source(name, table) for name, table in document.items()}
 
 
 def environment_from(table: Mapping[str, Any], *, name: str) -> ForeignEnvironment:
@@ -53,3 +53,10 @@ def environment_from(table: Mapping[str, Any], *, name: str) -> ForeignEnvironme
         paths=tuple(Path(one) for one in given.pop("paths", ())),
         **given,
     )
+
+
+def _source(name: str, table: Mapping[str, Any]) -> ExternalSource:
+    try:
+        return SOURCES[name](environment_from(table, name=name))
+    except TypeError as error:
+        raise ValueError(f"[{name}] has a value of the wrong kind: {error}") from error

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 import yaml
 
-from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, STEPS, AppProcess, Step
+from workers.stack.processes import (
+    APP_PROCESSES,
+    ENVIRONMENT_NAMES,
+    STEPS,
+    AppProcess,
+    Step,
+    source_worker,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 SERVERS = {"postgres", "valkey", "s3"}
 ON_CPU = "-on-cpu"
+SOURCE_WORKER, SOURCE_NAME = "worker-source", "${SOURCE_NAME:-unnamed}"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,12 @@ def variants_of(process: AppProcess) -> list[str]:
 
 def test_compose_has_the_supervisors_steps_and_processes_and_no_other(services: dict[str, Any]) -> None:
     steps = {step.name for step in STEPS}
-    expected = SERVERS | steps | {name for process in APP_PROCESSES for name in variants_of(process)}
+    expected = (
+        SERVERS
+        | steps
+        | {SOURCE_WORKER}
+        | {name for process in APP_PROCESSES for name in variants_of(process)}
+    )
     assert set(services) == expected
 
 
@@ -72,13 +85,27 @@ def test_only_processes_that_use_a_gpu_reserve_one_and_each_has_a_cpu_twin(
         assert "deploy" not in services[process.name + ON_CPU]
 
 
+def test_the_worker_of_a_foreign_generator_is_the_supervisors_with_its_name_from_the_environment(
+    services: dict[str, Any],
+) -> None:
+    service, process = services[SOURCE_WORKER], source_worker("NAME")
+    expected = process.command(python="python", host="0.0.0.0", port=8000, home="/var/lib/candid8")
+    assert [word.replace(SOURCE_NAME, "NAME") for word in service["command"]] == list(expected)
+    given = service["environment"]
+    assert set(given) == {*ENVIRONMENT_NAMES, *process.environment, "SOURCES_TABLE"}
+    assert {key: given[key] for key in process.environment} == dict(process.environment)
+    assert given["CANDIDATE_SOURCES"] == services["web"]["environment"]["CANDIDATE_SOURCES"]
+    folder = given["SOURCES_TABLE"].removesuffix("/sources.toml")
+    assert service["volumes"] == [f"{folder}:{folder}:ro"]
+    assert service["profiles"] == ["ports"] and "deploy" in service
+
+
 def test_no_process_starts_before_every_step_has_succeeded(services: dict[str, Any]) -> None:
-    for process in APP_PROCESSES:
-        for name in variants_of(process):
-            waits_for = services[name]["depends_on"]
-            for step in STEPS:
-                assert waits_for[step.name] == {"condition": "service_completed_successfully"}, name
-            assert set(waits_for) >= SERVERS, name
+    for name in (SOURCE_WORKER, *(each for process in APP_PROCESSES for each in variants_of(process))):
+        waits_for = services[name]["depends_on"]
+        for step in STEPS:
+            assert waits_for[step.name] == {"condition": "service_completed_successfully"}, name
+        assert set(waits_for) >= SERVERS, name
 
 
 def test_the_example_environment_names_what_the_processes_read() -> None:

@@ -199,3 +199,24 @@ def test_an_audit_is_kept_with_the_checkpoint_and_says_what_it_was_measured_on(
     assert (kept["parent"], kept["checkpoint"]) == (parent.sha256, child.sha256)
     assert {"value", "low", "high"} <= set(kept["metrics"]["volume_iou_mean"])
     assert StateChange.objects.filter(model="checkpoint", actor_name="evaluate_audit").count() == 1
+
+
+def test_a_table_of_foreign_sources_is_checked_before_their_workers_start(
+    settings: Settings, tmp_path: Path
+) -> None:
+    table, out = tmp_path / "sources.toml", StringIO()
+    settings.SOURCES_TABLE = str(table)
+    table.write_text('[trellis]\ninterpreter = "/nowhere/python"\n')
+    call_command("check_sources", stdout=out)
+    assert out.getvalue() == "trellis: /nowhere/python, which is not there\n"
+    for wrong, why in (
+        ('[trelis]\ninterpreter = "/nowhere/python"', "no source trelis; there are"),
+        ("[trellis]\npaths = []", r"\[trellis\] needs interpreter"),
+        ("[trellis]\ninterpreter = 3", r"\[trellis\] has a value of the wrong kind"),
+    ):
+        table.write_text(wrong)
+        with pytest.raises(CommandError, match=why):
+            call_command("check_sources", stdout=out)
+    settings.SOURCES_TABLE = ""
+    with pytest.raises(CommandError, match="names no file"):
+        call_command("check_sources", stdout=out)

@@ -25,7 +25,8 @@ from tests.pictures import confirmed_disc, photographed_disc
 from tests.running_worker import finished, running_worker, wait_until
 from tests.untrained import deployed, untrained_checkpoint
 from training.data.procedural_meshes import write_object
-from workers.celery import QUEUES
+from workers.stack.processes import source_worker
+from workers.stack.sources import foreign_sources, sources_environment
 
 #: Real models: a machine that is busy with something else takes many times as long.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -58,18 +59,19 @@ def image(project: Project, settings: Any) -> Image:
 
 @pytest.fixture
 def worker(image: Image, library: Path, tmp_path: Path) -> Iterator[None]:
-    """Consumes the queue of one port, a stand-in; the other port has no worker."""
+    """Ours, and beside it the one that the stack starts for a port, a stand-in; the other port has no worker."""
     table = tmp_path / "sources.toml"
     table.write_text(
         f'[trellis]\ninterpreter = "{sys.executable}"\npaths = ["{DOUBLES / "torch"}", "{DOUBLES / "trellis"}"]\n'
         '[trellis.options]\nweights = "/w"\nstructure_sampler = { steps = 12 }\n'
     )
-    more = {
-        "MESH_LIBRARY": str(library),
-        "CANDIDATE_SOURCES": "trellis hi3dgen",
-        "SOURCES_TABLE": str(table),
-    }
-    with running_worker(tmp_path / "home", queues=[*QUEUES, "source.trellis"], more=more):
+    given = {"SOURCES_TABLE": str(table), "CANDIDATE_SOURCES": "hi3dgen"}
+    (name,) = foreign_sources(given)
+    more = {"MESH_LIBRARY": str(library), **sources_environment(given, (name,))}
+    with (
+        running_worker(tmp_path / "home", more=more),
+        running_worker(tmp_path / "port", more=more, process=source_worker(name)),
+    ):
         yield
 
 

@@ -135,6 +135,31 @@ def test_a_taken_port_is_named_before_anything_starts(home: Path) -> None:
     assert not (home / "postgres").exists()
 
 
+def test_a_table_of_sources_that_cannot_be_read_is_named_before_anything_starts(
+    home: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "sources.toml"
+    command = [sys.executable, "-m", "workers.stack", "up", "--home", home]
+    for content, wrong in (
+        (None, "No such file"),
+        ("[trellis", "end of a table"),
+        ("a = 1", "a is no source"),
+    ):
+        if content is not None:
+            table.write_text(content)
+        refused = subprocess.run(
+            command,
+            cwd=PROJECT,
+            env=os.environ | {"SOURCES_TABLE": str(table)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        assert f"error: SOURCES_TABLE={table}" in refused.stderr and wrong in refused.stderr
+        assert not home.exists()
+
+
 @pytest.mark.parametrize(
     ("server", "word"), [("postgres", "bin/postgres"), ("valkey", "valkey-server"), ("s3", "mini")]
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 from workers.stack.frontend_build import build_frontend, write_types
 from workers.stack.home import HomeBusy, HomeLock, PortBusy, open_home
 from workers.stack.identities import NoIdentity
+from workers.stack.sources import SourcesTableRefused
 from workers.stack.tether import die_with_my_parent
 from workers.stack.up import PROJECT, run_everything, run_frontend_step, run_services
 
@@ -33,7 +34,7 @@ def main() -> int:
                 return run_frontend_step(root, write_types)
             case _:
                 return stop(root)
-    except (HomeBusy, PortBusy, NoIdentity) as refusal:
+    except (HomeBusy, PortBusy, NoIdentity, SourcesTableRefused) as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 1
 

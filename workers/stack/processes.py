@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # What every application process reads; each may also come as NAME_FILE. engine/settings says what they mean.
 ENVIRONMENT_NAMES = (
@@ -17,6 +17,7 @@ ENVIRONMENT_NAMES = (
     "S3_SECRET_ACCESS_KEY",
     "S3_BUCKET",
     "ALLOWED_HOSTS",
+    "CANDIDATE_SOURCES",
     "CANDID8_HOME",
 )
 
@@ -119,3 +120,9 @@ APP_PROCESSES = (
     _worker("worker-train", queues="train", concurrency=1, uses_gpu=True),
     BEAT,
 )
+
+
+def source_worker(name: str) -> AppProcess:
+    """The worker of one foreign generator: it asks the child process that lives in the generator's own environment."""
+    worker = _worker(f"worker-source-{name}", queues=f"source.{name}", concurrency=1)
+    return replace(worker, environment=QUICK_SHUTDOWN | PATIENT_THREADS)

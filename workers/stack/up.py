@@ -12,9 +12,17 @@ from workers.stack.addresses import FILE_NAME, format_addresses, write_addresses
 from workers.stack.frontend_build import build_frontend
 from workers.stack.home import Home, HomeLock, PortBusy, is_free, open_home
 from workers.stack.journal import Journal
-from workers.stack.processes import APP_PROCESSES, ENVIRONMENT_NAMES, STEPS, WEB, AppProcess
+from workers.stack.processes import (
+    APP_PROCESSES,
+    ENVIRONMENT_NAMES,
+    STEPS,
+    WEB,
+    AppProcess,
+    source_worker,
+)
 from workers.stack.readiness import answers_http
 from workers.stack.services import create_database, embedded_services
+from workers.stack.sources import foreign_sources, sources_environment
 from workers.stack.supervise import Service, StackFailed, StopRequested, Supervisor
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -51,7 +59,8 @@ def run_services(root: Path, *, environment_file: Path | None, throwaway: bool) 
 
 
 def run_everything(root: Path, *, host: str, port: int) -> int:
-    """Run the whole stack until stopped; returns the exit status."""
+    """Run the whole stack until stopped; returns the exit status. Raises HomeBusy, PortBusy, SourcesTableRefused."""
+    sources = foreign_sources(os.environ)
     home = open_home(root)
     HomeLock(home).acquire()
     if not is_free(port, host=host):
@@ -60,14 +69,17 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
         )
     journal = Journal(home.logs)
     services, environment = embedded_services(home, given=os.environ)
-    inherited = os.environ | environment | _application_environment(host)
+    inherited = (
+        os.environ | environment | _application_environment(host) | sources_environment(os.environ, sources)
+    )
     supervisor = Supervisor(journal, environment=inherited)
     try:
         _start_servers(supervisor, home, services)
         write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
-        _prepare(supervisor, origins=_origins(host, port))
-        processes = [_as_service(process, home=home, host=host, port=port) for process in APP_PROCESSES]
+        _prepare(supervisor, origins=_origins(host, port), sources=sources)
+        wanted = (*APP_PROCESSES, *(source_worker(name) for name in sources))
+        processes = [_as_service(process, home=home, host=host, port=port) for process in wanted]
         # The page first: the workers' imports would only keep it waiting.
         supervisor.start("application", [service for service in processes if service.name == WEB.name])
         supervisor.wait_ready([WEB.name], timeout_s=START_LIMIT_S)
@@ -111,9 +123,10 @@ def _application_environment(host: str) -> dict[str, str]:
     }
 
 
-def _prepare(supervisor: Supervisor, *, origins: Sequence[str]) -> None:
+def _prepare(supervisor: Supervisor, *, origins: Sequence[str], sources: Sequence[str]) -> None:
     manage = (sys.executable, str(PROJECT / "manage.py"))
-    commands = {step.name: step.command(manage=manage, origins=origins) for step in STEPS}
+    commands: dict[str, tuple[str, ...]] = {"check-sources": (*manage, "check_sources")} if sources else {}
+    commands |= {step.name: step.command(manage=manage, origins=origins) for step in STEPS}
     commands["seed"] = (*manage, "seed_demo")
     for name, command in commands.items():
         supervisor.run_step(name, (*command, "--skip-checks"), environment={}, folder=PROJECT)
