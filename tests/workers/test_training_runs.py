@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from django.db import transaction
 from pytest_django.fixtures import Settings
+from pytest_django.live_server_helper import LiveServer
 
 from engine import blobs
 from engine.models import CandidateBatch, Checkpoint, DatasetVersion, Job, Project, TrainingRun
+from engine.selectors import deployments
 from engine.services import candidates, checkpoints, datasets, runs
 from engine.services.rounds import current_round
 from engine.states import CheckpointStatus, JobStatus, RunStatus
 from tests.factories import TESTER
 from tests.judged import pick
-from tests.people import people_of
+from tests.people import PASSWORD, people_of
 from tests.pictures import confirmed_disc, photographed_disc
 from tests.running_worker import finished, running_worker, wait_until
 from tests.untrained import deployed, untrained_checkpoint
@@ -27,7 +31,9 @@ from workers.tasks.point_maps import read_point_map
 pytestmark = pytest.mark.slow
 
 STEPS = 3
-SFT = {"steps": STEPS, "batch_size": 2, "replay_share": 0.0, "evaluation_objects": 2}
+SMALL = {"steps": STEPS, "batch_size": 2, "evaluation_objects": 2}
+SFT = SMALL | {"replay_share": 0.0}
+MANUAL = Path(__file__).resolve().parents[2] / "docs" / "guide" / "ml-engineers.md"
 
 
 @pytest.fixture
@@ -107,3 +113,34 @@ def test_a_run_on_a_manifest_that_was_changed_fails_and_says_so(version: Dataset
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     assert "not what its hash says" in run.detail
+
+
+def test_the_manuals_script_turns_a_round_word_by_word(
+    version: DatasetVersion, live_server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the address, the password and the size of the runs are others."""
+    mel = people_of(version.project).mel
+    monkeypatch.setenv("PASSWORD", PASSWORD)
+    (script,) = re.findall(
+        r"^```python\n(.+?)^```", MANUAL.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    for said, here in (
+        ("http://127.0.0.1:8000", live_server.url),
+        ("time.sleep(5)", "time.sleep(0.2)"),
+        ('"settings": {}', f'"settings": {SMALL}'),
+    ):
+        assert said in script
+        script = script.replace(said, here)
+    told: dict[str, Any] = {}
+    with running_worker(tmp_path / "home"):
+        exec(script, told)  # the manual's own words
+    sft, dpo = TrainingRun.objects.order_by("pk")
+    assert (sft.objective, dpo.objective) == ("sft", "dpo")
+    assert dpo.base_checkpoint == sft.output_checkpoint and told["base"] == dpo.output_checkpoint_id
+    assert sft.dataset_version.alpha == 0.6 and sft.dataset_version != version
+    assert sft.settings["steps"] == SMALL["steps"]
+    # Runs this small are seldom better: what the script does for one that is, is done here for this one.
+    last = script.strip().splitlines()[-1].strip()
+    exec(last, told)
+    serving = deployments.serving()
+    assert serving is not None and serving.checkpoint_id == told["base"] and serving.deployed_by == mel
