@@ -1,4 +1,5 @@
-"""Resident memory of the web process after real requests and a 12-megapixel upload, and that it has no torch."""
+"""Resident memory of the web process after real requests, the console's measuring pages and a 12-megapixel upload, and
+that it has no torch."""
 
 import io
 import os
@@ -13,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 from PIL import Image
 from urllib3 import encode_multipart_formdata
 
 import benchmarks.throwaway_site  # noqa: F401  (first: it sets Django up before a model is imported)
+from benchmarks.judged_site import judged_site
 from benchmarks.result import Result
 from engine import blobs
+from engine.models import Arena
 from engine.services.projects import add_member
 from engine.states import Role
 from tests.factories import make_project
@@ -57,6 +61,10 @@ def measure(*, seed: int) -> list[Result]:
             for _ in range(REQUESTS // 4):
                 _get(port, path)
         before = _resident_mib(server.pid)
+        measured = []
+        for name, path in _measuring_pages(seed).items():
+            _get(port, path, cookie=cookie, wanted=200)
+            measured.append((name, _resident_mib(server.pid)))
         _upload(port, cookie, project_id, _photograph(seed))
         after = _resident_mib(server.pid)
         maps = Path(f"/proc/{server.pid}/maps").read_text()
@@ -65,6 +73,10 @@ def measure(*, seed: int) -> list[Result]:
         server.wait(timeout=20)
     return [
         Result(name=f"web process after {REQUESTS} requests", value=before, unit="MiB RSS", budget=150),
+        *(
+            Result(name=f"web process, then the page {name}", value=value, unit="MiB RSS", budget=150)
+            for name, value in measured
+        ),
         Result(name="web process after a 12-megapixel upload", value=after, unit="MiB RSS", budget=150),
         Result(name="shared objects of torch in it", value=maps.count("libtorch"), unit="count", budget=0),
     ]
@@ -78,6 +90,23 @@ def _log_in() -> tuple[str, int]:
     client = Client(SERVER_NAME="localhost")
     client.force_login(person)
     return f"sessionid={client.cookies['sessionid'].value}; csrftoken={'c' * 32}", project.pk
+
+
+def _measuring_pages(seed: int) -> dict[str, str]:
+    """Twice each: a page that is opened again must not grow."""
+    kitchen = judged_site(seed=seed)
+    add_member(
+        project_id=kitchen.pk, user_id=get_user_model().objects.get(username="lea-bench").pk, role=Role.LEAD
+    )
+    arena = Arena.objects.get(project=kitchen)
+    project = {"project_id": kitchen.pk}
+    pages = {
+        "Bias": reverse("admin:console-bias", kwargs=project),
+        "Quality": reverse("admin:console-quality", kwargs=project),
+        "Arenas": reverse("admin:console-arenas", kwargs=project),
+        "an arena": reverse("admin:console-arena", kwargs={"arena_id": arena.pk}),
+    }
+    return pages | {f"{name}, again": path for name, path in pages.items()}
 
 
 def _photograph(seed: int) -> bytes:
@@ -115,10 +144,13 @@ def _wait(port: int) -> None:
     raise RuntimeError("the web process did not answer within a minute")
 
 
-def _get(port: int, path: str) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+def _get(port: int, path: str, *, cookie: str = "", wanted: int | None = None) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=120)
     try:
-        connection.request("GET", path)
-        return connection.getresponse().status
+        connection.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+        status = connection.getresponse().status
+        if wanted is not None and status != wanted:
+            raise RuntimeError(f"{path} answered {status}, not {wanted}")
+        return status
     finally:
         connection.close()

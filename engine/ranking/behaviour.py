@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from engine.ranking.on_demand import bdtrc, chdtrc
+from engine.ranking.distributions import binomial_above, chi_square_above
 
 #: How often a flag is raised on an honest person, each time it is looked at.
 FALSE_ALARM = 0.001
@@ -108,10 +108,10 @@ def _too_often(sign: Sign, number: int, answers: int, norm: float, detail: str) 
 
 def _at_least(number: int, answers: int, share: float) -> float:
     """P(a binomial count reaches ``number``)."""
-    return float(bdtrc(number - 1, answers, share)) if number > 0 else 1.0
+    return binomial_above(number - 1, answers, share) if number > 0 else 1.0
 
 
 def _uneven(counts: Sequence[int]) -> float:
     """The p-value of chi-square against all cells alike."""
     expected = sum(counts) / len(counts)
-    return float(chdtrc(len(counts) - 1, sum((count - expected) ** 2 for count in counts) / expected))
+    return chi_square_above(len(counts) - 1, sum((count - expected) ** 2 for count in counts) / expected)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.ranking.intervals import Estimate, posterior_of
-from engine.ranking.on_demand import nearest_distances
+from engine.ranking.nearest import nearest_distances, squared_distances
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -52,7 +52,7 @@ def effective_number(embeddings: Floats, *, bandwidth: float) -> float:
     """
     if embeddings.ndim != 2 or not len(embeddings) or bandwidth <= 0:
         raise ValueError("embeddings must be (N, D) with N > 0, and the bandwidth positive")
-    squares = ((embeddings[:, None] - embeddings[None]) ** 2).sum(axis=2)
+    squares = squared_distances(embeddings, embeddings)
     values = np.linalg.eigvalsh(np.exp(-squares / (2 * bandwidth**2)) / len(embeddings))
     values = values[values > 1e-12]
     return float(np.exp(-(values * np.log(values)).sum()))

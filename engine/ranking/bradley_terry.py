@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ranking.on_demand import minimize
+from engine.ranking.descent import minimise
 
 #: 400 points of Elo are odds of ten to one.
 ELO_PER_UNIT = 400.0 / math.log(10.0)
@@ -95,7 +95,7 @@ def fit_bradley_terry(
     guess = np.zeros(ends + had_ties)
     if start is not None:
         guess[:num_items] = start
-    found = minimize(loss, guess, jac=True, method="L-BFGS-B").x
+    found = minimise(loss, guess)
     strengths = found[:num_items]
     return BradleyTerry(
         strengths=strengths - strengths.mean(),

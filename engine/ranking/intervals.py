@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ranking.on_demand import betainc, betaincinv
+from engine.ranking.distributions import betainc, betaincinv
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,11 +41,11 @@ class Posterior:
     def estimate(self, confidence: float = 0.95) -> Estimate:
         """The mean with the central credible interval."""
         edge = (1 - confidence) / 2
-        low, high = betaincinv(self.a, self.b, [edge, 1 - edge])
-        return Estimate(value=self.mean, low=float(low), high=float(high))
+        low, high = betaincinv(self.a, self.b, edge), betaincinv(self.a, self.b, 1 - edge)
+        return Estimate(value=self.mean, low=low, high=high)
 
     def probability_above(self, share: float) -> float:
-        return float(1.0 - betainc(self.a, self.b, share))
+        return 1.0 - betainc(self.a, self.b, share)
 
 
 def posterior_of(hits: float, misses: float, *, prior: tuple[float, float] = (1.0, 1.0)) -> Posterior:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ranking.on_demand import minimize
+from engine.ranking.descent import minimise
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -74,7 +74,7 @@ class Picks:
             ), slope + prior_precision * strengths
 
         guess = np.zeros(self.num_items) if start is None else start
-        strengths: Floats = minimize(loss, guess, jac=True, method="L-BFGS-B").x
+        strengths = minimise(loss, guess)
         centred: Floats = strengths - strengths.mean()
         return centred
 
@@ -137,6 +137,6 @@ def fit_top_one_beside(
         ), slope + prior_precision * parameters
 
     start = np.zeros(num_items + covariates.shape[2])
-    found: Floats = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    found = minimise(loss, start)
     strengths = found[:num_items]
     return TopOne(strengths=strengths - strengths.mean(), effects=found[num_items:])

@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.ranking.on_demand import nearest_distances
+from engine.ranking.nearest import nearest_distances
 
 Floats = NDArray[np.float64]
 

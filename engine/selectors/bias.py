@@ -15,6 +15,7 @@ from engine.models import ArtistCase, Candidate, DatasetVersion, Round, Selectio
 from engine.ranking import bias
 from engine.ranking.bias import Alarm, MeasuredRound
 from engine.ranking.intervals import Estimate, posterior_of
+from engine.ranking.nearest import squared_distances
 from engine.services.curation import ARTIST, OUR_MODEL
 from engine.states import ArtistCaseStatus, DatasetStatus
 
@@ -31,6 +32,8 @@ LOOKED_THROUGH = 50_000
 #: Fewer answers of either kind say nothing of favour.
 ENOUGH_ANSWERS = 30
 SAMPLES = 100
+#: Rows read at once: as lists of numbers a thousand shapes are megabytes that a web process keeps.
+AT_A_TIME = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,9 +146,7 @@ def _accepted(project_id: int) -> QuerySet[Any]:
     return rows.filter(rating__gte=F("round__alpha"))
 
 
-def _rounds(
-    project_id: int, shapes: Mapping[int, Sequence[Sequence[float]]], offered: Floats
-) -> list[RoundSources]:
+def _rounds(project_id: int, shapes: Mapping[int, Sequence[Floats]], offered: Floats) -> list[RoundSources]:
     tallies: dict[int, Counter[str]] = defaultdict(Counter)
     rows = _accepted(project_id).values_list("round__number", "winner__source")
     for number, source, count in rows.annotate(Count("winner", distinct=True)):
@@ -171,37 +172,40 @@ def _rounds(
     return found
 
 
-def _accepted_shapes(project_id: int) -> dict[int, list[list[float]]]:
+def _accepted_shapes(project_id: int) -> dict[int, list[Floats]]:
     """By round, newest first. One query."""
     described = ShapeDescriptor.objects.filter(candidate=OuterRef("winner_id")).exclude(values=[])
     rows = _accepted(project_id).annotate(shape=described.order_by("-version").values("values")[:1])
-    found: dict[int, list[list[float]]] = defaultdict(list)
-    for number, values in (
+    found: dict[int, list[Floats]] = defaultdict(list)
+    newest = (
         rows.filter(shape__isnull=False).order_by("-pk").values_list("round__number", "shape")[: 2 * RECENT]
-    ):
-        found[number].append(values)
+    )
+    for number, values in newest.iterator(AT_A_TIME):
+        found[number].append(np.array(values, dtype=float))
     return dict(found)
 
 
 def _shapes(project_id: int, **which: Any) -> Floats:
-    return _stacked(_described(project_id).filter(**which).values_list("values", flat=True)[:RECENT])
+    return _read(_described(project_id).filter(**which))
 
 
 def _others(project_id: int) -> Floats:
-    rows = _described(project_id).exclude(candidate__source__in=[ARTIST, OUR_MODEL])
-    return _stacked(rows.values_list("values", flat=True)[:RECENT])
+    return _read(_described(project_id).exclude(candidate__source__in=[ARTIST, OUR_MODEL]))
 
 
 def _described(project_id: int) -> QuerySet[ShapeDescriptor]:
     return ShapeDescriptor.objects.filter(project_id=project_id).exclude(values=[]).order_by("-pk")
 
 
-def _stacked(rows: Any) -> Floats:
+def _read(rows: QuerySet[ShapeDescriptor]) -> Floats:
+    newest = rows.values_list("values", flat=True)[:RECENT]
+    return _stacked([np.array(values, dtype=float) for values in newest.iterator(AT_A_TIME)])
+
+
+def _stacked(rows: Sequence[Floats]) -> Floats:
     """Rows of the first one's length: a new way of describing changes it."""
-    listed = list(rows)
-    return np.array([row for row in listed if len(row) == len(listed[0])], dtype=float).reshape(
-        -1, len(listed[0]) if listed else 1
-    )
+    width = len(rows[0]) if rows else 1
+    return np.array([row for row in rows if len(row) == width]).reshape(-1, width)
 
 
 def _covered(accepted: Floats, reference: Floats) -> Estimate | None:
@@ -234,7 +238,7 @@ def _width(shapes: Floats) -> float:
     some = shapes[:DIFFERENT_OF]
     if len(some) < 2:
         return 1.0
-    distances = np.sqrt(((some[:, None] - some[None]) ** 2).sum(axis=2))
+    distances = np.sqrt(squared_distances(some, some))
     return float(np.median(distances[np.triu_indices(len(some), 1)])) / 2 or 1.0
 
 
