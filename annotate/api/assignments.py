@@ -20,12 +20,11 @@ from annotate.api.shapes.claims import (
     ClaimRequest,
     DraftRequest,
     DraftSaved,
-    EscalateRequest,
     Heartbeat,
     LeaseRequest,
     SkipRequest,
 )
-from annotate.api.shapes.results import Discarded, ObjectChoices, SubmitRequest, Submitted
+from annotate.api.shapes.results import Discarded, EscalateRequest, ObjectChoices, SubmitRequest, Submitted
 from annotate.api.view import ApiView, operation, present, read
 from engine.errors import BadInput
 from engine.models import Assignment

@@ -255,10 +255,11 @@ def _add_pick_flags(
         cells = [pick.cell for pick in picks if pick.cell is not None and pick.num_options == size]
         if flag := behaviour.slot_bias(np.bincount(cells, minlength=size).tolist()):
             found[user].append(flag)
-    rest = [pick.looked for pick in everybody if pick.user_id != user]
+    rest = [pick.looked for pick in everybody if pick.user_id != user and pick.looked is not None]
+    own = [pick.looked for pick in picks if pick.looked is not None]
     looked = behaviour.never_looked(
-        looked=sum(pick.looked for pick in picks),
-        answers=len(picks),
+        looked=sum(own),
+        answers=len(own),
         norm=float(np.mean(rest)) if rest else 0.0,
     )
     if looked:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from engine.models import Alignment, MaskEdit, SampledReview, Selection
 from engine.ranking.pose_distance import Placed, medoid, pairwise
+from engine.services.attention import num_orbits
 from engine.states import ReviewStatus, Stage
 
 #: Of each stage so many of the newest judgements are read: what a page can measure while somebody waits.
@@ -30,7 +31,10 @@ Label = tuple[int, int, int, int]  # task, person, label, options
 
 @dataclass(frozen=True, kw_only=True)
 class PickAnswer:
-    """A pick: ``label`` is the winner's index in the batch, ``cell`` its place on this person's screen, or None."""
+    """A pick: ``label`` is the winner's index in the batch, ``cell`` its place on this person's screen, or None.
+
+    ``looked``: a candidate was opened large or turned; None where nobody said, as of tasks handed over in older times.
+    """
 
     task_id: int
     user_id: int
@@ -38,7 +42,7 @@ class PickAnswer:
     cell: int | None
     num_options: int
     rating: float | None
-    looked: bool
+    looked: bool | None
     seconds: float | None
     class_name: str
     day: date
@@ -208,6 +212,7 @@ PICK_FIELDS = (
     "batch__num_candidates",
     "rating",
     "inspected",
+    "attention",
     "mode",
     "batch__target__label",
     "created_at",
@@ -225,8 +230,10 @@ def _newest(rows: Any, *fields: str) -> list[Any]:
 
 
 def _pick(row: tuple[Any, ...]) -> PickAnswer:
-    task, user, seconds, winner, index, shown, options, rating, inspected, mode, label, at = row
+    task, user, seconds, winner, index, shown, options, rating, inspected, attention, mode, label, at = row
     assert isinstance(at, datetime)
+    has_compared = winner is not None and mode == Selection.Mode.KING
+    has_looked = bool(inspected) or has_compared or num_orbits(attention) > 0
     is_grid_pick = winner is not None and mode == Selection.Mode.GRID and winner in shown
     return PickAnswer(
         task_id=task,
@@ -235,7 +242,7 @@ def _pick(row: tuple[Any, ...]) -> PickAnswer:
         cell=shown.index(winner) if is_grid_pick else None,
         num_options=max(2, options),
         rating=rating,
-        looked=bool(inspected) or mode == Selection.Mode.KING,
+        looked=None if winner is None and not attention else has_looked,
         seconds=seconds,
         class_name=label or "(no name)",
         day=at.date(),

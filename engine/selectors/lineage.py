@@ -23,6 +23,7 @@ from engine.models import (
     TrainingRun,
 )
 from engine.selectors.datasets import manifest_lines
+from engine.services.attention import num_orbits
 from engine.states import AssignmentStatus, DatasetStatus
 
 #: How many of a project's newest frozen versions are looked through for a target.
@@ -76,8 +77,7 @@ class PickTrace:
         """How often the person turned the candidates; None when the page did not say."""
         if not self.attention:
             return None
-        turns: int = self.attention["orbits_of_all"] + sum(self.attention["orbits"].values())
-        return turns
+        return num_orbits(self.attention)
 
 
 @dataclass(frozen=True, kw_only=True)

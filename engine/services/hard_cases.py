@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from engine.errors import BadInput, StaleTransition
 from engine.models import AnnotationTask, ArtistCase, Assignment, TargetObject
 from engine.services import quizzes, submissions
+from engine.services.attention import NOT_TOLD, Looked, check_looked
 from engine.services.hidden_gold import marked_escalation
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import REOPENED_PRIORITY, open_object_task
@@ -26,7 +27,7 @@ MAX_NOTE = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Whose, under which lease, and why the task cannot be done, in a word and in a sentence."""
+    """Whose, under which lease, why the task cannot be done, in a word and in a sentence, and what was looked at."""
 
     user_id: int
     assignment: UUID
@@ -34,6 +35,7 @@ class Report:
     reason: str
     note: str
     now: datetime
+    looked: Looked = NOT_TOLD
 
 
 def hand_over(
@@ -43,7 +45,8 @@ def hand_over(
 
     The target becomes an artist's case, but for a wrong mask it is a proposal again: its other open tasks are
     cancelled and its photograph comes back to stage 1 before new ones. ``judge`` writes what the stage judges with
-    it, in the same transaction. Raises LeaseLost without a live lease, BadInput for a reason not in ``reasons``.
+    it, in the same transaction. Raises LeaseLost without a live lease, BadInput for a reason not in ``reasons`` or
+    for an impossible way of looking.
     """
     if report.reason not in reasons:
         raise BadInput(f"The reason must be one of {', '.join(reasons)}, not {report.reason!r}.")
@@ -56,6 +59,7 @@ def hand_over(
             return held
         unsent = {"escalate": {"reason": report.reason, "note": report.note}}
         submissions.require_live(held, lease_token=report.lease_token, now=report.now, unsent=unsent)
+        check_looked(report.looked, ids=work.candidates if stage == Stage.PICK else ())
         write = marked_escalation(work, reason=report.reason) if held.gold_id is not None else None
         try:
             with transaction.atomic():
@@ -89,13 +93,7 @@ def _end(work: OwnWork, report: Report) -> None:
         )
         cancelled = [move.row.pk for move in withdrawn if isinstance(move.row, AnnotationTask)]
         made |= {"reopened": task.pk, "cancelled": cancelled}
-    own = Move(
-        row=held,
-        to=AssignmentStatus.ESCALATED,
-        changes={"ended_at": report.now, "reason": report.reason, "answer": made},
-        guard=submissions.guard_of(lease_token=held.lease_token, now=report.now),
-        reason=report.reason,
-    )
+    own = _escalation(held, report, answer=made)
     to = TaskStatus.ESCALATED if held.task.status == TaskStatus.OPEN else None
     transition_together([own, *submissions.end_task(held, to=to), *withdrawn], by=by)
 
@@ -106,27 +104,30 @@ def _end_question(work: OwnWork, report: Report) -> None:
     if held.stage != Stage.PICK:
         raise BadInput("A question of the quiz cannot be handed over: answer it as well as you can.")
     marked = quizzes.mark(work, {"winner": None}, now=report.now)
-    own = Move(
-        row=held,
-        to=AssignmentStatus.ESCALATED,
-        changes={"ended_at": report.now, "reason": report.reason, "answer": marked.answer},
-        guard=submissions.guard_of(lease_token=held.lease_token, now=report.now),
-        reason=report.reason,
-    )
+    own = _escalation(held, report, answer=marked.answer)
     transition_together([own, *marked.moves], by=Actor(user_id=held.annotator_id))
 
 
 def _end_hidden(work: OwnWork, report: Report, *, write: Callable[[], None]) -> None:
     """Of hidden gold: marked, and nothing comes of it; the person sees what they always see."""
     write()
-    own = Move(
-        row=work.row,
+    own = _escalation(work.row, report, answer={"note": report.note})
+    transition_together([own], by=Actor(user_id=work.row.annotator_id))
+
+
+def _escalation(held: Assignment, report: Report, *, answer: dict[str, Any]) -> Move:
+    return Move(
+        row=held,
         to=AssignmentStatus.ESCALATED,
-        changes={"ended_at": report.now, "reason": report.reason, "answer": {"note": report.note}},
-        guard=submissions.guard_of(lease_token=work.row.lease_token, now=report.now),
+        changes={
+            "ended_at": report.now,
+            "reason": report.reason,
+            "answer": answer,
+            "seconds": report.looked.seconds,
+        },
+        guard=submissions.guard_of(lease_token=held.lease_token, now=report.now),
         reason=report.reason,
     )
-    transition_together([own], by=Actor(user_id=work.row.annotator_id))
 
 
 def _withdrawal(held: Assignment) -> list[Move]:

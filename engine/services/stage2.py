@@ -14,7 +14,16 @@ from engine.errors import BadInput
 from engine.models import Assignment, Comparison, Selection
 from engine.selectors.tasks import shown_order
 from engine.services import submissions
-from engine.services.attention import MAX_MILLISECONDS, Attention, attention_json, check_attention
+from engine.services.attention import (
+    MAX_MILLISECONDS,
+    NOT_TOLD,
+    Attention,
+    Looked,
+    attention_json,
+    check_attention,
+    check_inspected,
+    inspected_json,
+)
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
 from engine.services.hidden_gold import Hidden, marked
 from engine.services.own_work import OwnWork
@@ -86,16 +95,37 @@ def submit_pick(
 
 
 def escalate_pick(
-    *, user_id: int, assignment: UUID, lease_token: UUID, reason: str, note: str, now: datetime
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    reason: str,
+    note: str,
+    now: datetime,
+    looked: Looked = NOT_TOLD,
 ) -> Assignment:
-    """Records that none is good enough and why; twice is once. Goes on, and raises, as ``hard_cases.hand_over``."""
+    """Records that none is good enough, why, and how the person looked at them; twice is once.
+
+    Goes on, and raises, as ``hard_cases.hand_over``.
+    """
     report = Report(
-        user_id=user_id, assignment=assignment, lease_token=lease_token, reason=reason, note=note, now=now
+        user_id=user_id,
+        assignment=assignment,
+        lease_token=lease_token,
+        reason=reason,
+        note=note,
+        now=now,
+        looked=looked,
     )
 
     def judge(work: OwnWork) -> None:
         Selection.objects.create(
-            **_common(work), mode=work.project.stage2_mode, none_because=reason, note=note
+            **_common(work),
+            mode=work.project.stage2_mode,
+            none_because=reason,
+            note=note,
+            inspected=inspected_json(looked.inspected),
+            attention=attention_json(looked.attention),
         )
 
     return hand_over(report, stage=Stage.PICK, reasons=NONE_BECAUSE, judge=judge)
@@ -113,11 +143,7 @@ def check_pick(result: PickResult, *, ids: Sequence[int]) -> None:
     for name, mark in (("shape_rating", result.shape_rating), ("texture_rating", result.texture_rating)):
         if mark not in range(1, 6):
             raise BadInput(f"{name} must be a whole number from 1 to 5, not {mark}.")
-    for one, milliseconds in (result.inspected or {}).items():
-        if one not in ids or not 0 <= milliseconds <= MAX_MILLISECONDS:
-            raise BadInput(
-                f"inspected must map candidates of {_listed(ids)} to milliseconds, not {one} to {milliseconds}."
-            )
+    check_inspected(result.inspected or {}, ids=ids)
     if result.attention is not None:
         check_attention(result.attention, ids=ids)
     for pair in result.comparisons:
@@ -152,7 +178,7 @@ def _record_pick(work: OwnWork, result: PickResult) -> Judged:
         shape_rating=result.shape_rating,
         texture_rating=result.texture_rating,
         rating=answer["rating"],
-        inspected={str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+        inspected=inspected_json(result.inspected),
         not_loaded=sorted(set(result.not_loaded)),
         attention=attention_json(result.attention),
     )
@@ -257,7 +283,7 @@ def _as_sent(result: PickResult) -> dict[str, Any]:
     return {
         **asdict(result),
         "comparisons": [asdict(pair) for pair in result.comparisons],
-        "inspected": {str(one): milliseconds for one, milliseconds in (result.inspected or {}).items()},
+        "inspected": inspected_json(result.inspected),
         "not_loaded": list(result.not_loaded),
         "attention": attention_json(result.attention),
     }

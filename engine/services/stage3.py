@@ -17,6 +17,7 @@ from engine.errors import BadInput, NotFound
 from engine.models import Alignment, Assignment, Candidate, Job, LayoutProposal, PointMap
 from engine.models.judgement import SYMMETRIES
 from engine.services import submissions
+from engine.services.attention import NOT_TOLD, Looked
 from engine.services.hard_cases import MASK_WRONG, Report, hand_over
 from engine.services.hidden_gold import Hidden, marked, unused_ids
 from engine.services.own_work import OwnWork, read_own_work
@@ -122,14 +123,27 @@ def submit_pose(
 
 
 def report_pose(
-    *, user_id: int, assignment: UUID, lease_token: UUID, reason: str, note: str, now: datetime
+    *,
+    user_id: int,
+    assignment: UUID,
+    lease_token: UUID,
+    reason: str,
+    note: str,
+    now: datetime,
+    looked: Looked = NOT_TOLD,
 ) -> Assignment:
     """Records that the shape cannot be placed and why; twice is once. Goes on as ``hard_cases.hand_over``.
 
     The pick before it stands: that was somebody else's judgement.
     """
     report = Report(
-        user_id=user_id, assignment=assignment, lease_token=lease_token, reason=reason, note=note, now=now
+        user_id=user_id,
+        assignment=assignment,
+        lease_token=lease_token,
+        reason=reason,
+        note=note,
+        now=now,
+        looked=looked,
     )
     return hand_over(report, stage=Stage.POSE, reasons=CANNOT_BE_PLACED, judge=lambda work: None)
 

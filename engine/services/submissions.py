@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +15,13 @@ from django.db.models import F
 from engine.errors import BadInput, IdempotencyConflict, LeaseLost, StaleTransition
 from engine.models import AnnotationTask, Assignment
 from engine.services import quizzes
+from engine.services.attention import check_seconds
 from engine.services.own_work import OwnWork, read_own_work
 from engine.services.tasks import announce_queue
 from engine.states import IS_ANSWERED, AssignmentStatus, Stage, TaskStatus
 from engine.transitions import Actor, Move, transition_together
 
 ATTEMPTS = 4
-#: A day: longer is a forgotten tab, not work.
-MAX_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,8 +148,7 @@ def _mark(work: OwnWork, sent: dict[str, Any], now: datetime) -> Judged:
 def _check(submission: Submission) -> None:
     if not 0 < len(submission.key) <= 80:
         raise BadInput("Send an Idempotency-Key of 1 to 80 characters; a UUID is right.")
-    if not math.isfinite(submission.seconds) or not 0 <= submission.seconds <= MAX_SECONDS:
-        raise BadInput(f"seconds must be between 0 and {MAX_SECONDS:.0f}, not {submission.seconds}.")
+    check_seconds(submission.seconds)
 
 
 def _stored_answer(held: Assignment, *, key: str) -> dict[str, Any]:

@@ -101,13 +101,14 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     });
     if (answer) await session.skip(answer.reason);
   };
+  const handOver = ({ reason, note }: { reason: string; note: string }) => session.escalate(reason, note, view?.looked?.() ?? {});
   const escalate = async () => {
     const shape: readonly [string, string] = stage === "pick" ? ["none_good", t("No candidate has the right shape")] : ["shape_wrong", t("The picked shape is wrong")];
     const answer = await ask(root, {
       title: stage === "pick" ? t("None good enough: hand it to a 3D artist") : t("This cannot be placed"), action: t("Hand over"), noteLabel: t("What should the next person know?"),
       reasons: [shape, ["mask_wrong", t("The marked object is wrong or incomplete")], ["ambiguous", t("The photo does not show what the shape is")]],
     });
-    if (answer) await session.escalate(answer.reason, answer.note);
+    if (answer) await handOver(answer);
   };
   const pause = () => void (isIn("paused") ? session.resume() : session.pause());
   const fetchWork = async (): Promise<MyWork> => {
@@ -181,7 +182,7 @@ async function start(root: HTMLElement, config: Config): Promise<void> {
     };
     const complain = (error: unknown) => toast(root, failureText(error), "error");
     if (unsent) {
-      const takeUp = () => void (isEscalation(unsent) ? session.escalate(unsent.escalate.reason, unsent.escalate.note) : view?.takeUp(unsent).catch(complain));
+      const takeUp = () => void (isEscalation(unsent) ? handOver(unsent.escalate) : view?.takeUp(unsent).catch(complain));
       shell.offer(t("Your unsent answer to this task was kept."), [
         { label: isEscalation(unsent) ? t("Hand it over again") : t("Take it up again"), primary: true, take: settle({ unsent: null }, takeUp) },
         { label: t("Discard"), take: settle({ unsent: null }) },

@@ -81,6 +81,14 @@ describe("a session", () => {
     line.sent.length = 0;
   };
 
+  it("says of a task that it hands over how long it took and what was looked at", async () => {
+    await begins(claimOf("one"));
+    await passes(4000);
+    void session.escalate("none_good", "no handle", { inspected: { 3: 900 } });
+    await passes();
+    expect(line.last("escalate").body).toEqual({ lease_token: "token-one", reason: "none_good", note: "no handle", seconds: 4, inspected: { 3: 900 } });
+  });
+
   it("lets a draft that is under way arrive before the result", async () => {
     await begins(claimOf("a"));
     session.changed(async () => ({ step: 1 }));

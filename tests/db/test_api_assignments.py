@@ -146,7 +146,20 @@ def test_an_escalated_pick_opens_an_artists_case(desk: Project, people: People) 
     ana = Browser(people.ana)
     claim = ana.claim(desk.pk, "pick")
     body = {"lease_token": claim["lease_token"], "reason": "none_good", "note": "all of them lack the handle"}
-    reply = ana.post(f"/assignments/{claim['assignment']}/escalate", body)
+    first = str(claim["task"]["candidates"][0]["id"])
+    looked = {
+        "seconds": 12.5,
+        "inspected": {first: 800},
+        "attention": {"orbits": {first: 2}, "looks": {"clay": 300}},
+    }
+    refused = ana.post(
+        f"/assignments/{claim['assignment']}/escalate", {**body, **looked, "inspected": {"999999": 5}}
+    )
+    assert (refused.status, refused.code) == (400, "bad_request")
+    reply = ana.post(f"/assignments/{claim['assignment']}/escalate", {**body, **looked})
+    said = Selection.objects.get()
+    assert (said.inspected, said.attention["orbits"]) == ({first: 800}, {first: 2})
+    assert (said.attention["looks"], said.assignment.seconds) == ({"clay": 300}, 12.5)
     assert (reply.status, reply.body["status"]) == (200, "ESCALATED")
     case = ArtistCase.objects.get()
     assert (case.reason, case.note, case.status) == ("none_good", "all of them lack the handle", "OPEN")

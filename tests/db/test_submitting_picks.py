@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -21,10 +23,11 @@ from engine.models import (
     StateChange,
     TargetObject,
 )
+from engine.selectors.answers import read_judged
 from engine.selectors.lineage import target_lineage
 from engine.selectors.tasks import ObjectTask, PickTask, task_payload
 from engine.services import leases, stage1, stage3
-from engine.services.attention import Attention
+from engine.services.attention import NOT_TOLD, Attention, Looked
 from engine.services.evidence import read_evidence
 from engine.services.rounds import close_round, current_round
 from engine.services.stage2 import PairJudged, PickResult, escalate_pick, rating_of, submit_pick
@@ -265,6 +268,57 @@ def test_how_the_person_looked_is_kept_with_the_pick_and_told_by_the_targets_lin
     [told] = target_lineage(held.task.target_id).picks
     assert (told.attention, told.num_orbits) == (kept, 3)
     assert (told.shown_order, told.not_loaded) == ([a, b, c], [])
+
+
+def test_how_the_person_looked_is_kept_with_a_task_that_is_handed_over(held: Assignment) -> None:
+    a, b, _ = shown(held)
+    looked = Looked(seconds=31.5, inspected={a: 1200}, attention=Attention(orbits={b: 2}, orbits_of_all=1))
+    escalate(held, looked=looked)
+    said = Selection.objects.get()
+    assert (said.winner, said.inspected) == (None, {str(a): 1200})
+    assert (said.attention["orbits"], said.attention["orbits_of_all"]) == ({str(b): 2}, 1)
+    assert Assignment.objects.get(pk=held.pk).seconds == 31.5
+
+
+@pytest.mark.parametrize(
+    ("looked", "has_looked"),
+    [
+        (NOT_TOLD, None),
+        (Looked(attention=Attention(dwell={})), False),
+        (Looked(inspected={0: 900}, attention=Attention()), True),
+        (Looked(attention=Attention(orbits={0: 1})), True),
+        (Looked(seconds=4.0, attention=Attention(orbits_of_all=2)), True),
+    ],
+)
+def test_signs_of_not_looking_know_what_was_looked_at_before_a_task_was_handed_over(
+    project: Project, held: Assignment, looked: Looked, has_looked: bool | None
+) -> None:
+    first = shown(held)[0]
+    inspected = dict.fromkeys([first][: len(looked.inspected)], 900)
+    attention = looked.attention
+    if attention is not None and attention.orbits:
+        attention = replace(attention, orbits={first: 1})
+    escalate(held, looked=replace(looked, inspected=inspected, attention=attention))
+    [said] = read_judged(project.pk).picks
+    assert (said.label, said.looked, said.seconds) == (None, has_looked, looked.seconds)
+
+
+@pytest.mark.parametrize(
+    ("looked", "words"),
+    [
+        (Looked(seconds=-1.0), "seconds"),
+        (Looked(seconds=math.inf), "seconds"),
+        (Looked(inspected={999_999: 5}), "inspected"),
+        (Looked(attention=Attention(flickers=-1)), "flickers"),
+    ],
+)
+def test_an_impossible_way_of_looking_is_refused_when_handed_over(
+    held: Assignment, looked: Looked, words: str
+) -> None:
+    with pytest.raises(BadInput, match=words):
+        escalate(held, looked=looked)
+    held.refresh_from_db()
+    assert held.status == AssignmentStatus.LEASED and not Selection.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import CannotUndo, LeaseLost
+from engine.errors import BadInput, CannotUndo, LeaseLost
 from engine.models import (
     AnnotationTask,
     ArtistCase,
@@ -26,6 +26,7 @@ from engine.selectors.own_answers import UNDO_WITHIN
 from engine.selectors.quality import yields
 from engine.selectors.tasks import PickTask, task_payload
 from engine.services import artists, candidates, datasets, leases, stage3
+from engine.services.attention import Looked
 from engine.services.evidence import read_evidence
 from engine.services.stage1 import ObjectChoice, submit_object
 from engine.services.stage2 import PairJudged, PickResult, escalate_pick, submit_pick
@@ -345,7 +346,11 @@ class TestAPose:
     ) -> None:
         target = held.task.target
         assert target is not None
-        ended = report_pose(**under(held), reason=reason, note="two of them")
+        with pytest.raises(BadInput, match="leave them out"):
+            report_pose(**under(held), reason=reason, note="", looked=Looked(inspected={1: 5}))
+        looked = Looked(seconds=20.0)
+        ended = report_pose(**under(held), reason=reason, note="two of them", looked=looked)
+        assert ended.seconds == 20.0
         assert report_pose(**under(held), reason=reason, note="two of them") == ended, "twice is once"
         assert statuses(ended, held.task) == ["ESCALATED", "ESCALATED"]
         if reason == "mask_wrong":

@@ -12,7 +12,6 @@ from annotate.api.shapes.fields import Literal
 from annotate.api.shapes.quiz import QuizMark
 from annotate.api.shapes.scene import Intrinsics, PhotoRef, PointCloudRef, PoseJson, TargetRef
 from engine.models import Project
-from engine.services.escalations import REASONS
 from engine.states import AssignmentStatus, Stage
 
 
@@ -145,13 +144,6 @@ class SkipRequest(LeaseRequest):
     """Why this person does not do this task."""
 
     reason = serializers.CharField(max_length=200)
-
-
-class EscalateRequest(LeaseRequest):
-    """Why none is good enough (stage pick) or it cannot be placed (pose), in a word and in a sentence."""
-
-    reason = serializers.ChoiceField(choices=REASONS)
-    note = serializers.CharField(max_length=2000, allow_blank=True, default="")
 
 
 class DraftRequest(LeaseRequest):

@@ -12,8 +12,9 @@ from annotate.api.shapes.claims import LeaseRequest
 from annotate.api.shapes.fields import ANY_ROW_ID, FARTHEST, exactly
 from annotate.api.shapes.quiz import QuizMark
 from engine.models import Comparison, Project
-from engine.services.attention import LOOKS
+from engine.services.attention import LOOKS, Looked
 from engine.services.attention import Attention as Looking
+from engine.services.escalations import REASONS
 from engine.services.stage1 import ObjectChoice
 from engine.services.stage2 import PairJudged
 from engine.services.stage2 import PickResult as Pick
@@ -220,6 +221,27 @@ class SubmitRequest(LeaseRequest):
 
     seconds = FiniteFloat(min_value=0, max_value=86_400, help_text="How long the person worked on it.")
     result = ResultField()
+
+
+class EscalateRequest(LeaseRequest):
+    """Why none is good enough (stage pick) or it cannot be placed (pose), in a word and in a sentence."""
+
+    reason = serializers.ChoiceField(choices=REASONS)
+    note = serializers.CharField(max_length=2000, allow_blank=True, default="")
+    seconds = FiniteFloat(
+        min_value=0,
+        max_value=86_400,
+        allow_null=True,
+        default=None,
+        help_text="How long the person worked on it.",
+    )
+    inspected = IdCounts(default=dict, help_text="As in the result of a pick; of stage pick alone.")
+    attention = Attention(allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = {name: attrs.pop(name) for name in ("seconds", "inspected", "attention")}
+        looking = given["attention"]
+        return attrs | {"looked": Looked(**{**given, "attention": Looking(**looking) if looking else None})}
 
 
 class Submitted(serializers.Serializer[Any]):

@@ -1383,6 +1383,16 @@ export interface components {
             reason: "none_good" | "mask_wrong" | "ambiguous" | "shape_wrong";
             /** @default  */
             note: string;
+            /**
+             * Format: double
+             * @description How long the person worked on it.
+             */
+            seconds?: number | null;
+            /** @description As in the result of a pick; of stage pick alone. */
+            inspected?: {
+                [key: string]: number;
+            };
+            attention?: components["schemas"]["Attention"] | null;
         };
         /** @description One held-out object to look at: truth and candidates of the parent, then truth and those of this checkpoint. */
         EvaluationExample: {

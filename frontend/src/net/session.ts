@@ -95,7 +95,11 @@ export class Session {
 
   skip = (reason: string): Promise<void> => this.finish("skip", async () => ({ reason }));
 
-  escalate = (reason: string, note: string): Promise<void> => this.finish("escalate", async () => ({ reason, note }));
+  /** Hands the task over; ``looked`` is how the person looked at what they were shown. */
+  escalate(reason: string, note: string, looked: object): Promise<void> {
+    const seconds = this.secondsSoFar();
+    return this.finish("escalate", async () => ({ reason, note, seconds, ...looked }));
+  }
 
   /** Takes an answer back, the last one unless another is named: its task comes again, the one in hand waits its turn. */
   undo(assignment = this.state.get().lastAnswer?.assignment): Promise<void> {

@@ -29,7 +29,8 @@ import type { RatingPanel } from "./rating_panel";
 import type { StageHost, StageView } from "./stage";
 
 interface Judgement { mode: "grid" | "king"; tournament: Tournament; winner: number | null; shape: number | null; texture: number | null }
-interface Draft { judgement: Judgement; inspected: Record<string, number>; attention: AttentionJson }
+interface Looked { inspected: Record<string, number>; attention: AttentionJson }
+interface Draft extends Looked { judgement: Judgement }
 
 const MASK_PX = 640;
 const FEWEST_SHOWN = 2;
@@ -154,13 +155,15 @@ class PickStage implements StageView<PickTask> {
       winner: state.winner, mode: state.mode, shape_rating: state.shape, texture_rating: state.texture,
       // Pairs of a comparison that was given up say nothing of a pick from all.
       comparisons: isKing ? [...state.tournament.comparisons] : [],
-      inspected: this.attention.inspected(), attention: this.attention.report(),
+      ...this.looked(),
       not_loaded: this.order().filter((id) => (isKing ? !compared.has(id) : this.grid.cell(id)?.phase !== "ready")),
     };
     this.host.submit(async () => result);
   }
 
-  draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, inspected: this.attention.inspected(), attention: this.attention.report() });
+  draft = async (): Promise<Draft> => ({ judgement: this.judgement as Judgement, ...this.looked() });
+
+  looked = (): Looked => ({ inspected: this.attention.inspected(), attention: this.attention.report() });
 
   async takeUp(result: Result): Promise<void> {
     const { mode, winner, shape_rating, texture_rating, comparisons = [], inspected = {}, not_loaded = [], attention } = result as PickResult;
@@ -186,7 +189,7 @@ class PickStage implements StageView<PickTask> {
     return {
       stage: () => ({
         ...this.judgement, inspecting: this.inspecting, look: this.grid.look, isLost: this.grid.isLost, opacity: this.opacity, isFlickering: this.isFlickering,
-        inspected: this.attention.inspected(), attention: this.attention.report(),
+        ...this.looked(),
         cells: this.order().map((id) => {
           const cell = this.grid.cell(id);
           return { id, state: cell?.state, phase: cell?.phase, detail: cell?.detail, faces: cell?.numFaces };

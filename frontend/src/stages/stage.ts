@@ -33,6 +33,8 @@ export interface StageView<T extends Task = Task> {
   /** Enter was struck. */
   submit: () => void;
   draft: () => Promise<object>;
+  /** How the person looked at what was shown; sent when the task is handed over. */
+  looked?: () => object;
   /** Puts an answer of this person to this task back into the hands. */
   takeUp: (result: Result) => Promise<void>;
   hint: () => string;
