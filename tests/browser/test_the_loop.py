@@ -18,6 +18,11 @@ from tests.running_site import RunningSite
 
 STEPS = "6"  # of a run: enough to see curves, few enough for a test
 OBJECTS = "4"  # of its evaluation: enough to see the report
+#: Of what was handed over last: whether a time and a way of looking are kept.
+HOW_IT_WAS_LOOKED_AT = (
+    "from engine.models import Selection as S; said = S.objects.filter(winner=None).latest('id'); "
+    "print(said.assignment.seconds > 0, 'dwell' in said.attention)"
+)
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -150,6 +155,7 @@ def _hands_the_third_to_an_artist(ana: Person) -> None:
     dialog.get_by_role("button", name="Hand over").click()
     expect(dialog).to_have_count(0)
     ana.page.wait_for_timeout(500)
+    assert ana.site.shell(HOW_IT_WAS_LOOKED_AT) == "True True"
 
 
 def _is_accessible(page: Page, name: str) -> None:
