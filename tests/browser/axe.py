@@ -40,11 +40,20 @@ def violations(page: Page) -> list[str]:
     return [f"{each['id']}: {each['help']}\n    " + "\n    ".join(each["nodes"]) for each in found]
 
 
+#: Colours fade from theme to theme: what is measured half-way is nobody's.
+FADED = """async () => {
+  await new Promise(requestAnimationFrame);
+  const fading = document.getAnimations().filter((each) => each instanceof CSSTransition);
+  await Promise.allSettled(fading.map((each) => each.finished));
+}"""
+
+
 def in_both_themes(page: Page, name: str) -> list[str]:
     """What axe finds in the dark and in the light theme, each line with the screen's name."""
     found = []
     for theme in THEMES:
         page.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        page.evaluate(FADED)
         found += [f"{name} ({theme}): {each}" for each in violations(page)]
     page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
     return found
