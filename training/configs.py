@@ -206,9 +206,9 @@ STAGES: dict[str, RunConfig] = {
             stage="distil",
             frozen=("condition",),  # trajectories are recorded with its tokens
             objective="trajectories",
-            num_trajectories=5120,  # 128 are learned by heart, 1024 in part (docs/log.md)
+            num_trajectories=9216,  # 128 are learned by heart, 1024 in part (docs/log.md)
             keep_weight=0.0,  # a distilled checkpoint is served by its few steps alone
-            steps=1300,
+            steps=2200,
             optimizer=OptimizerConfig(kind="muon", learning_rate=1e-3, ema_decay=0.99),
         ),
         RunConfig(
