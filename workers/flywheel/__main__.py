@@ -11,7 +11,7 @@ from pathlib import Path
 from workers.stack.beside import PROJECT, stack_beside
 
 HOME = PROJECT / ".candid8" / "flywheel"
-REPORT = PROJECT / "docs" / "reports" / "flywheel"
+REPORT = Path("docs/reports/flywheel")  # below the project, where the command runs
 
 
 def main() -> int:
