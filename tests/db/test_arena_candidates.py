@@ -34,13 +34,12 @@ from engine.selectors.lineage import offspring
 from engine.selectors.queues import work_left
 from engine.services import arena, candidates, tasks
 from engine.services.evidence import read_evidence
-from engine.services.new_candidate import NewCandidate
 from engine.services.retries import retry_job
-from engine.states import BatchStatus, CheckpointStatus, JobStatus, Role, Stage, TargetStatus
+from engine.states import BatchStatus, CheckpointStatus, JobStatus, Stage, TargetStatus
 from engine.transitions import Actor
 from tests import judged
+from tests.arena_batches import made, opened
 from tests.db.test_arena import NOW, ana_of, target_of_both
-from tests.web import Browser, as_person
 
 pytestmark = pytest.mark.django_db
 
@@ -60,37 +59,6 @@ def old() -> Checkpoint:
 @pytest.fixture
 def new(old: Checkpoint) -> Checkpoint:
     return judged.checkpoint("new", parent=old)
-
-
-def opened(of: Project, *makers: Checkpoint, **more: Any) -> Arena:
-    return arena.open_arena(
-        **{
-            "project_id": of.pk,
-            "name": "a",
-            "checkpoint_ids": [each.pk for each in makers],
-            "votes": 1,
-            "seed": 7,
-            "num_targets": 40,
-            "actor": MEL,
-            **more,
-        }
-    )
-
-
-def made(batch: CandidateBatch, **changes: Any) -> CandidateBatch:
-    """The batch as the worker ends it."""
-    values = {
-        "index": 0,
-        "source": "candid8",
-        "checkpoint_id": batch.checkpoint_id,
-        "seed": batch.seed,
-        "latents_key": "la/a.safetensors",
-        "mesh_key": f"me/{batch.pk}.glb",
-        "preview_key": f"pr/{batch.pk}.glb",
-        **changes,
-    }
-    candidates.begin_batch(batch_id=batch.pk)
-    return candidates.complete_batch(batch_id=batch.pk, candidates=[NewCandidate(**values)], seconds=1.0)
 
 
 def test_what_is_missing_is_asked_of_exactly_that_checkpoint_with_the_seed_of_what_is_there(
@@ -448,60 +416,3 @@ def test_a_claim_costs_what_it_did(kitchen: Project, old: Checkpoint, new: Check
     for batch in meeting.batches.order_by("pk")[:10]:
         made(batch)
     assert cost() == plain
-
-
-def test_over_the_api_an_arena_tells_how_far_its_candidates_are(
-    kitchen: Project, old: Checkpoint, new: Checkpoint
-) -> None:
-    for _ in range(3):
-        judged.batch(kitchen, made_by=old)
-    mel = Browser(judged.person("mel", kitchen, Role.ML_ENGINEER))
-    path, body = f"/projects/{kitchen.pk}/arenas", {"name": "a", "checkpoints": [old.pk, new.pk]}
-    for wrong in ({"num_targets": 0}, {"num_targets": 501}, {"targets": [10**6]}):
-        assert mel.post(path, {**body, **wrong}).status == 400, wrong
-    opened = mel.post(path, {**body, "num_targets": 2})
-    assert opened.status == 201
-    batch = CandidateBatch.objects.filter(arena=opened.body["id"]).latest("pk")
-    candidates.begin_batch(batch_id=batch.pk)
-    candidates.fail_batch(batch_id=batch.pk, detail="new cannot be loaded: sha256")
-    told = mel.get(f"/arenas/{opened.body['id']}").body
-    assert told["num_matches"] == 0
-    assert told["making"] == {
-        "num_asked": 2,
-        "num_made": 0,
-        "num_failed": 1,
-        "num_given_up": 0,
-        "failures": [
-            {
-                "checkpoint": new.pk,
-                "name": "new",
-                "reason": "new cannot be loaded: sha256",
-                "num_candidates": 1,
-            }
-        ],
-    }
-    nothing = mel.post(path, {**body, "num_targets": None})
-    assert (nothing.status, nothing.code) == (400, "nothing_to_show")
-
-
-def test_the_console_opens_an_arena_that_makes_its_candidates_and_follows_it(
-    kitchen: Project, old: Checkpoint, new: Checkpoint
-) -> None:
-    for _ in range(3):
-        judged.batch(kitchen, made_by=old)
-    mel = as_person(judged.person("mel", kitchen, Role.ML_ENGINEER))
-    page = mel.get(f"/admin/console/projects/{kitchen.pk}/arenas/").content.decode()
-    assert "Number of targets" in page and 'value="40"' in page
-    body = {"name": "round 2", "checkpoints": [old.pk, new.pk], "votes": "1", "num_targets": "2"}
-    reply = mel.post(f"/admin/console/projects/{kitchen.pk}/arenas/open", body)
-    page = mel.get(reply["Location"]).content.decode()
-    assert "2 candidates are being made for it." in page and "Making candidates: 0 of 2." in page
-    meeting = Arena.objects.get()
-    one, other = meeting.batches.all()
-    made(one)
-    candidates.begin_batch(batch_id=other.pk)
-    candidates.fail_batch(batch_id=other.pk, detail="new cannot be loaded: its golden outputs differ")
-    assert "for an arena" in mel.get(f"/admin/console/targets/{one.target_id}/").content.decode()
-    page = mel.get(reply["Location"]).content.decode()
-    assert "1 of 2 were made." in page and "its golden outputs differ" in page
-    assert "1 match" in page
