@@ -12,14 +12,11 @@ from engine.models import (
 )
 from engine.services import candidates
 from engine.states import Role
-from engine.transitions import Actor
 from tests import judged
 from tests.arena_batches import made
 from tests.web import Browser, as_person
 
 pytestmark = pytest.mark.django_db
-
-MEL = Actor(name="mel")
 
 
 @pytest.fixture
