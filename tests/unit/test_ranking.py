@@ -123,6 +123,25 @@ def test_judgements_of_one_task_are_drawn_together() -> None:
     assert all(weights[0] == weights[1] and weights[0] + weights[2] == 2 for weights in seen)
 
 
+def test_a_resample_that_draws_no_tie_is_fitted_as_if_none_had_been_judged() -> None:
+    left, right = np.zeros(3, dtype=np.int64), np.ones(3, dtype=np.int64)
+    all_pairs = fit_bradley_terry(
+        left=left,
+        right=right,
+        outcome=np.array([1, -1, 0]),
+        num_items=2,
+        weights=np.array([3.0, 1.0, 0.0]),
+    )
+    assert all_pairs.tie == -math.inf
+    assert np.ptp(all_pairs.strengths) == pytest.approx(math.log(3), abs=1e-3)
+
+
+def test_a_resample_that_draws_ties_alone_calls_the_two_equal() -> None:
+    pair = {"left": np.zeros(2, dtype=np.int64), "right": np.ones(2, dtype=np.int64), "num_items": 2}
+    fitted = fit_bradley_terry(**pair, outcome=np.array([1, 0]), weights=np.array([0.0, 2.0]))
+    assert fitted.strengths.tolist() == [0.0, 0.0]
+
+
 def test_picks_counted_by_pattern_are_fitted_as_picks_counted_one_by_one() -> None:
     rng = np.random.default_rng(8)
     shown = rng.integers(4, size=(300, 5))
