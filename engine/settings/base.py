@@ -71,7 +71,7 @@ DATABASE_POOL = {"min_size": 1, "max_size": 10, "timeout": 10}
 DATABASES["default"]["OPTIONS"]["pool"] = DATABASE_POOL
 
 REDIS_URL, CELERY_BROKER_URL = env.redis_urls("REDIS_URL")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {"default": {"BACKEND": "engine.shared_cache.SharedRedisCache", "LOCATION": REDIS_URL}}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",

@@ -10,7 +10,7 @@ import fast_simplification
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 FLOATER_FRACTION = 0.01  # pieces with fewer than this share of the faces are dropped
@@ -155,6 +155,8 @@ AFTER_EXTRACTION: tuple[CleanUp, ...] = (drop_floaters, fill_small_holes, at_mos
 
 def _boundaries(faces: NDArray[np.int32]) -> list[list[int]]:
     """Closed walks along edges of one face only, in that face's direction; branching ones are left out."""
+    if _is_closed(faces):  # most are, and sorting all edges to find none open took a fifth of a mesh's time
+        return []
     edges = faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2).astype(np.int64)
     width = int(faces.max()) + 1
     there, back = edges[:, 0] * width + edges[:, 1], edges[:, 1] * width + edges[:, 0]
@@ -172,6 +174,16 @@ def _boundaries(faces: NDArray[np.int32]) -> list[list[int]]:
         if at == first and len(loop) > 2:
             loops.append(loop)
     return loops
+
+
+def _is_closed(faces: NDArray[np.int32]) -> bool:
+    """Whether every directed edge comes as often as its reverse."""
+    starts, ends = faces.ravel(), faces[:, [1, 2, 0]].ravel()
+    size = (int(faces.max()) + 1,) * 2
+    ones = np.ones(len(starts), dtype=np.int32)
+    there = csr_matrix((ones, (starts, ends)), shape=size)
+    back = csr_matrix((ones, (ends, starts)), shape=size)
+    return bool((there != back).nnz == 0)
 
 
 def _without_loose_vertices(vertices: Floats, faces: NDArray[np.int32]) -> Surface:

@@ -25,7 +25,9 @@ def main() -> int:
     try:
         match arguments.action:
             case "up":
-                return run_everything(root, host=arguments.host, port=arguments.port)
+                return run_everything(
+                    root, host=arguments.host, port=arguments.port, gpu_workers=arguments.gpu_workers
+                )
             case "services":
                 return run_services(root, environment_file=arguments.env_file, throwaway=arguments.throwaway)
             case "frontend":
@@ -67,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "8000")), help="its port")
     parser.add_argument(
+        "--gpu-workers",
+        type=_at_least_one,
+        default=os.environ.get("GPU_WORKERS", "1"),
+        help="up: how many processes draw candidates at once, each with models of its own in memory",
+    )
+    parser.add_argument(
         "--env-file", type=Path, help="services: write the addresses here instead of printing them"
     )
     parser.add_argument(
@@ -76,6 +84,12 @@ def _parser() -> argparse.ArgumentParser:
         "--die-with-parent", action="store_true", help="stop when the process that started this ends"
     )
     return parser
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -35,13 +35,14 @@ class StackBeside:
 
 
 @contextmanager
-def stack_beside(home: Path, *, extra: Mapping[str, str]) -> Iterator[StackBeside]:
+def stack_beside(home: Path, *, extra: Mapping[str, str], gpu_workers: int = 1) -> Iterator[StackBeside]:
     """Start everything, yield when the page answers, and stop it; raises RuntimeError with the log if it fails.
 
     The same home again has the same data.
     """
     port = _free_port()
     command = [sys.executable, "-m", "workers.stack", "up", "--home", str(home), "--port", str(port)]
+    command += ["--gpu-workers", str(gpu_workers)]
     home.parent.mkdir(parents=True, exist_ok=True)
     with (home.parent / f"{home.name}.log").open("w+b") as log:
         process = subprocess.Popen(

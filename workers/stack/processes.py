@@ -123,6 +123,18 @@ APP_PROCESSES = (
 )
 
 
+GPU_WORKER = next(process for process in APP_PROCESSES if process.name == "worker-gpu")
+
+
+def more_gpu_workers(number: int) -> tuple[AppProcess, ...]:
+    """Beside the usual one, so that ``number`` of them draw candidates at once. Each holds the models in memory of its
+    own. Raises ValueError below one."""
+    if number < 1:
+        raise ValueError("at least one worker draws candidates")
+    names = [f"{GPU_WORKER.name}-{each}" for each in range(2, number + 1)]
+    return tuple(_worker(name, queues="gpu", concurrency=1, uses_gpu=True) for name in names)
+
+
 def source_worker(name: str) -> AppProcess:
     """The worker of one foreign generator: it asks the child process that lives in the generator's own environment."""
     worker = _worker(f"worker-source-{name}", queues=f"source.{name}", concurrency=1)

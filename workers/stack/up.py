@@ -18,6 +18,7 @@ from workers.stack.processes import (
     STEPS,
     WEB,
     AppProcess,
+    more_gpu_workers,
     source_worker,
 )
 from workers.stack.readiness import answers_http
@@ -58,7 +59,7 @@ def run_services(root: Path, *, environment_file: Path | None, throwaway: bool) 
     return 0
 
 
-def run_everything(root: Path, *, host: str, port: int) -> int:
+def run_everything(root: Path, *, host: str, port: int, gpu_workers: int = 1) -> int:
     """Run the whole stack until stopped; returns the exit status. Raises HomeBusy, PortBusy, SourcesTableRefused."""
     sources = foreign_sources(os.environ)
     home = open_home(root)
@@ -78,7 +79,11 @@ def run_everything(root: Path, *, host: str, port: int) -> int:
         write_addresses(home.root / FILE_NAME, {name: inherited[name] for name in ENVIRONMENT_NAMES})
         build_frontend(supervisor, PROJECT)
         _prepare(supervisor, origins=_origins(host, port), sources=sources)
-        wanted = (*APP_PROCESSES, *(source_worker(name) for name in sources))
+        wanted = (
+            *APP_PROCESSES,
+            *more_gpu_workers(gpu_workers),
+            *(source_worker(name) for name in sources),
+        )
         processes = [_as_service(process, home=home, host=host, port=port) for process in wanted]
         # The page first: the workers' imports would only keep it waiting.
         supervisor.start("application", [service for service in processes if service.name == WEB.name])

@@ -14,7 +14,7 @@ from engine.models import Candidate, PointMap
 from engine.services import stage3
 from engine.services.tasks import open_pose_task
 from modelzoo import frames
-from modelzoo.contracts import CandidateRequest, Intrinsics, Pose
+from modelzoo.contracts import CandidateRequest, Intrinsics, Pose, SamplerSettings
 from modelzoo.latents import CandidateLatents, latents_to_bytes
 from modelzoo.silhouette import mask_iou
 from workers import mesh_files, policy
@@ -22,6 +22,7 @@ from workers.mesh_files import Shape
 from workers.model_inputs import model_input
 
 NUM_DRAWS = 4  # the one whose silhouette meets the mask best is proposed
+SETTINGS = SamplerSettings(batch_rows=NUM_DRAWS)  # a batch of eight would be filled up with four that nobody asks for
 
 
 def _open_without_proposal(payload: dict[str, Any], error: str) -> None:
@@ -39,7 +40,7 @@ def propose_layout(hold: Hold) -> dict[str, Any]:
     loaded = slots.ensure_current()
     seeds = tuple(candidate.pk * NUM_DRAWS + index for index in range(NUM_DRAWS))
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
-    request = model_input(candidate.target, seeds=seeds, may_wait=may_wait)
+    request = model_input(candidate.target, seeds=seeds, may_wait=may_wait, settings=SETTINGS)
     shape = mesh_files.shape_from_glb(blobs.get(candidate.mesh_key))
     pipeline = loaded.serving.pipeline
     latents = _latents(candidate, shape, resolution=pipeline.models.preset.geometry.resolution)

@@ -16,6 +16,7 @@ from training.simulation.front_door.people import STAGES, Annotator, Artist, Gal
 from training.simulation.front_door.visitor import Visitor
 
 WAIT_S = 1.0
+TURN_S = 3.0  # everybody's turn takes at least so long: asking for work that is not there yet costs the site its cores
 AT_A_TIME = 4  # tasks that a person does before the next person's turn
 PATIENCE_S = 3600.0  # without anything happening
 NOBODY_CAN_S = (
@@ -139,7 +140,7 @@ class Flywheel:
         crew, modelled, answers = self._crew, 0, 0
         last = time.monotonic()
         while True:
-            waiting = self._waiting()
+            turn, waiting = time.monotonic(), self._waiting()
             now = sum(
                 len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in waiting
             )
@@ -154,6 +155,7 @@ class Flywheel:
                 self._say(
                     f"{answers} answers; left: {left['tasks']} tasks, {left['jobs']} jobs, {left['cases']} cases"
                 )
+                time.sleep(max(0.0, turn + TURN_S - time.monotonic()))
                 continue
             is_modelled = left["cases"] == 0 or modelled >= self._plan.artists_most
             is_stuck = left["jobs"] == 0 and time.monotonic() - last > NOBODY_CAN_S

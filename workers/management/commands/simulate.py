@@ -43,6 +43,8 @@ class Command(BaseCommand):
         text = "Candidates of each target."
         parser.add_argument("--candidates", type=int, default=plan.num_candidates, help=text)
         parser.add_argument("--annotators", type=int, default=6)
+        text = "Cases that the artist models in a round."
+        parser.add_argument("--artists-most", type=int, default=plan.artists_most, help=text)
         parser.add_argument("--seed", type=int, default=plan.seed)
         parser.add_argument("--sft-steps", type=int, help="Other than the console's own.")
         parser.add_argument("--dpo-steps", type=int, help="Other than the console's own.")
@@ -108,6 +110,7 @@ def _plan(options: dict[str, Any]) -> FlywheelPlan:
             rounds=options["rounds"],
             targets=options["targets"],
             num_candidates=options["candidates"],
+            artists_most=options["artists_most"],
             seed=options["seed"],
             sft=settings_of("sft"),
             dpo=settings_of("dpo"),

@@ -1,0 +1,21 @@
+"""Django's Redis cache with one pool of connections a process, whichever request asks."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
+
+
+@cache
+def _client(servers: tuple[str, ...]) -> RedisCacheClient:
+    return RedisCacheClient(list(servers))
+
+
+class SharedRedisCache(RedisCache):
+    """Django keeps caches by context, and the web server gives every request a context of its own: each would connect
+    to Redis anew. The client is safe among threads, and its pool notices a fork."""
+
+    @cached_property
+    def _cache(self) -> RedisCacheClient:
+        return _client(tuple(self._servers))
