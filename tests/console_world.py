@@ -119,6 +119,7 @@ def actions(world: World) -> dict[str, tuple[str, dict[str, Any]]]:
                 "seed": "3",
                 "steps": "12",
                 "learning_rate": "0.0003",
+                "optimizer": "muon",
                 "batch_size": "4",
                 "replay_share": "0.5",
                 "evaluation_objects": "24",

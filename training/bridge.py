@@ -62,6 +62,9 @@ BLOB_FIELDS = (
 )
 MANIFEST_FILE = "manifest.jsonl"
 FETCHES_AT_ONCE = 8
+#: Every run is evaluated on the same held-out objects, so that checkpoints compare and a base is measured once; reports
+#: have others (seed 0), which nobody has chosen a checkpoint by.
+EVALUATION_SEED = 4242
 REPORT_EVERY_S = 0.3
 LOG_LINES = 200
 
@@ -106,8 +109,9 @@ def _carry_out(run: TrainingRun, folder: Path) -> None:
     compared = compare(
         result.output_dir,
         base,
-        seed=run.seed,
+        seed=EVALUATION_SEED,
         num_objects=run.settings["evaluation_objects"],
+        kept=Path(settings.HOME) / "cache" / "evaluations",
         on_progress=lambda done, total: reporter.say("evaluating"),
     )
     stored = [_stored(example) for example in compared.examples]
@@ -142,9 +146,9 @@ def _config(run: TrainingRun) -> RunConfig:
     chosen = {name: value for name, value in run.settings.items() if name != "evaluation_objects"}
     stage: Stage = "sft" if run.objective == TrainingRun.Objective.SFT else "dpo"
     config = default_config(stage, steps=chosen.pop("steps", None), seed=run.seed)
-    if "learning_rate" in chosen:
-        optimizer = replace(config.optimizer, learning_rate=chosen.pop("learning_rate"))
-        config = replace(config, optimizer=optimizer)
+    names = {"learning_rate": "learning_rate", "optimizer": "kind"}
+    optimizer = {field: chosen.pop(name) for name, field in names.items() if name in chosen}
+    config = replace(config, optimizer=replace(config.optimizer, **optimizer))
     return replace(config, **chosen)
 
 

@@ -69,7 +69,7 @@ class RunConfig:
     # by which loss
     objective: Objective = "flow"
     weights: LayoutWeights = field(default_factory=LayoutWeights)  # beside the shape's 1
-    draws: int = 1  # noises and times for each photograph of a batch
+    draws: int = 1  # noises and times for each photograph, or pair, of a batch
     condition_dropout: float = 0.1
     points_dropout: float = 0.1
     time_mean: float = -2.0

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from modelzoo.models.geometry import GeometryModel
-from modelzoo.registry import load_models
+from modelzoo.registry import Models, load_models
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch
 from training.data.samples import Example
@@ -36,6 +38,7 @@ from training.reports.side_by_side import Guesses, SideBySide, side_by_side
 SURFACE_POINTS = 10_000
 F_THRESHOLD = 0.05
 FLOOR_OBJECTS = 8
+MEASURED_VERSION = 1  # of what is kept of a checkpoint: another one whenever a score is measured otherwise
 PROTOCOL = (
     "names in _aligned: SAM 3D's protocol, each shape in [-1, 1], rigid ICP, 30,000 points or more (EMD 512); the "
     "others in the canonical cube of side 1, not aligned, 10,000 points. First candidate of each object; distances are "
@@ -78,6 +81,15 @@ class ObjectScores:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measured:
+    """All that a comparison needs of one checkpoint: scores by name (N each), pose errors by name, what it drew."""
+
+    columns: dict[str, Tensor]
+    poses: dict[str, float]
+    guesses: Guesses
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The report, and a few of its objects to look at."""
 
@@ -110,52 +122,112 @@ def compare(
     *,
     seed: int = 0,
     num_objects: int = 24,
+    kept: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """The evaluation report: each metric of child and parent, and the paired difference with its 95 % interval.
 
-    Both models draw from the same noise for the same held-out procedural objects (solid occupancy, 64^3 at tiny).
+    Both models draw from the same noise for the same held-out procedural objects (solid occupancy, 64^3 at tiny). In
+    the folder ``kept`` lies what was measured of a checkpoint before: it is not measured again.
     """
     plan = SamplerPlan(num_samples=8, seed=seed)
-    rows, poses, guesses, parent_sha, child_sha, floor = [], [], [], "", "", 0.0
+    shas, found = [], []
     for number, folder in enumerate((parent_dir, child_dir)):
         manifest, models = load_models(folder)
         preset = models.geometry.preset
         examples = held_out_examples(
             count=num_objects, seed=seed, size=preset.image_size, resolution=preset.resolution
         )
-        scores = score(models.geometry, models.ss_vae, examples, plan)
-        rows.append(scores.columns())
-        guesses.append(Guesses(grids=scores.drawn.grids, ious=scores.ious))
-        poses.append(pose_errors(scores.drawn.layouts, examples).as_dict())
-        parent_sha, child_sha = (manifest.sha256, "") if number == 0 else (parent_sha, manifest.sha256)
-        floor = _floor(examples[:FLOOR_OBJECTS]) if number == 0 else floor
+        name = f"{manifest.sha256}-{num_objects}-{seed}-{MEASURED_VERSION}.npz"
+        found.append(_measured(models, examples, plan, None if kept is None else kept / name))
+        shas.append(manifest.sha256)
         if on_progress is not None:
             on_progress(number + 1, 2)
-    metrics: dict[str, object] = {name: _paired(name, rows[1][name], rows[0][name], seed) for name in rows[0]}
-    for name, before in poses[0].items():
+    before, after = found
+    metrics: dict[str, object] = {
+        name: _paired(name, column, before.columns[name], seed) for name, column in after.columns.items()
+    }
+    for name, value in before.poses.items():
         metrics[name] = {
-            "value": poses[1][name],
-            "parent": before,
-            "difference": round(poses[1][name] - before, 4),
+            "value": after.poses[name],
+            "parent": value,
+            "difference": round(after.poses[name] - value, 4),
             "higher_is_better": False,
         }
+    change = after.columns["volume_iou_mean"] - before.columns["volume_iou_mean"]
     report: dict[str, object] = {
-        "verdict": _verdict(rows[1]["volume_iou_mean"] - rows[0]["volume_iou_mean"], seed),
-        "parent": parent_sha,
-        "checkpoint": child_sha,
+        "verdict": _verdict(change, seed),
+        "parent": shas[0],
+        "checkpoint": shas[1],
         "num_objects": num_objects,
         "samples_per_object": plan.num_samples,
         "steps": plan.steps,
         "seed": seed,
         "occupancy": "solid",
         "shape_metrics": PROTOCOL,
-        "f_score_at_0.01_of_the_same_shape": floor,
+        "f_score_at_0.01_of_the_same_shape": _floor(examples[:FLOOR_OBJECTS]),
         "data": "held-out procedural objects, simulated",
         "metrics": metrics,
     }
-    shown = side_by_side(examples, truth_grids(examples), parent=guesses[0], child=guesses[1])
+    shown = side_by_side(examples, truth_grids(examples), parent=before.guesses, child=after.guesses)
     return Comparison(report=report, examples=shown)
+
+
+def _measured(models: Models, examples: list[Example], plan: SamplerPlan, file: Path | None) -> Measured:
+    known = None if file is None else _read(file)
+    if known is not None:
+        return known
+    scores = score(models.geometry, models.ss_vae, examples, plan)
+    fresh = Measured(
+        columns=scores.columns(),
+        poses=pose_errors(scores.drawn.layouts, examples).as_dict(),
+        guesses=Guesses(grids=scores.drawn.grids, ious=scores.ious),
+    )
+    if file is not None:
+        _write(file, fresh)
+    return fresh
+
+
+def _write(file: Path, measured: Measured) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    grids = measured.guesses.grids.numpy()
+    with NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as draft:
+        np.savez_compressed(
+            draft,
+            **{f"column:{name}": column.numpy() for name, column in measured.columns.items()},
+            **{f"pose:{name}": np.float64(value) for name, value in measured.poses.items()},
+            grids=np.packbits(grids),
+            shape=np.array(grids.shape),
+            ious=measured.guesses.ious.numpy(),
+        )
+    Path(draft.name).replace(file)
+
+
+def _read(file: Path) -> Measured | None:
+    """What was kept, or nothing: also when the file is cut off, for it can be measured again."""
+    try:
+        return _unpacked(file)
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+
+
+def _unpacked(file: Path) -> Measured:
+    with np.load(file, allow_pickle=False) as stored:
+        shape = tuple(stored["shape"].tolist())
+        grids = np.unpackbits(stored["grids"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+        return Measured(
+            columns={
+                name.removeprefix("column:"): torch.from_numpy(stored[name])
+                for name in stored.files
+                if name.startswith("column:")
+            },
+            poses={
+                name.removeprefix("pose:"): float(stored[name])
+                for name in stored.files
+                if name.startswith("pose:")
+            },
+            guesses=Guesses(grids=torch.from_numpy(grids), ious=torch.from_numpy(stored["ious"])),
+        )
 
 
 def score(

@@ -102,7 +102,9 @@ def _geometry_objective(
     times = TimeSampler(mean=config.time_mean, std=config.time_std)
     if config.objective == "preference":
         reference = models.geometry.to(device)
-        return PreferenceObjective(reference=reference, beta=config.beta, anchor=config.anchor, times=times)
+        return PreferenceObjective(
+            reference=reference, beta=config.beta, anchor=config.anchor, draws=config.draws, times=times
+        )
     if config.objective == "layout":
         return LayoutObjective(
             times=times,

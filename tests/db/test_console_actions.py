@@ -118,6 +118,7 @@ def test_a_run_is_started_with_the_chosen_settings_and_shown(world: World, mel: 
     assert run.settings == {
         "steps": 12,
         "learning_rate": 3e-4,
+        "optimizer": "muon",
         "batch_size": 4,
         "replay_share": 0.5,
         "evaluation_objects": 24,
@@ -131,6 +132,7 @@ def test_a_run_is_started_with_the_chosen_settings_and_shown(world: World, mel: 
     [
         ({"steps": "0"}, "Steps"),
         ({"learning_rate": ""}, "Learning rate"),
+        ({"optimizer": "sgd"}, "Optimizer"),
         ({"base_checkpoint": "999999"}, "Base checkpoint"),
         ({"objective": "distil"}, "SFT or DPO"),
     ],

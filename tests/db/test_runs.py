@@ -61,6 +61,7 @@ def test_a_run_starts_from_what_serves_with_every_setting_written_down(
     assert run.settings == {
         "steps": 12,
         "learning_rate": 3e-4,
+        "optimizer": "adamw",
         "batch_size": 16,
         "replay_share": 0.5,
         "evaluation_objects": 24,
@@ -81,6 +82,8 @@ def test_a_run_starts_from_what_serves_with_every_setting_written_down(
         ({"settings": {"learning_rate": math.nan}}, "bad_settings"),
         ({"settings": {"learning_rate": "fast"}}, "bad_settings"),
         ({"settings": {"steps": True}}, "bad_settings"),
+        ({"settings": {"optimizer": "sgd"}}, "bad_settings"),
+        ({"settings": {"optimizer": ["muon"]}}, "bad_settings"),
         ({"seed": -1}, "bad_request"),
         ({"base_checkpoint_id": 0}, "not_found"),
     ],

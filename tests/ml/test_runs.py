@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -145,6 +146,24 @@ def test_a_checkpoint_compared_with_itself_shows_no_difference(parent: Path) -> 
     assert metrics["volume_iou_mean"]["difference"] == 0.0
     assert metrics["chamfer"]["higher_is_better"] is False
     assert "no difference" in str(report["verdict"])
+
+
+def test_a_checkpoint_that_was_measured_before_is_not_measured_again(parent: Path, tmp_path: Path) -> None:
+    fresh = compare(parent, parent, num_objects=2, kept=tmp_path)
+    (file,) = tmp_path.iterdir()  # the second of the two was read
+    assert compare(parent, parent, num_objects=2, kept=tmp_path).report == fresh.report
+    with np.load(file) as stored:
+        changed = dict(stored)
+    changed["column:chamfer"] = changed["column:chamfer"] + 1.0
+    np.savez_compressed(file, **changed)
+    again = compare(parent, parent, num_objects=2, kept=tmp_path).report["metrics"]
+    first = fresh.report["metrics"]
+    assert isinstance(again, dict) and isinstance(first, dict)
+    assert again["chamfer"]["parent"] == pytest.approx(first["chamfer"]["parent"] + 1.0)
+    file.write_bytes(file.read_bytes()[:200])
+    assert compare(parent, parent, num_objects=2, kept=tmp_path).report == fresh.report, (
+        "cut off: measured again"
+    )
 
 
 def test_a_comparison_keeps_objects_to_look_at_chosen_by_the_figures(parent: Path) -> None:

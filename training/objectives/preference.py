@@ -20,13 +20,16 @@ from training.objectives.frozen import FrozenWeights
 class PreferenceObjective:
     """softplus(beta * margin) of velocity errors against ``reference``, which is never trained.
 
-    ``anchor`` adds that many times the chosen half's own error, as supervised fine-tuning would (0: plain DPO). The
-    reference is frozen here and named by its hash (``frozen``); ReferenceChanged ends a run in which it moves.
+    ``draws`` noises and times share each encoded photograph, and their mean error is the pair's: a margin of one draw
+    is mostly its noise. ``anchor`` adds that many times the chosen half's own error, as supervised fine-tuning would
+    (0: plain DPO). The reference is frozen here and named by its hash (``frozen``); ReferenceChanged ends a run in
+    which it moves.
     """
 
     reference: GeometryModel
     beta: float = 100.0
     anchor: float = 0.0
+    draws: int = 1
     times: TimeSampler = field(default_factory=TimeSampler)
     frozen: FrozenWeights = field(init=False)
 
@@ -39,9 +42,9 @@ class PreferenceObjective:
         """The loss and what to log: ``chosen_rise`` is the stop rule's number. Raises ReferenceChanged."""
         self.frozen.glance()
         chosen, rejected = model.standardise_shape(batch.chosen), model.standardise_shape(batch.rejected)
-        count = chosen.shape[0]
+        count = chosen.shape[0] * self.draws
         t = sample_times(count, mean=self.times.mean, std=self.times.std, generator=generator)
-        noise = torch.randn(chosen.shape, generator=generator)
+        noise = torch.randn((count, *chosen.shape[1:]), generator=generator)
         layout = torch.randn(count, LAYOUT_DIM, generator=generator)
         errors = _errors(model, batch, chosen, rejected, noise, layout, t)
         with torch.no_grad():
@@ -64,10 +67,12 @@ def _errors(
     layout: Tensor,
     t: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Errors of chosen and rejected (B each) in one forward: same condition, same noise, same t."""
+    """Errors of chosen and rejected (B each) in one forward: same condition, same noise, same t (a multiple of B)."""
     views = batch.condition
-    tokens = model.encode(views.crop, views.full, views.box).repeat(2, 1, 1)
-    data, both, times = torch.cat([chosen, rejected]), noise.repeat(2, 1, 1, 1, 1), t.repeat(2)
+    draws = len(t) // len(chosen)
+    tokens = model.encode(views.crop, views.full, views.box).repeat(2 * draws, 1, 1)
+    data = torch.cat([chosen.repeat(draws, 1, 1, 1, 1), rejected.repeat(draws, 1, 1, 1, 1)])
+    both, times = noise.repeat(2, 1, 1, 1, 1), t.repeat(2)
     predicted, _ = model(interpolate(both, data, times), layout.repeat(2, 1), times, tokens)
-    first, second = torch.chunk(shape_error(predicted, true_velocity(both, data)), 2)
-    return first, second
+    errors = shape_error(predicted, true_velocity(both, data)).unflatten(0, (2, draws, -1)).mean(dim=1)
+    return errors[0], errors[1]

@@ -22,7 +22,9 @@ from workers.mesh_files import Shape
 from workers.model_inputs import model_input
 
 NUM_DRAWS = 4  # the one whose silhouette meets the mask best is proposed
-SETTINGS = SamplerSettings(batch_rows=NUM_DRAWS)  # a batch of eight would be filled up with four that nobody asks for
+SETTINGS = SamplerSettings(
+    batch_rows=NUM_DRAWS
+)  # a batch of eight would be filled up with four that nobody asks for
 
 
 def _open_without_proposal(payload: dict[str, Any], error: str) -> None:

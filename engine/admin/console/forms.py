@@ -13,7 +13,7 @@ from engine.models.mix import Reward
 from engine.selectors.rewards import MeasuredReward, measured_rewards
 from engine.services.arena_targets import MOST_TARGETS
 from engine.services.mix import MOST_DRAWS, OWN, mix_of
-from engine.services.runs import SETTINGS, Setting
+from engine.services.runs import SETTINGS, Choice, Setting
 from engine.states import Stage
 
 ALPHA_HELP = "A winner's rating must reach it: (mean of the two marks, less 1) / 4. Marks 3 and 3 give 0.5."
@@ -204,8 +204,10 @@ def _ids(text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _field(setting: Setting) -> forms.Field:
+def _field(setting: Setting | Choice) -> forms.Field:
     said: dict[str, Any] = {"label": setting.label, "initial": setting.default, "help_text": setting.help}
+    if isinstance(setting, Choice):
+        return forms.ChoiceField(choices=list(setting.options.items()), **said)
     if setting.kind is int:
         return forms.IntegerField(min_value=int(setting.low), max_value=int(setting.high), **said)
     return forms.FloatField(min_value=setting.low, max_value=setting.high, **said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from training.simulation.front_door.visitor import Visitor
 
 WAIT_S = 1.0
 TURN_S = 3.0  # everybody's turn takes at least so long: asking for work that is not there yet costs the site its cores
+PHOTOGRAPHS_AT_A_TIME = 24  # handed in before the next turn
 AT_A_TIME = 4  # tasks that a person does before the next person's turn
 PATIENCE_S = 3600.0  # without anything happening
 NOBODY_CAN_S = (
@@ -89,8 +90,7 @@ class Flywheel:
             number, alpha=plan.alpha(number), num_candidates=plan.num_candidates
         )
         self._say(f"round {number}: {plan.targets} photographs, alpha {opened['alpha']}")
-        self._hand_in(number)
-        collected = self._collect(opened["id"])
+        collected = self._collect(opened["id"], self._hand_in(number))
         at_work = time.monotonic()
         version = crew.engineer.freezes()
         self._say(
@@ -122,11 +122,13 @@ class Flywheel:
             "seconds": {"collecting": round(at_work - started, 1), "training": round(trained - at_work, 1)},
         }
 
-    def _hand_in(self, number: int) -> None:
-        """The round's photographs with their point maps; those that are there already are known by the site."""
+    def _hand_in(self, number: int) -> Iterator[bool]:
+        """The round's photographs with their point maps, some at each step, which says that there are more; those that
+        are there already are known by the site."""
         crew, plan = self._crew, self._plan
         start = (number - 1) * plan.targets
-        for truth in hidden_truths(seed=plan.seed, start=start, count=plan.targets):
+        truths = hidden_truths(seed=plan.seed, start=start, count=plan.targets)
+        for handed_in, truth in enumerate(truths, start=1):
             crew.gallery.show(truth)
             crew.uploader.upload(
                 f"/projects/{crew.project_id}/images",
@@ -134,13 +136,17 @@ class Flywheel:
                 point_map=("points.npz", truth.point_map(), "application/octet-stream"),
                 metric="true",
             )
+            if handed_in % PHOTOGRAPHS_AT_A_TIME == 0 and handed_in < plan.targets:
+                yield True
 
-    def _collect(self, round_id: int) -> dict[str, Any]:
-        """Everybody works in turn until all is judged, placed and, where it was hard, modelled; the round's figures."""
-        crew, modelled, answers = self._crew, 0, 0
+    def _collect(self, round_id: int, photographs: Iterator[bool]) -> dict[str, Any]:
+        """Everybody works in turn, while photographs come in, until all is judged, placed and, where it was hard,
+        modelled; the round's figures."""
+        crew, modelled, answers, is_handed_in = self._crew, 0, 0, False
         last = time.monotonic()
         while True:
-            turn, waiting = time.monotonic(), self._waiting()
+            turn, is_handed_in = time.monotonic(), is_handed_in or not next(photographs, False)
+            waiting = self._waiting()
             now = sum(
                 len(person.works(stage, most=AT_A_TIME)) for person in crew.annotators for stage in waiting
             )
@@ -159,7 +165,7 @@ class Flywheel:
                 continue
             is_modelled = left["cases"] == 0 or modelled >= self._plan.artists_most
             is_stuck = left["jobs"] == 0 and time.monotonic() - last > NOBODY_CAN_S
-            if is_modelled and left["jobs"] == 0 and (left["tasks"] == 0 or is_stuck):
+            if is_handed_in and is_modelled and left["jobs"] == 0 and (left["tasks"] == 0 or is_stuck):
                 return {**told["figures"], "modelled": modelled, "left": left["tasks"]}
             if time.monotonic() - last > PATIENCE_S:
                 raise TimeoutError(f"nothing happened for {PATIENCE_S:.0f} s; left: {left}")

@@ -48,6 +48,10 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=plan.seed)
         parser.add_argument("--sft-steps", type=int, help="Other than the console's own.")
         parser.add_argument("--dpo-steps", type=int, help="Other than the console's own.")
+        text = "How SFT and DPO learn; other than the console's own."
+        parser.add_argument("--sft-optimizer", choices=["adamw", "muon"], help=text)
+        parser.add_argument("--sft-learning-rate", type=float, help=text)
+        parser.add_argument("--dpo-learning-rate", type=float, help=text)
         text = "Part of each SFT batch that is synthetic; other than the console's own."
         parser.add_argument("--replay-share", type=float, help=text)
         text = "What the control learns from: what the first checkpoint had learnt from."
@@ -100,9 +104,13 @@ class Command(BaseCommand):
 
 def _plan(options: dict[str, Any]) -> FlywheelPlan:
     def settings_of(objective: str) -> dict[str, Any]:
-        chosen = {"steps": options[f"{objective}_steps"], "evaluation_objects": options["evaluation_objects"]}
+        chosen = {
+            "steps": options[f"{objective}_steps"],
+            "learning_rate": options[f"{objective}_learning_rate"],
+            "evaluation_objects": options["evaluation_objects"],
+        }
         if objective == "sft":
-            chosen["replay_share"] = options["replay_share"]
+            chosen |= {"replay_share": options["replay_share"], "optimizer": options["sft_optimizer"]}
         return {name: value for name, value in chosen.items() if value is not None}
 
     try:
