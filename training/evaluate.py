@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -191,15 +192,11 @@ def _measured(models: Models, examples: list[Example], plan: SamplerPlan, file: 
 def _write(file: Path, measured: Measured) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     grids = measured.guesses.grids.numpy()
+    arrays: dict[str, Any] = {f"column:{name}": column.numpy() for name, column in measured.columns.items()}
+    arrays |= {f"pose:{name}": np.float64(value) for name, value in measured.poses.items()}
+    arrays |= {"grids": np.packbits(grids), "shape": grids.shape, "ious": measured.guesses.ious.numpy()}
     with NamedTemporaryFile(dir=file.parent, suffix=".npz", delete=False) as draft:
-        np.savez_compressed(
-            draft,
-            **{f"column:{name}": column.numpy() for name, column in measured.columns.items()},
-            **{f"pose:{name}": np.float64(value) for name, value in measured.poses.items()},
-            grids=np.packbits(grids),
-            shape=np.array(grids.shape),
-            ious=measured.guesses.ious.numpy(),
-        )
+        np.savez_compressed(draft, **arrays)
     Path(draft.name).replace(file)
 
 

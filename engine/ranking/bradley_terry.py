@@ -68,13 +68,9 @@ def fit_bradley_terry(
     if beside.ndim != 2 or beside.shape[0] != left.size:
         raise ValueError("covariates must be (pairs, F)")
     weight = np.ones(left.size) if weights is None else weights
-    if (
-        weights is not None
-    ):  # a pair that does not count must not even have a likelihood: 0 times -inf is no number
-        counts = weights > 0
-        left, right, outcome, beside, weight = (
-            part[counts] for part in (left, right, outcome, beside, weights)
-        )
+    counts = weight > 0  # a pair that does not count must not even have a likelihood: 0 times -inf is no number
+    left, right, outcome = left[counts], right[counts], outcome[counts]
+    beside, weight = beside[counts], weight[counts]
     column = np.where(outcome == 1, 0, np.where(outcome == -1, 1, 2))
     had_ties = bool((outcome == 0).any())
 
