@@ -68,7 +68,9 @@ def fit_bradley_terry(
     if beside.ndim != 2 or beside.shape[0] != left.size:
         raise ValueError("covariates must be (pairs, F)")
     weight = np.ones(left.size) if weights is None else weights
-    counts = weight > 0  # a pair that does not count must not even have a likelihood: 0 times -inf is no number
+    counts = (
+        weight > 0
+    )  # a pair that does not count must not even have a likelihood: 0 times -inf is no number
     left, right, outcome = left[counts], right[counts], outcome[counts]
     beside, weight = beside[counts], weight[counts]
     column = np.where(outcome == 1, 0, np.where(outcome == -1, 1, 2))

@@ -17,7 +17,7 @@ from engine.ranking.intervals import bootstrap_over_tasks
 from engine.selectors.bias import bias_figures
 from modelzoo.checkpoint import MANIFEST_NAME, manifest_from_document, manifest_to_bytes
 from modelzoo.registry import load_models
-from training.configs import STAGES
+from training.configs import STAGES, OptimizerConfig
 from training.reports.ablation.scores import HeldOutSet, StageScores
 from training.runs import run_training
 from training.simulation.annotators import calibrated_noise
@@ -42,6 +42,12 @@ class MeasurePlan:
     control: str = "midtrain"
 
 
+def optimizer_of(settings: Mapping[str, Any]) -> OptimizerConfig:
+    """How a run of these settings learned."""
+    usual = STAGES["sft"].optimizer
+    return replace(usual, learning_rate=settings["learning_rate"], kind=settings["optimizer"])
+
+
 def checkpoint_folder(checkpoint_id: int, folder: Path) -> Path:
     """The checkpoint as a folder that ``load_models`` reads."""
     row = Checkpoint.objects.get(pk=checkpoint_id)
@@ -54,7 +60,9 @@ def checkpoint_folder(checkpoint_id: int, folder: Path) -> Path:
     return place
 
 
-def train_control(base: Path, folder: Path, *, steps: int, plan: MeasurePlan) -> Path:
+def train_control(
+    base: Path, folder: Path, *, steps: int, optimizer: OptimizerConfig, plan: MeasurePlan
+) -> Path:
     """As many steps as all rounds took, on procedural examples: what the compute does without anybody's judgement."""
     examples = STAGES[plan.control]
     config = replace(
@@ -62,7 +70,7 @@ def train_control(base: Path, folder: Path, *, steps: int, plan: MeasurePlan) ->
         mixture=examples.mixture,
         steps=steps,
         seed=plan.seed,
-        optimizer=STAGES["sft"].optimizer,
+        optimizer=optimizer,
     )
     result = run_training(config, workdir=folder, checkpoint_dir=base, manifest_dir=None)
     return result.output_dir

@@ -24,6 +24,7 @@ from workers.flywheel.measure import (
     checkpoint_folder,
     held_out_scores,
     linear_fit,
+    optimizer_of,
     simulated_arena,
     train_control,
 )
@@ -135,7 +136,10 @@ def _measured(
     served = {"start": first} | {f"round-{record['round']}": record["checkpoint"] for record in records}
     places = {name: checkpoint_folder(number, folder / "checkpoints") for name, number in served.items()}
     steps = sum(record[kind]["total_steps"] for record in records for kind in ("sft", "dpo"))
-    places[CONTROL] = train_control(places["start"], folder / CONTROL, steps=steps, plan=measure)
+    as_they_learned = optimizer_of(records[0]["sft"]["settings"])
+    places[CONTROL] = train_control(
+        places["start"], folder / CONTROL, steps=steps, optimizer=as_they_learned, plan=measure
+    )
     scores = held_out_scores(places, folder / "scores", measure)
     arena = simulated_arena(scores, seed=plan.seed)
     return {
