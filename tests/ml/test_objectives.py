@@ -107,9 +107,10 @@ def test_dpo_of_a_policy_that_is_its_reference_is_ln_2() -> None:
     assert metrics["chosen_rise"] == metrics["rejected_rise"] == 0.0
 
 
-def test_dpo_is_a_closed_form_of_the_means_because_noise_and_t_are_shared() -> None:
+@pytest.mark.parametrize("draws", [1, 3])
+def test_dpo_is_a_closed_form_of_the_means_because_noise_and_t_are_shared(draws: int) -> None:
     """At t = 1/2: error = |sqrt(2) b - v|^2, so margin = -2 sqrt(2) b (mean chosen - mean rejected): noise cancels."""
-    objective = PreferenceObjective(reference=_model(), beta=2.0, times=HALF)
+    objective = PreferenceObjective(reference=_model(), beta=2.0, times=HALF, draws=draws)
     pairs = PreferenceBatch(condition=_views(3), chosen=_latents(3, 1.0), rejected=_latents(3, -0.5))
     policy = _model(bias=0.1)
     loss, metrics = objective.loss(policy, pairs, _generator())
@@ -131,17 +132,18 @@ def test_dpo_pulls_towards_the_chosen_with_the_slope_worked_out_by_hand() -> Non
     assert slopes == pytest.approx([-3 * math.sqrt(2), 3 * math.sqrt(2)], rel=1e-4)
 
 
-def test_the_anchor_adds_the_chosen_half_s_own_flow_error() -> None:
+@pytest.mark.parametrize("draws", [1, 3])
+def test_the_anchor_adds_the_chosen_half_s_own_flow_error_over_all_draws(draws: int) -> None:
     pairs = PreferenceBatch(condition=_views(2), chosen=_latents(2, 1.0), rejected=_latents(2, 0.0))
     losses = [
-        PreferenceObjective(reference=_model(), anchor=anchor, times=HALF)
+        PreferenceObjective(reference=_model(), anchor=anchor, draws=draws, times=HALF)
         .loss(_model(), pairs, _generator())[0]
         .item()
         for anchor in (0.0, 0.3)
     ]
     same = _generator()
-    sample_times(2, mean=0.0, std=0.0, generator=same)
-    noise = torch.randn(pairs.chosen.shape, generator=same)
+    sample_times(2 * draws, mean=0.0, std=0.0, generator=same)
+    noise = torch.randn((2 * draws, *pairs.chosen.shape[1:]), generator=same)
     assert losses[1] - losses[0] == pytest.approx(0.3 * (1.0 - noise).square().mean().item(), rel=1e-4)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from modelzoo.contracts import SamplerSettings
 from modelzoo.registry import load_models
-from training.configs import STAGES, RunConfig, Stage, default_config
+from training.configs import STAGES, RunConfig, Stage
 from training.runs import run_training
 from training.simulation.annotators import judge
 from training.simulation.datasets import Origin, Share, merge_datasets, write_dataset
@@ -25,6 +25,15 @@ from training.trainer import Progress
 GIVEN = ("pretrain", "midtrain")
 MADE: tuple[Stage, ...] = ("sft", "dpo", "sft_art", "dpo_art")
 REPLAY_BESIDE_ARTISTS = 0.25
+_SFT = replace(STAGES["sft"].optimizer, kind="muon", learning_rate=6e-4)
+_DPO = replace(STAGES["dpo"].optimizer, learning_rate=3e-5)
+#: For a base that learned for minutes instead of hours: it can take larger steps. Measured on development objects.
+YOUNG: Mapping[Stage, RunConfig] = {
+    "sft": replace(STAGES["sft"], steps=90, optimizer=_SFT),
+    "dpo": replace(STAGES["dpo"], steps=60, optimizer=_DPO),
+    "sft_art": replace(STAGES["sft_art"], steps=60, optimizer=_SFT),
+    "dpo_art": replace(STAGES["dpo_art"], steps=40, optimizer=_DPO),
+}
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
 
 
@@ -40,12 +49,14 @@ class AblationPlan:
     accepted: float = 0.6
     pairs_per_target: int = 3
     num_replay: int = 256  # procedural examples that fine-tuning keeps seeing
-    steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's of training/configs.py
+    steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's
+    young: bool = False  # whose table: of YOUNG, or of training/configs.py
 
     def config(self, stage: Stage, *, seed: int) -> RunConfig:
         """A stage's settings for a seed. Artists' shapes come with what people accepted: alone they are the hard and
         thin objects, and every candidate turns thinner (docs/log.md)."""
-        config = default_config(stage, steps=dict(self.steps).get(stage), seed=seed)
+        table = YOUNG if self.young else STAGES
+        config = replace(table[stage], steps=dict(self.steps).get(stage, table[stage].steps), seed=seed)
         if stage == "sft_art":
             config = replace(config, data="demonstrations", replay_share=REPLAY_BESIDE_ARTISTS)
         return replace(config, num_replay=self.num_replay)
@@ -53,7 +64,8 @@ class AblationPlan:
     def control(self, *, seed: int) -> RunConfig:
         """Midtrain's data, the fine-tuning's optimizer, and the steps of all made stages together."""
         steps = sum(self.config(stage, seed=seed).steps for stage in MADE)
-        return replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=STAGES["sft"].optimizer)
+        as_they_learn = self.config("sft", seed=seed).optimizer
+        return replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=as_they_learn)
 
 
 def run_arms(

@@ -31,6 +31,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub.add_argument("--targets", type=int, default=AblationPlan.num_targets)
     text = "of every stage, to try the way through (default: those of training/configs.py)"
     sub.add_argument("--steps", type=int, default=None, help=text)
+    text = (
+        "the mid-trained base learned for minutes: larger steps (YOUNG in training/reports/ablation/arms.py)"
+    )
+    sub.add_argument("--young", action="store_true", help=text)
     sub.add_argument("--objects", type=int, default=64, help="held-out objects")
     text = "other than 0 while settings are tried: 0 is the set that the report is about"
     sub.add_argument("--objects-seed", type=int, default=HELD_OUT_SEED, help=text)
@@ -46,6 +50,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub.add_argument(
         "--out", type=Path, default=Path("docs/reports/ablation"), help="path without its ending"
     )
+    sub.add_argument("--about", help="a sentence for the top of the report: which base these stages began with")
 
 
 def _ablate(options: argparse.Namespace) -> int:
@@ -61,7 +66,7 @@ def _ablate(options: argparse.Namespace) -> int:
     stages = run_arms(
         midtrained=options.midtrained,
         folder=own,
-        plan=AblationPlan(num_targets=options.targets, steps=_shortened(options.steps)),
+        plan=AblationPlan(num_targets=options.targets, steps=_shortened(options.steps), young=options.young),
         seed=options.seed,
         on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
     )
@@ -74,6 +79,8 @@ def _ablate(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     document = {**report(options.work, options.seeds), "provenance": provenance(seed=options.seeds[0])}
+    if options.about:
+        document["about"] = options.about
     document["verdicts"] = verdicts(document)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(document, indent=1) + "\n")

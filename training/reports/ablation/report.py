@@ -136,7 +136,7 @@ def as_markdown(document: dict[str, Any]) -> str:
     parts = [
         "# The recipe, stage by stage (simulated people)",
         f"{document['simulated'].capitalize()}. Seeds {', '.join(map(str, document['seeds']))}; "
-        f"{floor['n']} objects.",
+        f"{floor['n']} objects. {document.get('about', '')}".rstrip(),
         "\n".join(shape),
         "\n".join(layout),
         "Intervals: 95 %, bootstrap over objects of the mean over seeds. F1, Chamfer and EMD: each shape in [-1, 1], "
