@@ -193,6 +193,18 @@ def pose_json(pose: Pose) -> dict[str, Any]:
     }
 
 
+def pose_of_json(document: Mapping[str, Any]) -> Pose:
+    """The pose that ``pose_json`` wrote."""
+    w, x, y, z = document["rotation_wxyz"]
+    along, down, away = document["translation"]
+    return Pose(
+        rotation_wxyz=(w, x, y, z),
+        translation=(along, down, away),
+        scale=document["scale"],
+        unit=document["unit"],
+    )
+
+
 def _record_alignment(work: OwnWork, result: PoseResult, *, pose: Pose, approximate: bool) -> Judged:
     held = work.row
     assert held.task.candidate_id is not None, "the database refuses a pose task without a candidate"

@@ -132,14 +132,26 @@ def assert_files_are_whole(candidate: Candidate) -> None:
     assert candidate.pose["unit"] == "m"
 
 
-def assert_layout_is_proposed(candidate: Candidate) -> None:
-    job = jobs.enqueue(
-        kind="propose_layout",
-        key="layout",
-        payload={"candidate_id": candidate.pk},
-        project_id=candidate.project_id,
+def assert_layout_is_proposed(own: Candidate) -> None:
+    """The pose a candidate came with; for one that came without, the best that what serves draws for it."""
+    artists = Candidate.objects.create(
+        project=own.project,
+        target=own.target,
+        index=0,
+        source="artist",
+        mesh_key=own.mesh_key,
+        preview_key=own.preview_key,
     )
-    assert finished(job).status == JobStatus.DONE, job.error
-    proposal = LayoutProposal.objects.get(candidate=candidate)
-    assert proposal.source == "candid8" and 0 <= proposal.mask_iou <= 1
-    assert AnnotationTask.objects.filter(stage=Stage.POSE, candidate=candidate).count() == 1
+    for candidate, fallbacks in ((own, []), (artists, ["shape_encoded_from_mesh"])):
+        job = jobs.enqueue(
+            kind="propose_layout",
+            key=f"layout-{candidate.pk}",
+            payload={"candidate_id": candidate.pk},
+            project_id=candidate.project_id,
+        )
+        assert finished(job).status == JobStatus.DONE, job.error
+        proposal = LayoutProposal.objects.get(candidate=candidate)
+        assert proposal.source == "candid8" and 0 <= proposal.mask_iou <= 1
+        assert (proposal.checkpoint_id, proposal.fallbacks) == (own.checkpoint_id, fallbacks)
+        assert (proposal.pose == own.pose) == (candidate == own)
+        assert AnnotationTask.objects.filter(stage=Stage.POSE, candidate=candidate).count() == 1

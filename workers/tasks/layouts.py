@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,34 @@ from workers.mesh_files import Shape
 from workers.model_inputs import model_input
 
 NUM_DRAWS = 4  # the one whose silhouette meets the mask best is proposed
-SETTINGS = SamplerSettings(
-    batch_rows=NUM_DRAWS
-)  # a batch of eight would be filled up with four that nobody asks for
+#: A batch of eight would be filled up with four that nobody asks for.
+SETTINGS = SamplerSettings(batch_rows=NUM_DRAWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a pose is held against; without a camera nobody can tell how well it meets the mask."""
+
+    request: CandidateRequest
+    shape: Shape
+    camera: Intrinsics | None
+
+    def mask_iou(self, pose: Pose) -> float | None:
+        """Of the shape's silhouette there with the mask, in [0, 1]."""
+        if self.camera is None:
+            return None
+        vertices = np.asarray(frames.camera_from_object(pose, self.shape.vertices))
+        return mask_iou(vertices, self.shape.faces, self.camera, self.request.mask)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A pose, how well it meets the mask, and who made it."""
+
+    pose: Pose
+    mask_iou: float | None
+    source: str
+    checkpoint_id: int | None
 
 
 def _open_without_proposal(payload: dict[str, Any], error: str) -> None:
@@ -36,27 +62,59 @@ def _open_without_proposal(payload: dict[str, Any], error: str) -> None:
 
 @policy.job("propose_layout", abandon=_open_without_proposal)
 def propose_layout(hold: Hold) -> dict[str, Any]:
-    from workers import slots  # torch, which other workers do without
-
     candidate = Candidate.objects.select_related("target__image").get(pk=hold.payload["candidate_id"])
-    loaded = slots.ensure_current()
     seeds = tuple(candidate.pk * NUM_DRAWS + index for index in range(NUM_DRAWS))
     may_wait = hold.attempt < settings.JOB_MAX_ATTEMPTS - 1
     request = model_input(candidate.target, seeds=seeds, may_wait=may_wait, settings=SETTINGS)
     shape = mesh_files.shape_from_glb(blobs.get(candidate.mesh_key))
-    pipeline = loaded.serving.pipeline
-    latents = _latents(candidate, shape, resolution=pipeline.models.preset.geometry.resolution)
-    poses = pipeline.propose_layout(request, latents=latents)
-    pose, iou = _best(poses, shape, request=request, camera=_camera(candidate, request))
+    scene = Scene(request=request, shape=shape, camera=_camera(candidate, request))
+    proposal = _drawn_with_the_shape(candidate, scene) or _drawn_for_the_shape(candidate, scene)
     stage3.record_layout_proposal(
         candidate_id=candidate.pk,
-        checkpoint_id=loaded.checkpoint_id,
-        source=pipeline.name,
-        pose=pose,
-        mask_iou=iou,
+        checkpoint_id=proposal.checkpoint_id,
+        source=proposal.source,
+        pose=proposal.pose,
+        mask_iou=proposal.mask_iou,
         fallbacks=() if candidate.latents_key else ("shape_encoded_from_mesh",),
     )
-    return {"mask_iou": iou}
+    return {"mask_iou": proposal.mask_iou}
+
+
+def _drawn_with_the_shape(candidate: Candidate, scene: Scene) -> Proposal | None:
+    """The pose that the candidate came with, as it was refined then; nothing for one without, or in other units.
+
+    It is as good as the best of four that are drawn for the shape afterwards (docs/log.md), and people need not wait.
+    """
+    if not candidate.latents_key or candidate.pose is None:
+        return None
+    pose = stage3.pose_of_json(candidate.pose)
+    if pose.unit != scene.request.unit:  # the point map came, or changed, since
+        return None
+    return Proposal(
+        pose=pose,
+        mask_iou=scene.mask_iou(pose),
+        source=candidate.source,
+        checkpoint_id=candidate.checkpoint_id,
+    )
+
+
+def _drawn_for_the_shape(candidate: Candidate, scene: Scene) -> Proposal:
+    """Of some poses that what serves draws for the shape, the one whose silhouette meets the mask best."""
+    from workers import slots  # torch, which other workers do without
+
+    loaded = slots.ensure_current()
+    pipeline = loaded.serving.pipeline
+    latents = _latents(candidate, scene.shape, resolution=pipeline.models.preset.geometry.resolution)
+    drawn = [
+        Proposal(
+            pose=pose,
+            mask_iou=scene.mask_iou(pose),
+            source=pipeline.name,
+            checkpoint_id=loaded.checkpoint_id,
+        )
+        for pose in pipeline.propose_layout(scene.request, latents=latents)
+    ]
+    return max(drawn, key=lambda each: each.mask_iou or 0.0)
 
 
 def _latents(candidate: Candidate, shape: Shape, *, resolution: int) -> bytes:
@@ -78,18 +136,3 @@ def _camera(candidate: Candidate, request: CandidateRequest) -> Intrinsics | Non
         return None
     height, width = request.mask.shape
     return Intrinsics(**known.intrinsics).resized(width=width, height=height)
-
-
-def _best(
-    poses: tuple[Pose, ...], shape: Shape, *, request: CandidateRequest, camera: Intrinsics | None
-) -> tuple[Pose, float | None]:
-    if camera is None:
-        return poses[0], None
-    ious = [
-        mask_iou(
-            np.asarray(frames.camera_from_object(pose, shape.vertices)), shape.faces, camera, request.mask
-        )
-        for pose in poses
-    ]
-    best = int(np.argmax(ious))
-    return poses[best], ious[best]

@@ -50,7 +50,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub.add_argument(
         "--out", type=Path, default=Path("docs/reports/ablation"), help="path without its ending"
     )
-    sub.add_argument("--about", help="a sentence for the top of the report: which base these stages began with")
+    sub.add_argument(
+        "--about", help="a sentence for the top of the report: which base these stages began with"
+    )
 
 
 def _ablate(options: argparse.Namespace) -> int:
