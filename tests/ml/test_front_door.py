@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from modelzoo.depth_files import read_point_map
 from modelzoo.exports.glb import glb_from_mesh
 from training.data.objects import make_object
 from training.data.procedural_meshes import object_mesh
@@ -32,6 +33,16 @@ def test_what_the_photograph_shows_lies_on_the_true_surface(truth: HiddenTruth) 
     to_surface = np.linalg.norm(seen[:, None] - truth.surface[None], axis=2).min(axis=1)
     assert len(seen) > 100 and np.quantile(to_surface, 0.95) < 0.04
     assert colours.min() >= 0 and colours.max() <= 1
+
+
+def test_the_point_map_that_is_handed_in_is_read_as_what_the_simulation_knows(truth: HiddenTruth) -> None:
+    height, width = truth.target.mask.shape
+    read = read_point_map(
+        truth.point_map(), filename="points.npz", form={"metric": "true"}, width=width, height=height
+    )
+    assert np.array_equal(read.points, truth.target.points.astype(np.float32), equal_nan=True)
+    camera = truth.target.camera
+    assert read.intrinsics == camera and read.metric and not read.approximate
 
 
 def test_a_photograph_s_name_is_enough_to_find_its_truth_again(truth: HiddenTruth) -> None:

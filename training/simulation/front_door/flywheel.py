@@ -25,6 +25,10 @@ NOBODY_CAN_S = (
 )
 
 
+class PhotographRefused(Exception):
+    """The site did not take what the simulation handed in; the text is the site's own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FlywheelPlan:
     """What every round does. ``alphas`` is the bar of each round; the last one stays."""
@@ -91,6 +95,7 @@ class Flywheel:
         )
         self._say(f"round {number}: {plan.targets} photographs, alpha {opened['alpha']}")
         collected = self._collect(opened["id"], self._hand_in(number))
+        self._insist_on_point_maps()
         at_work = time.monotonic()
         version = crew.engineer.freezes()
         self._say(
@@ -138,6 +143,15 @@ class Flywheel:
             )
             if handed_in % PHOTOGRAPHS_AT_A_TIME == 0 and handed_in < plan.targets:
                 yield True
+                self._insist_on_point_maps()
+
+    def _insist_on_point_maps(self) -> None:
+        """Of the newest photographs. A site that refuses point maps goes on without, and learns less: not silently."""
+        crew = self._crew
+        newest = crew.uploader.get(f"/projects/{crew.project_id}/images")["results"]
+        for image in newest:
+            if image["point_map"]["status"] == "REFUSED":
+                raise PhotographRefused(f"{image['name']}: {image['point_map']['detail']}")
 
     def _collect(self, round_id: int, photographs: Iterator[bool]) -> dict[str, Any]:
         """Everybody works in turn, while photographs come in, until all is judged, placed and, where it was hard,

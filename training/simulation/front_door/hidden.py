@@ -61,11 +61,11 @@ class HiddenTruth:
         return png_of(self.target.mask.astype(np.uint8) * 255)
 
     def point_map(self) -> bytes:
-        """NPZ of camera-frame points and the camera's numbers, in metres."""
+        """NPZ of camera-frame points (H x W x 3, metres) and the camera's matrix (3 x 3)."""
         camera = self.target.camera
+        matrix = np.array([[camera.fx, 0.0, camera.cx], [0.0, camera.fy, camera.cy], [0.0, 0.0, 1.0]])
         stream = io.BytesIO()
-        numbers = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
-        np.savez(stream, points=self.target.points, intrinsics=np.array(numbers))
+        np.savez(stream, points=self.target.points, intrinsics=matrix)
         return stream.getvalue()
 
     def model(self) -> bytes:

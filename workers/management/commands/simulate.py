@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from engine.selectors import deployments
 from training.reports.flywheel import CONTROL, score_row, write_report
 from training.simulation.front_door.engineer import RunFailed
-from training.simulation.front_door.flywheel import Flywheel, FlywheelPlan
+from training.simulation.front_door.flywheel import Flywheel, FlywheelPlan, PhotographRefused
 from training.simulation.front_door.visitor import SiteRefused
 from workers.flywheel.crew import assemble_crew
 from workers.flywheel.measure import (
@@ -92,7 +92,7 @@ class Command(BaseCommand):
                 say=say,
             )
             records = Flywheel(crew, plan, folder, say=say).turn_all()
-        except (SiteRefused, RunFailed, TimeoutError) as error:
+        except (SiteRefused, RunFailed, PhotographRefused, TimeoutError) as error:
             raise CommandError(f"{error}. The same command goes on where it stopped.") from error
         measure = MeasurePlan(objects=options["objects"], seed=plan.seed, control=options["control"])
         document = _measured(records, folder, plan, measure)
