@@ -20,6 +20,7 @@ COUNTED = (
     ("sources", "By source"),
     ("ratings", "By rating"),
     ("annotators", "By annotator"),
+    ("point_maps", "By point map"),
     ("pair_evidence", "Pairs by evidence"),
 )
 #: Named on a line for the whole version, so that a change of it says nothing of the line.

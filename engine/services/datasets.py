@@ -124,7 +124,7 @@ def _held_back(rules: HoldingBack, kept: Kept, *, audit_key: str) -> dict[str, A
 
 
 def count(evidence: Evidence, decision: Decision) -> dict[str, Any]:
-    """What is in the version, by label, source, rating, annotator, round; and what it was decided from."""
+    """What is in the version, by label, source, rating, annotator, round, depth; and what it was decided from."""
     demonstrations = decision.demonstrations
     candidates = evidence.candidates
     labels = (candidates[each.candidate_id].target.label or "(no name)" for each in demonstrations)
@@ -137,6 +137,7 @@ def count(evidence: Evidence, decision: Decision) -> dict[str, Any]:
             evidence.usernames.get(each.annotator_id or 0, "(unknown)") for each in demonstrations
         ),
         "rounds": _tally(str(each.round or "none") for each in demonstrations),
+        "point_maps": _tally(_depth_of(evidence, each.candidate_id) for each in demonstrations),
         "with_pose": sum(each.candidate_id in evidence.alignments for each in demonstrations),
         "pair_evidence": _tally(pair.evidence.value for pair in decision.pairs),
         "pair_annotators": _tally(
@@ -198,6 +199,13 @@ def _pair_line(evidence: Evidence, pair: PreferencePair) -> dict[str, Any]:
         "annotator": pair.annotator_id,
         "checkpoint": rejected.checkpoint.sha256 if rejected.checkpoint else None,
     }
+
+
+def _depth_of(evidence: Evidence, candidate_id: int) -> str:
+    point_map = evidence.point_maps.get(evidence.candidates[candidate_id].target.image_id)
+    if point_map is None:
+        return "none"
+    return "estimated" if point_map.approximate else "measured"
 
 
 def _photograph(evidence: Evidence, candidate_id: int) -> dict[str, Any]:

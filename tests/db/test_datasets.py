@@ -73,6 +73,7 @@ def test_a_version_holds_what_a_model_needs_and_where_it_came_from() -> None:
     assert version.counts["sources"] == {"candid8": 1}
     assert version.counts["ratings"] == {"0.875": 1}
     assert version.counts["annotators"] == {"ana": 1}
+    assert version.counts["point_maps"] == {"measured": 1}
     moves = StateChange.objects.filter(model="datasetversion", actor__username="mel").order_by("id")
     assert list(moves.values_list("old", "new")) == [("", "DRAFT"), ("DRAFT", "FROZEN")]
 
@@ -81,7 +82,9 @@ def test_without_a_point_map_or_an_alignment_those_are_null() -> None:
     kitchen = judged.project()
     ana = judged.person("ana")
     judged.pick(judged.batch(kitchen, with_point_map=False), by=ana, winner=0)
-    demonstration = lines(freeze(kitchen))[0]
+    version = freeze(kitchen)
+    demonstration = lines(version)[0]
+    assert version.counts["point_maps"] == {"none": 1}
     assert demonstration["pointmap"] is None and demonstration["pose"] is None
     assert demonstration["pointmap_approximate"] is False
 
@@ -91,7 +94,9 @@ def test_the_manifest_says_which_point_maps_are_only_approximate() -> None:
     ana = judged.person("ana")
     guessed = judged.batch(kitchen, approximate=True)
     judged.pick(guessed, by=ana, winner=1)
-    assert [line["pointmap_approximate"] for line in lines(freeze(kitchen))] == [True] * 4
+    version = freeze(kitchen)
+    assert [line["pointmap_approximate"] for line in lines(version)] == [True] * 4
+    assert version.counts["point_maps"] == {"estimated": 1}
 
 
 def test_the_same_judgements_give_the_same_hash_and_a_new_one_another() -> None:

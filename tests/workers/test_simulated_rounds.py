@@ -32,6 +32,9 @@ def test_a_round_is_turned_by_simulated_people_and_their_checkpoint_serves(tmp_p
         assert "simulated" in report["simulated"] and set(report["scores"]) == {"start", "round-1", "control"}
         (record,) = report["rounds"]
         assert record["collected"]["objects"] == 6 and record["collected"]["picks"]["picks"] == 6
+        assert set(record["version"]["counts"]["point_maps"]) == {"measured"}, (
+            "all that was handed in is used"
+        )
         assert record["gold"]["object"] > 0, "a lead made gold of masks known to be true"
         first, second = sorted(record["people"], key=lambda one: one["username"])
         assert (first["kind"], first["paused_after"], second["paused_after"]) == ("careful", None, None)

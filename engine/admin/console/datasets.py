@@ -92,6 +92,7 @@ def dataset_page(request: HttpRequest, *, version_id: int) -> dict[str, Any]:
                 ("By source", "sources"),
                 ("By rating", "ratings"),
                 ("By annotator", "annotators"),
+                ("By point map", "point_maps"),
                 ("Pairs by evidence", "pair_evidence"),
                 ("Pairs by annotator", "pair_annotators"),
             )
