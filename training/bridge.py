@@ -161,13 +161,21 @@ def _materialised_checkpoint(checkpoint: Checkpoint, folder: Path) -> Path:
 
 
 def _materialised_dataset(version: DatasetVersion, folder: Path) -> Path:
-    """The frozen manifest, checked against its hash, and every blob it names, under its key."""
+    """The frozen manifest, checked against its hash, and every blob it names, under its key.
+
+    Versions share most of their blobs: each is fetched once for all runs of this machine and linked into the folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     manifest = folder / MANIFEST_FILE
     _fetch(version.manifest_key, manifest, sha256=version.manifest_sha256)
-    keys = sorted(set(_blob_keys(manifest)))
+    kept = Path(settings.HOME) / "cache" / "blobs"
+
+    def brought(key: str) -> None:
+        _fetch(key, kept / key, sha256=Path(key).stem)
+        _link(kept / key, folder / key)
+
     with ThreadPoolExecutor(FETCHES_AT_ONCE) as pool:
-        list(pool.map(lambda key: _fetch(key, folder / key, sha256=Path(key).stem), keys))
+        list(pool.map(brought, sorted(set(_blob_keys(manifest)))))
     return folder
 
 
@@ -187,6 +195,17 @@ def _fetch(key: str, path: Path, *, sha256: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.part")
     fresh.write_bytes(data)
+    fresh.replace(path)
+
+
+def _link(kept: Path, path: Path) -> None:
+    """One file under two names; what stood at ``path`` before, a spoilt copy say, is replaced."""
+    if path.exists() and path.samefile(kept):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.part")
+    fresh.unlink(missing_ok=True)
+    fresh.hardlink_to(kept)
     fresh.replace(path)
 
 

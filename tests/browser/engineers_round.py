@@ -56,6 +56,8 @@ class EngineersRound:
         self.rolls_back(aligned)
         self.looks_at_the_outbox()
         self.closes_the_round()
+        self.tries_a_canary(aligned)
+        self.lets_people_compare(aligned)
 
     def takes(self, name: str, of: Locator | None = None) -> None:
         """The next picture."""
@@ -74,6 +76,12 @@ class EngineersRound:
         says(page, "is closed")
         page.get_by_label("Alpha").fill("0.5")
         page.get_by_label("Candidates per target").fill(str(self.size.candidates))
+        page.get_by_label("From which sources").fill("candid8 1, moon 1")
+        page.get_by_role("button", name="Open the next round").click()
+        says(page, "'moon' is no source here. There are candid8, retrieval")
+        page.get_by_label("Alpha").fill("0.5")
+        page.get_by_label("Candidates per target").fill(str(self.size.candidates))
+        page.get_by_label("From which sources").fill("")
         self.takes("open-a-round")
         page.get_by_role("button", name="Open the next round").click()
         says(page, "Round 2 is open.")
@@ -244,3 +252,52 @@ class EngineersRound:
         page.get_by_role("button", name="Close the round").click()
         says(page, "Round 2 is closed")
         self.takes("round-closed")
+
+    # ---- before one promotes the next time ----
+
+    def tries_a_canary(self, name: str) -> None:
+        """A share of the batches for a checkpoint beside what serves; changed, and given up."""
+        page = self.page
+        self._goes_to("Checkpoints")
+        panel = page.locator("section.panel").filter(has=page.get_by_role("heading", name="Canary"))
+        panel.get_by_label("Checkpoint").select_option(label=name)
+        panel.get_by_label("Share of the batches").fill("0.5")
+        panel.get_by_role("button", name="Try as a canary").click()
+        says(page, f"{name} makes 50.0% of the batches as a canary.")
+        panel.get_by_label("Share of the batches").fill("0.25")
+        panel.get_by_role("button", name="Change the share").click()
+        says(page, "The canary makes 25.0% of the batches from now on.")
+        self.takes("canary", panel)
+        panel.get_by_label("Why it is given up").fill("People compare it first.")
+        panel.get_by_role("button", name="Give up").click()
+        says(page, "is given up; batches that it made stay.")
+
+    def lets_people_compare(self, name: str) -> None:
+        """An arena makes what each checkpoint lacks, and ana judges blind."""
+        page = self.page
+        self._goes_to("Projects")
+        page.get_by_role("link", name="Demo", exact=True).first.click()
+        page.get_by_role("link", name="Arena", exact=True).click()
+        page.get_by_label("Name").fill("Aligned against serving")
+        for each in (name, self._serves()):
+            page.get_by_label(each, exact=True).check()
+        page.get_by_label("Number of targets").fill("3")
+        page.get_by_role("button", name="Open the arena").click()
+        says(page, "The arena Aligned against serving is open.")
+
+        def are_made() -> bool:
+            page.reload()
+            return page.get_by_text("were made.").count() == 1
+
+        waits_until(are_made, what="the arena's candidates")
+        assert self.people["ana"].judges_pairs(["left", "right", "equal"]) == 3
+        page.reload()
+        expect(page.locator("dl.figures").first).to_contain_text("3 of 3")
+        self.takes("arena")
+
+    def _serves(self) -> str:
+        rows = self.mel.asks(f"/projects/{self.people['ana'].project}/deployments")["results"]
+        return next(str(row["checkpoint_name"]) for row in rows if row["status"] == "SERVING")
+
+    def _goes_to(self, name: str) -> None:
+        self.page.get_by_role("navigation", name="Console").get_by_role("link", name=name).click()

@@ -115,6 +115,18 @@ def test_a_run_on_a_manifest_that_was_changed_fails_and_says_so(version: Dataset
     assert "not what its hash says" in run.detail
 
 
+def test_runs_of_one_machine_share_their_blobs_and_a_spoilt_one_is_fetched_again(
+    version: DatasetVersion, settings: Settings, tmp_path: Path
+) -> None:
+    settings.HOME = tmp_path
+    one, other = (bridge._materialised_dataset(version, tmp_path / name) for name in ("one", "other"))
+    names = [path.relative_to(one) for path in one.rglob("*.safetensors")]
+    assert names and all((one / name).samefile(other / name) for name in names)
+    (one / names[0]).write_bytes(b"spoilt")
+    bridge._materialised_dataset(version, tmp_path / "one")
+    assert (one / names[0]).read_bytes() == blobs.get(str(names[0]))
+
+
 def test_the_manuals_script_turns_a_round_word_by_word(
     version: DatasetVersion, live_server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
