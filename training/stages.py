@@ -153,7 +153,12 @@ def _geometry_source(config: RunConfig, models: Models, dataset: Dataset | None)
     vae, size = models.ss_vae, models.geometry.preset.image_size
     if config.objective == "preference":
         return preference_source(
-            _given(dataset, config), vae, size=size, batch_size=config.micro_batch_size, seed=config.seed
+            _given(dataset, config),
+            vae,
+            size=size,
+            batch_size=config.micro_batch_size,
+            seed=config.seed,
+            batches=config.steps * config.micro_batches,
         )
     if config.data == "scenes":
         return FreshScenes(

@@ -129,6 +129,20 @@ def test_a_good_dataset_becomes_batches(tmp_path: Path, vae: SparseStructureVAE)
     assert not pairs.condition.box[:, 3].any()  # no point map
 
 
+def test_a_short_run_prepares_only_the_pairs_that_it_draws(tmp_path: Path, vae: SparseStructureVAE) -> None:
+    turned = {"chosen_latents": "ab/other.safetensors", "rejected_latents": "ab/one.safetensors"}
+    rows = [_preference(id=f"p{number}", **(turned if number % 2 else {})) for number in range(40)]
+    _write(tmp_path, rows)
+    dataset, asked = read_dataset(tmp_path), {"size": NANO.image_size, "batch_size": 3, "seed": 5}
+    whole, short = (preference_source(dataset, vae, **asked, batches=batches) for batches in (None, 2))
+    assert len(whole.condition) == 40 and len(short.condition) <= 6
+    for step in range(2):
+        one, other = whole.batch(step), short.batch(step)
+        assert torch.equal(one.chosen, other.chosen) and torch.equal(one.rejected, other.rejected)
+    with pytest.raises(AssertionError, match="step 9 were not prepared"):
+        short.batch(9)
+
+
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [

@@ -172,11 +172,14 @@ class PairReader:
     a few hundred pairs left gigabytes of memory in pieces that nothing could use.
     """
 
-    def __init__(self, dataset: Dataset, vae: SparseStructureVAE, *, size: int) -> None:
+    def __init__(
+        self, dataset: Dataset, vae: SparseStructureVAE, *, size: int, most: int | None = None
+    ) -> None:
+        """``most`` pairs will be asked for, all of the dataset's unless said."""
         self.dataset, self.vae, self.size = dataset, vae, size
         self._seen: dict[tuple[str | None, ...], Condition] = {}
         self._latents: dict[tuple[str | None, str | None], Tensor] = {}
-        count = len(dataset.preferences)
+        count = len(dataset.preferences) if most is None else most
         self._views = np.empty((count, 2, 8, size, size), np.float32)
         self._kept_latents = torch.empty((2 * count, *vae.preset.latent_shape))
 

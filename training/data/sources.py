@@ -105,20 +105,36 @@ class PreferenceSource:
     """Preference pairs, drawn with replacement by the step's own generator."""
 
     def __init__(
-        self, condition: ConditionBatch, chosen: Tensor, rejected: Tensor, *, batch_size: int, seed: int
+        self,
+        condition: ConditionBatch,
+        chosen: Tensor,
+        rejected: Tensor,
+        *,
+        batch_size: int,
+        seed: int,
+        among: Tensor | None = None,
     ) -> None:
+        """``among`` (N) says where the pair of each of N numbers stands, when not all pairs are there."""
         if len(condition) == 0:
             raise ValueError("there are no preference pairs to train on")
         self.condition, self.chosen, self.rejected = condition, chosen, rejected
         self.batch_size, self.seed = batch_size, seed
+        self._among = torch.arange(len(condition)) if among is None else among
 
     def batch(self, step: int) -> PreferenceBatch:
         """The pairs of a step."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
-        rows = torch.randint(len(self.condition), (self.batch_size,), generator=generator)
+        numbers = drawn_pairs(len(self._among), step, batch_size=self.batch_size, seed=self.seed)
+        rows = self._among[numbers]
+        assert (rows >= 0).all(), f"the pairs of step {step} were not prepared"
         return PreferenceBatch(
             condition=pick(self.condition, rows), chosen=self.chosen[rows], rejected=self.rejected[rows]
         )
+
+
+def drawn_pairs(count: int, step: int, *, batch_size: int, seed: int) -> Tensor:
+    """Which of ``count`` pairs a step draws."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    return torch.randint(count, (batch_size,), generator=generator)
 
 
 def demonstration_set(dataset: Dataset, vae: SparseStructureVAE, *, size: int) -> DemonstrationSet:
@@ -136,19 +152,36 @@ def demonstration_set(dataset: Dataset, vae: SparseStructureVAE, *, size: int) -
 
 
 def preference_source(
-    dataset: Dataset, vae: SparseStructureVAE, *, size: int, batch_size: int, seed: int
+    dataset: Dataset,
+    vae: SparseStructureVAE,
+    *,
+    size: int,
+    batch_size: int,
+    seed: int,
+    batches: int | None = None,
 ) -> PreferenceSource:
-    """Every preference pair of a dataset, prepared. Raises ManifestRefused, or ValueError when there is none."""
-    reader = PairReader(dataset, vae, size=size)
-    pairs: list[tuple[Prepared, Prepared]] = [reader.pair(item) for item in dataset.preferences]
-    if not pairs:
+    """The preference pairs of a dataset, prepared: all, or those that the first ``batches`` draw of them.
+
+    A short run draws a few hundred of thousands. Raises ManifestRefused, or ValueError when there is no pair.
+    """
+    items = dataset.preferences
+    if not items:
         raise ValueError("the dataset has no preference pairs")
+    wanted = torch.arange(len(items))
+    if batches is not None:
+        steps = [drawn_pairs(len(items), step, batch_size=batch_size, seed=seed) for step in range(batches)]
+        wanted = torch.cat(steps).unique()
+    among = torch.full((len(items),), -1)
+    among[wanted] = torch.arange(len(wanted))
+    reader = PairReader(dataset, vae, size=size, most=len(wanted))
+    pairs: list[tuple[Prepared, Prepared]] = [reader.pair(items[number]) for number in wanted.tolist()]
     return PreferenceSource(
         _conditions([chosen.condition for chosen, _ in pairs]),
         torch.stack([chosen.latent for chosen, _ in pairs]),
         torch.stack([rejected.latent for _, rejected in pairs]),
         batch_size=batch_size,
         seed=seed,
+        among=among,
     )
 
 
