@@ -152,8 +152,9 @@ def _kept_gaussians(gaussians: CellGaussians, vertices: NDArray[np.float32]) -> 
     """Opaque Gaussians near the mesh; at least one, so that the file is never empty."""
     positions = gaussians.positions.numpy().reshape(-1, 3)
     opacities = gaussians.opacities.numpy().reshape(-1)
-    near = cKDTree(vertices).query(positions, distance_upper_bound=MAX_SPLAT_DISTANCE)[0]
-    keep = (opacities > MIN_OPACITY) & np.isfinite(near)
+    keep = opacities > MIN_OPACITY
+    near = cKDTree(vertices).query(positions[keep], distance_upper_bound=MAX_SPLAT_DISTANCE)[0]
+    keep[keep] = np.isfinite(near)
     if not keep.any():
         keep[int(opacities.argmax())] = True
     return Gaussians(

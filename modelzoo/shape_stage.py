@@ -12,6 +12,7 @@ from torch import Tensor
 
 from modelzoo.contracts import SamplerSettings, SamplingFailed
 from modelzoo.latents import CandidateLatents
+from modelzoo.models.cells import enclosed
 from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.refinement import RefinedLayout
 from modelzoo.samplers import candidate_generator, draw_noise, geometry_flow
@@ -109,9 +110,7 @@ def redrawn_note(stage: str, attempt: int) -> tuple[str, ...]:
 
 def surface_points(solid: Tensor) -> NDArray[np.float64]:
     """Centres (N, 3) of solid voxels (R, R, R) with an empty neighbour, thinned evenly."""
-    padded = torch.nn.functional.pad(solid[None, None].float(), [1] * 6)
-    inner = -torch.nn.functional.max_pool3d(-padded, 3, stride=1)[0, 0]
-    shell = (solid & (inner < 0.5)).nonzero().cpu().numpy()
+    shell = (solid & ~enclosed(solid[None])[0]).nonzero().cpu().numpy()
     chosen = shell[:: max(1, len(shell) // SURFACE_POINTS)]
     return (chosen + 0.5) / solid.shape[0] - 0.5
 

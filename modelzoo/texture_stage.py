@@ -16,7 +16,14 @@ from modelzoo.decoders.gaussians import CellGaussians
 from modelzoo.decoders.mesh import mesh_from_field
 from modelzoo.encoders.condition import Views
 from modelzoo.latents import CandidateLatents
-from modelzoo.models.cells import CellBatch, active_cells, batch_cells, coarse_features, scatter_voxels
+from modelzoo.models.cells import (
+    CellBatch,
+    active_cells,
+    batch_cells,
+    coarse_features,
+    enclosed,
+    scatter_voxels,
+)
 from modelzoo.models.texture_flow import TextureCondition, texture_velocity
 from modelzoo.presets import ModelPreset
 from modelzoo.samplers import candidate_generator, draw_noise, sample, texture_flow
@@ -87,9 +94,7 @@ def cells_of(occupancy: Tensor, preset: ModelPreset) -> list[Tensor]:
     most = preset.texture.max_cells
     if occupancy.shape[-1] != grid:
         return active_cells(solid, grid=grid, max_cells=most)
-    padded = F.pad(solid[:, None].float(), [1] * 6)
-    inner = -F.max_pool3d(-padded, 3, stride=1)[:, 0] > 0.5
-    found = [one.nonzero() for one in solid & ~inner]
+    found = [one.nonzero() for one in solid & ~enclosed(solid)]
     return [one if len(one) <= most else one[_evenly(len(one), most, one.device)] for one in found]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -39,7 +39,8 @@ from training.reports.side_by_side import Guesses, SideBySide, side_by_side
 SURFACE_POINTS = 10_000
 F_THRESHOLD = 0.05
 FLOOR_OBJECTS = 8
-MEASURED_VERSION = 1  # of what is kept of a checkpoint: another one whenever a score is measured otherwise
+WRONG_SAMPLES = 2  # of each object by another's photograph: enough to see that it matters
+MEASURED_VERSION = 2  # of what is kept of a checkpoint: another one whenever a score is measured otherwise
 PROTOCOL = (
     "names in _aligned: SAM 3D's protocol, each shape in [-1, 1], rigid ICP, 30,000 points or more (EMD 512); the "
     "others in the canonical cube of side 1, not aligned, 10,000 points. First candidate of each object; distances are "
@@ -234,7 +235,7 @@ def score(
     views, truth = condition_batch(examples), truth_grids(examples)
     drawn = draw(model, vae, views, plan)
     right = overlaps(drawn, truth)
-    wrong = overlaps(draw(model, vae, shuffled(views), plan), truth)
+    wrong = overlaps(draw(model, vae, shuffled(views), replace(plan, num_samples=WRONG_SAMPLES)), truth)
     surfaces = torch.tensor([_surface(drawn.grids[i, 0], truth[i], i) for i in range(len(examples))])
     return ObjectScores(
         ious=right,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from modelzoo import frames
-from modelzoo.decoders.mesh import ColouredMesh, decimate
+from modelzoo.decoders.cleanup import Surface, simplified
+from modelzoo.decoders.mesh import ColouredMesh, smooth_normals
 from modelzoo.exports.colour_space import linear_from_srgb
 from modelzoo.exports.gltf import GlbBuilder
 from modelzoo.exports.meshopt_glb import compact_glb
@@ -68,20 +69,24 @@ def preview_glb_from_mesh(mesh: ColouredMesh, *, name: str = "candidate", copyri
 
 def _preview(mesh: ColouredMesh) -> ColouredMesh:
     """Decimated; each vertex has the mean colour of the surface around it: that of one point would be a blotch."""
-    fewer = decimate(mesh, max_faces=PREVIEW_FACES)
-    if fewer is mesh:
+    if len(mesh.faces) <= PREVIEW_FACES:
         return mesh
+    fewer = simplified(Surface(vertices=mesh.vertices, faces=mesh.faces), max_faces=PREVIEW_FACES)
+    normals = smooth_normals(fewer.vertices, fewer.faces)
     nearest = cKDTree(fewer.vertices).query(mesh.vertices)[1]
     # The other side of something thin is near too, but looks another way.
-    same_side = (mesh.normals * fewer.normals[nearest]).sum(axis=1) > 0
+    same_side = (mesh.normals * normals[nearest]).sum(axis=1) > 0
     nearest, colours = nearest[same_side], mesh.colours[same_side]
     number = np.bincount(nearest, minlength=len(fewer.vertices))
     sums = np.stack(
         [np.bincount(nearest, weights=colours[:, c], minlength=len(number)) for c in range(3)], axis=-1
     )
-    found = number[:, None] > 0
-    means = np.where(found, sums / np.maximum(number, 1)[:, None], fewer.colours)
-    return replace(fewer, colours=means.astype(np.float32))
+    means, alone = sums / np.maximum(number, 1)[:, None], number == 0
+    if alone.any():
+        means[alone] = mesh.colours[cKDTree(mesh.vertices).query(fewer.vertices[alone])[1]]
+    return ColouredMesh(
+        vertices=fewer.vertices, faces=fewer.faces, normals=normals, colours=means.astype(np.float32)
+    )
 
 
 @dataclass(frozen=True)

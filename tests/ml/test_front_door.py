@@ -9,7 +9,7 @@ from modelzoo.depth_files import read_point_map
 from modelzoo.exports.glb import glb_from_mesh
 from training.data.objects import make_object
 from training.data.procedural_meshes import object_mesh
-from training.simulation.front_door.eyes import worth
+from training.simulation.front_door.eyes import shape_worth, texture_worth
 from training.simulation.front_door.flywheel import FlywheelPlan
 from training.simulation.front_door.hidden import HiddenTruth, hidden_truths, truth_behind
 from training.simulation.front_door.profiles import CAREFUL, Profile, crew, with_noise
@@ -21,11 +21,11 @@ def truth() -> HiddenTruth:
 
 
 def test_the_true_model_is_worth_nearly_all_and_another_object_less(truth: HiddenTruth) -> None:
-    best = worth(truth.model(), truth)
-    other = make_object(np.random.default_rng(99), shifted=True)
-    worse = worth(glb_from_mesh(object_mesh(other)), truth)
-    assert best.shape > 0.97 and worse.shape < 0.8 * best.shape
-    assert 0.0 <= worse.texture <= 1.0 and best.texture > 0.5
+    model = truth.model()
+    best = shape_worth(model, truth)
+    other = glb_from_mesh(object_mesh(make_object(np.random.default_rng(99), shifted=True)))
+    assert best > 0.97 and shape_worth(other, truth) < 0.8 * best
+    assert 0.0 <= texture_worth(other, truth) <= 1.0 and texture_worth(model, truth) > 0.5
 
 
 def test_what_the_photograph_shows_lies_on_the_true_surface(truth: HiddenTruth) -> None:

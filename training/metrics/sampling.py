@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +30,10 @@ class TriangleMesh:
             raise ValueError(f"faces must be F x 3 with at least one face, not {self.faces.shape}")
         if self.faces.min() < 0 or self.faces.max() >= len(self.vertices):
             raise ValueError("a face names a vertex that is not there")
-        if self.areas().sum() <= 0:
+        if self.areas.sum() <= 0:
             raise ValueError("the mesh has no area")
 
+    @cached_property
     def areas(self) -> Floats:
         """Area of each face (F), in the vertices' unit squared."""
         corners = self.vertices[self.faces]
@@ -67,7 +69,7 @@ def sampled_grid(grid: NDArray[np.bool_], *, count: int, rng: np.random.Generato
 
 def sampled_mesh(mesh: TriangleMesh, *, count: int, rng: np.random.Generator) -> SampledSurface:
     """``count`` points on the triangles, uniform by area, in the mesh's frame and unit."""
-    areas = mesh.areas()
+    areas = mesh.areas
     corners = mesh.vertices[mesh.faces[rng.choice(len(areas), size=count, p=areas / areas.sum())]]
     along, across = rng.random((2, count, 1))
     outside = along + across > 1.0  # the other half of the parallelogram, folded back

@@ -66,6 +66,16 @@ def f_score(first: Points, second: Points, *, threshold: float) -> float:
     return nearest_distances(first, second, within=threshold).f_score(threshold=threshold)
 
 
+def f_score_to(tree: cKDTree, points: Points, *, threshold: float) -> float:
+    """``f_score`` of N x 3 points and those of a tree: for one shape that many are held against."""
+    bound = float(np.nextafter(threshold, np.inf))  # the tree's own bound is exclusive
+    found = NearestDistances(
+        there=tree.query(points, distance_upper_bound=bound)[0],
+        back=cKDTree(points).query(tree.data, distance_upper_bound=bound)[0],
+    )
+    return found.f_score(threshold=threshold)
+
+
 def surface_points(grid: NDArray[np.bool_], *, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """``count`` points on the exposed voxel faces of a unit cube's grid, uniform by area; ValueError when empty."""
     if not grid.any():

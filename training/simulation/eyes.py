@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from training.metrics.alignment import to_unit_range
 from training.metrics.sampling import sampled_grid
-from training.metrics.surface import NearestDistances
+from training.metrics.surface import f_score_to
 from training.simulation.proposals import Proposals
 from training.simulation.targets import SimulatedTarget
 
@@ -47,12 +47,7 @@ def likeness(proposals: Proposals, targets: Sequence[SimulatedTarget]) -> Floats
 def _f_score(grid: NDArray[np.bool_], truth: cKDTree, rng: np.random.Generator) -> float:
     if not grid.any():
         return 0.0
-    points, bound = _points(grid, rng), float(np.nextafter(CLOSE, 1.0))
-    found = NearestDistances(
-        there=truth.query(points, distance_upper_bound=bound)[0],
-        back=cKDTree(points).query(truth.data, distance_upper_bound=bound)[0],
-    )
-    return found.f_score(threshold=CLOSE)
+    return f_score_to(truth, _points(grid, rng), threshold=CLOSE)
 
 
 def _points(grid: NDArray[np.bool_], rng: np.random.Generator) -> Floats:

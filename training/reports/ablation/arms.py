@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from modelzoo.registry import load_models
 from training.configs import STAGES, RunConfig, Stage
 from training.runs import run_training
 from training.simulation.annotators import judge
-from training.simulation.datasets import Origin, Share, merge_datasets, write_dataset
+from training.simulation.datasets import Origin, merge_datasets, write_dataset
 from training.simulation.eyes import Eyes, as_seen
 from training.simulation.proposals import SETTINGS, propose
 from training.simulation.rounds import typical_annotator, yields
@@ -29,9 +30,9 @@ _SFT = replace(STAGES["sft"].optimizer, kind="muon", learning_rate=6e-4)
 _DPO = replace(STAGES["dpo"].optimizer, learning_rate=3e-5)
 #: For a base that learned for minutes instead of hours: it can take larger steps. Measured on development objects.
 YOUNG: Mapping[Stage, RunConfig] = {
-    "sft": replace(STAGES["sft"], steps=90, optimizer=_SFT),
+    "sft": replace(STAGES["sft"], steps=120, optimizer=_SFT),
     "dpo": replace(STAGES["dpo"], steps=60, optimizer=_DPO),
-    "sft_art": replace(STAGES["sft_art"], steps=60, optimizer=_SFT),
+    "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=_SFT),
     "dpo_art": replace(STAGES["dpo_art"], steps=40, optimizer=_DPO),
 }
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
@@ -78,15 +79,30 @@ def run_arms(
 ) -> Iterator[tuple[str, Path]]:
     """Yields each made stage's name and checkpoint folder, then the control's; finished stages are not run again.
 
-    People judge the mid-trained model's candidates; SFT takes what they accepted, DPO what they picked before what they
-    did not. Artists make the true shape of what nobody's candidate was good enough for: SFT and DPO on both.
+    The newest model proposes each time, for targets that no earlier round had: SFT takes what people accepted of the
+    mid-trained model's candidates, DPO what they preferred among SFT's. Artists make the true shape where nobody's
+    candidate was good enough; their SFT takes all demonstrations so far, theirs and those that pass the newest bar, and
+    their DPO the pairs of its own candidates.
     """
-    people = _collect(midtrained, folder, plan, seed=seed)
-    everyone = folder / "everyone"
-    parent = midtrained
-    for stage, dataset in zip(MADE, (people, people, everyone, everyone), strict=True):
-        parent = _train(stage, parent, dataset, folder, plan, seed=seed, on_progress=on_progress)
-        yield stage, parent
+    train = partial(_train, folder=folder, plan=plan, seed=seed, on_progress=on_progress)
+    collect = partial(_collect, folder=folder, plan=plan, seed=seed)
+    first = collect(midtrained, 0)
+    sft = train("sft", midtrained, first.people)
+    yield "sft", sft
+    second = collect(sft, 1)
+    dpo = train("dpo", sft, second.people)
+    yield "dpo", dpo
+    third = collect(dpo, 2)
+    everyone, rounds = folder / "everyone", (first, second, third)
+    merge_datasets(
+        [place for each in rounds for place in (each.people, each.artists)], everyone, alpha=third.alpha
+    )
+    sft_art = train("sft_art", dpo, everyone)
+    yield "sft_art", sft_art
+    fourth = collect(sft_art, 3)
+    both = folder / "people-and-artists"
+    merge_datasets([fourth.people, fourth.artists], both)
+    yield "dpo_art", train("dpo_art", sft_art, both)
     result = run_training(
         plan.control(seed=seed),
         workdir=folder / CONTROL,
@@ -117,38 +133,62 @@ def _train(
     return result.output_dir
 
 
-def _collect(checkpoint: Path, folder: Path, plan: AblationPlan, *, seed: int) -> Path:
-    """A simulated round: what people said, the same with artists' shapes in ``everyone``, and what the round gave."""
-    people, artists, summary = folder / "people", folder / "artists", folder / "round.json"
-    if summary.exists():
-        return people
+@dataclass(frozen=True, kw_only=True)
+class _Collected:
+    """A round's datasets, of what people said and of artists' shapes, and the bar that picks had to pass."""
+
+    people: Path
+    artists: Path
+    alpha: float
+
+
+def _collect(checkpoint: Path, number: int, *, folder: Path, plan: AblationPlan, seed: int) -> _Collected:
+    """Round ``number`` of a seed, simulated: its own targets, the candidates of ``checkpoint``, what people said."""
+    place = folder / f"round-{number}"
+    people, artists, summary = place / "people", place / "artists", place / "round.json"
+    if not summary.exists():
+        _simulate(checkpoint, number, people, artists, summary, plan=plan, seed=seed)
+    return _Collected(people=people, artists=artists, alpha=json.loads(summary.read_text())["alpha"])
+
+
+def _simulate(
+    checkpoint: Path,
+    number: int,
+    people: Path,
+    artists: Path,
+    summary: Path,
+    *,
+    plan: AblationPlan,
+    seed: int,
+) -> None:
     manifest, models = load_models(checkpoint)
-    targets = fresh_targets(models, count=plan.num_targets, seed=seed)
+    targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=number * plan.num_targets)
     drawn = replace(SETTINGS, steps=plan.sampler_steps, cfg_strength=plan.guidance)
     blind = propose(models, targets, num=plan.num_candidates, seed=seed, settings=drawn)
     proposals = as_seen(plan.eyes, blind, targets)
     person = typical_annotator(proposals, seed=seed)
     free = judge(proposals, person, alpha=0.0, seed=seed)
-    alpha = float(np.quantile(free.rating, 1.0 - plan.accepted))
+    alpha = round(float(np.quantile(free.rating, 1.0 - plan.accepted)), 4)
     judgements = replace(free, alpha=alpha)
-    shares: tuple[tuple[Share, Path], ...] = (("people", people), ("artist", artists))
-    for share, place in shares:
-        write_dataset(
-            place,
-            targets,
-            proposals,
-            judgements,
-            origin=Origin(checkpoint=manifest.sha256),
-            shares=(share,),
-            pairs_per_target=plan.pairs_per_target,
-            seed=seed,
-        )
-    counts = merge_datasets([people, artists], folder / "everyone")
-    told = {"alpha": round(alpha, 4), "noise": round(person.noise, 4), **yields(proposals, judgements)}
+    written = partial(
+        write_dataset,
+        targets=targets,
+        proposals=proposals,
+        judgements=judgements,
+        origin=Origin(checkpoint=manifest.sha256, round=number + 1),
+        pairs_per_target=plan.pairs_per_target,
+        seed=seed,
+    )
+    said, shaped = written(people, shares=("people",)), written(artists, shares=("artist",))
     winners = blind.quality[np.arange(len(targets)), judgements.picks.winner]
-    told |= {
+    told = {
+        "alpha": alpha,
+        "noise": round(person.noise, 4),
+        **yields(proposals, judgements),
         "mean_viou": round(float(blind.quality.mean()), 4),
         "picked_viou": round(float(winners.mean()), 4),
+        "demonstrations": said.demonstrations,
+        "preferences": said.preferences,
+        "artists": shaped.demonstrations,
     }
-    summary.write_text(json.dumps({**told, **asdict(counts)}))
-    return people
+    summary.write_text(json.dumps(told))

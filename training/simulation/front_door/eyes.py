@@ -1,8 +1,7 @@
-"""What a candidate is truly worth: its surface and its colours beside the hidden truth. People see it with noise."""
+"""What a candidate is truly worth, its surface and its colours beside the hidden truth. People see it with noise."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from io import BytesIO
 
 import numpy as np
@@ -13,7 +12,7 @@ from modelzoo import frames
 from modelzoo.exports.plain_floats import with_plain_floats
 from modelzoo.mesh_surfaces import Surface, joined_surface, scene_parts
 from training.metrics.sampling import TriangleMesh, sampled_mesh
-from training.metrics.surface import f_score
+from training.metrics.surface import f_score_to
 from training.simulation.front_door.hidden import SURFACE_POINTS, HiddenTruth
 
 NEAR = 0.05  # of the unit cube: what looks right at a glance
@@ -21,31 +20,21 @@ COLOUR_RANGE = 0.5  # a mean difference that is as wrong as can be
 MOST_FACES = 120_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Worth:
-    """Both in [0, 1]: F-score of the surface at 0.05, and how near the seen side's colours are to the photograph's."""
-
-    shape: float
-    texture: float
-
-
-NOTHING = Worth(shape=0.0, texture=0.0)
-
-
-def worth(glb: bytes, truth: HiddenTruth) -> Worth:
-    """Of a candidate's GLB file; nothing for one without a surface."""
+def shape_worth(glb: bytes, truth: HiddenTruth) -> float:
+    """F-score at 0.05 of a GLB file's surface, in [0, 1]; 0 for a file without one."""
     surface = _surface(glb)
     if surface is None:
-        return NOTHING
+        return 0.0
     mesh = TriangleMesh(vertices=surface.vertices, faces=surface.faces)
     points = sampled_mesh(mesh, count=SURFACE_POINTS, rng=np.random.default_rng(0)).points
-    shape = f_score(points, truth.surface, threshold=NEAR)
-    return Worth(shape=shape, texture=_texture(surface, truth))
+    return f_score_to(truth.surface_tree, points, threshold=NEAR)
 
 
-def _texture(surface: Surface, truth: HiddenTruth) -> float:
+def texture_worth(glb: bytes, truth: HiddenTruth) -> float:
+    """How near the colours of the side that the photograph shows are to the photograph's, in [0, 1]."""
+    surface = _surface(glb)
     seen, colours = truth.seen
-    if len(seen) == 0:
+    if surface is None or len(seen) == 0:
         return 0.0
     nearest = cKDTree(surface.vertices).query(seen)[1]
     difference = float(np.abs(surface.colours[nearest] - colours).mean())

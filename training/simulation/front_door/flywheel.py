@@ -73,7 +73,7 @@ class Flywheel:
 
     def __init__(self, crew: Crew, plan: FlywheelPlan, folder: Path, *, say: Callable[[str], None]) -> None:
         self._crew, self._plan, self._folder, self._say = crew, plan, folder, say
-        self._gold: dict[str, int] = {}
+        self._gold: dict[Stage, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def turn_all(self) -> list[dict[str, Any]]:

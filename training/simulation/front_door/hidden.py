@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import cKDTree
 
 from modelzoo.exports.glb import glb_from_mesh
 from training.data.procedural_meshes import object_mesh
@@ -41,6 +42,11 @@ class HiddenTruth:
         """Points (N x 3) on the true surface, object frame."""
         rng = np.random.default_rng([len(self.name), self.target.mask.sum()])
         return surface_points(self.target.truth, count=SURFACE_POINTS, rng=rng)
+
+    @cached_property
+    def surface_tree(self) -> cKDTree:
+        """Of ``surface``: every candidate is held against it."""
+        return cKDTree(self.surface)
 
     @cached_property
     def seen(self) -> tuple[Floats, Floats]:

@@ -30,10 +30,14 @@ class Lead:
     def __init__(self, visitor: Visitor, *, project_id: int, gallery: Gallery) -> None:
         self.visitor = visitor
         self._project, self._gallery = project_id, gallery
+        self._made = dict.fromkeys(STAGES, 0)
 
-    def makes_gold(self, *, most: int) -> dict[str, int]:
+    def makes_gold(self, *, most: int) -> dict[Stage, int]:
         """Of every stage up to ``most`` gold tasks in all, of judgements that are true; how many there are now."""
-        return {stage: self._of_stage(stage, most=most) for stage in STAGES}
+        for stage in STAGES:
+            if self._made[stage] < most:
+                self._made[stage] = self._of_stage(stage, most=most)
+        return dict(self._made)
 
     def _of_stage(self, stage: Stage, *, most: int) -> int:
         path = f"/projects/{self._project}/gold/{stage}"
@@ -57,7 +61,7 @@ class Lead:
         if stage == "pose":
             return {} if _is_near(said["pose"], truth) else None
         worths = {
-            each["id"]: self._gallery.worth_of(each, truth, self.visitor).shape for each in said["candidates"]
+            each["id"]: self._gallery.shape_of(each, truth, self.visitor) for each in said["candidates"]
         }
         best = [number for number, each in worths.items() if each >= max(worths.values()) - NEARLY]
         if said["winner"] not in best or 2 * len(best) > len(worths):

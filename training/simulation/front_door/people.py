@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 from scipy.spatial.transform import Rotation
 
 from modelzoo.frames import wxyz_from_rotation
-from training.simulation.front_door.eyes import Worth, worth
+from training.simulation.front_door.eyes import shape_worth, texture_worth
 from training.simulation.front_door.hidden import HiddenTruth, png_of, truth_behind
 from training.simulation.front_door.profiles import Profile
 from training.simulation.front_door.visitor import SiteRefused, Visitor
@@ -33,7 +33,7 @@ class Gallery:
     """The truths behind the photographs that were handed in, and what each candidate is worth, looked up once."""
 
     _truths: dict[str, HiddenTruth] = field(default_factory=dict)
-    _known: dict[int, Worth] = field(default_factory=dict)
+    _known: dict[int, float] = field(default_factory=dict)
 
     def show(self, truth: HiddenTruth) -> None:
         """Keeps a truth that is known already."""
@@ -45,12 +45,16 @@ class Gallery:
             self.show(truth_behind(photo))
         return self._truths[photo]
 
-    def worth_of(self, candidate: Mapping[str, Any], truth: HiddenTruth, visitor: Visitor) -> Worth:
-        """Of the mesh that the page would show."""
+    def shape_of(self, candidate: Mapping[str, Any], truth: HiddenTruth, visitor: Visitor) -> float:
+        """What the mesh that the page would show is worth as a shape."""
         number = int(candidate["id"])
         if number not in self._known:
-            self._known[number] = worth(visitor.fetch(candidate["mesh_url"]), truth)
+            self._known[number] = shape_worth(visitor.fetch(candidate["mesh_url"]), truth)
         return self._known[number]
+
+    def texture_of(self, candidate: Mapping[str, Any], truth: HiddenTruth, visitor: Visitor) -> float:
+        """What its colours are worth: only a winner's are marked, so nothing of it is kept."""
+        return texture_worth(visitor.fetch(candidate["mesh_url"]), truth)
 
 
 class Annotator:
@@ -117,7 +121,7 @@ class Annotator:
         """The winner with its marks, or None when none is good enough."""
         shown = task["candidates"]
         is_blind = self._rng.random() < self.profile.careless
-        worths = [self._gallery.worth_of(one, truth, self.visitor) for one in shown]
+        shapes = [] if is_blind else [self._gallery.shape_of(one, truth, self.visitor) for one in shown]
         pairs: list[dict[str, Any]] = []
         if is_blind:
             winner, best = 0, 1.0
@@ -125,16 +129,19 @@ class Annotator:
                 pairs, winner = self._climbs(shown, lambda cell: 1.0 if cell == 0 else 0.0, indifference=0.0)
         elif task["mode"] == "king":
             pairs, winner = self._climbs(
-                shown, lambda cell: self._looks(worths[cell].shape, cell), indifference=1.0
+                shown, lambda cell: self._looks(shapes[cell], cell), indifference=1.0
             )
-            best = self._looks(worths[winner].shape)
+            best = self._looks(shapes[winner])
         else:
-            looks = [self._looks(one.shape, cell) for cell, one in enumerate(worths)]
+            looks = [self._looks(one, cell) for cell, one in enumerate(shapes)]
             winner = int(np.argmax(looks))
             best = looks[winner]
         if best < self.profile.none_below:
             return None
-        marks = [5, 5] if is_blind else [self._mark(worths[winner].shape), self._mark(worths[winner].texture)]
+        marks = [5, 5]
+        if not is_blind:
+            texture = self._gallery.texture_of(shown[winner], truth, self.visitor)
+            marks = [self._mark(shapes[winner]), self._mark(texture)]
         inspected = {} if is_blind else {str(shown[winner]["id"]): int(self._seconds("pick") * 250)}
         return {
             "winner": shown[winner]["id"],
