@@ -126,26 +126,47 @@ def test_chosen_candidates_keep_their_numbers(proposals: Proposals) -> None:
         proposals.chosen(columns[:2])
 
 
+def _candidates(grids: np.ndarray, overlap: np.ndarray) -> Proposals:
+    """Candidates of one target from their solid grids (N x R x R x R) and overlaps (N)."""
+    count, side = len(grids), grids.shape[-1]
+    return Proposals(
+        packed=np.packbits(grids.reshape(1, count, -1), axis=-1),
+        resolution=side,
+        latents=np.zeros((1, count, 1, 1, 1, 1), np.float32),
+        layouts=np.zeros((1, count, 13), np.float32),
+        quality=overlap[None],
+    )
+
+
+def test_surface_eyes_turn_a_shape_that_lies_askew(targets: tuple[SimulatedTarget, ...]) -> None:
+    middles = np.indices((64, 64, 64)) - 31.5
+
+    def plate(degrees: float) -> np.ndarray:
+        angle = np.deg2rad(degrees)
+        along = np.cos(angle) * middles[0] + np.sin(angle) * middles[1]
+        across = np.cos(angle) * middles[1] - np.sin(angle) * middles[0]
+        return (np.abs(along) < 24) & (np.abs(across) < 12) & (np.abs(middles[2]) < 6)
+
+    target = replace(targets[0], truth=plate(0))
+    askew, other = likeness(
+        _candidates(np.stack([plate(6), plate(0) & (middles[0] < 0)]), np.ones(2)), [target]
+    )[0]
+    assert askew > 0.9 > other
+
+
 def test_surface_eyes_see_a_shape_at_its_own_size_and_weigh_it_with_overlap(
     targets: tuple[SimulatedTarget, ...],
 ) -> None:
     whole, half, flat, nothing = (np.zeros((16, 16, 16), np.bool_) for _ in range(4))
     whole[2:14, 6:10, 6:10], half[5:11, 7:9, 7:9], flat[2:14, 2:14, 7:9] = True, True, True
     target = replace(targets[0], truth=whole)
-    grids = np.stack([whole, half, flat, nothing])[None]
-    overlap = np.array([[1.0, 1 / 8, 1 / 4, 0.0]])
-    candidates = Proposals(
-        packed=np.packbits(grids.reshape(1, 4, -1), axis=-1),
-        resolution=16,
-        latents=np.zeros((1, 4, 1, 1, 1, 1), np.float32),
-        layouts=np.zeros((1, 4, 13), np.float32),
-        quality=overlap,
-    )
+    overlap = np.array([1.0, 1 / 8, 1 / 4, 0.0])
+    candidates = _candidates(np.stack([whole, half, flat, nothing]), overlap)
     alike = likeness(candidates, [target])[0]
     assert alike[:2] == pytest.approx([1.0, 1.0], abs=0.02)  # the half is the same bar, smaller
     assert alike[2] < 0.5 and alike[3] == 0.0
     seen = as_seen("surface", candidates, [target]).quality[0]
-    assert seen == pytest.approx(np.sqrt(overlap[0] * alike))
+    assert seen == pytest.approx(np.sqrt(overlap * alike))
     assert as_seen("volume", candidates, [target]) is candidates
 
 

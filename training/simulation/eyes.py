@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from training.metrics.alignment import to_unit_range
+from training.metrics.alignment import icp, to_unit_range
 from training.metrics.sampling import sampled_grid
 from training.metrics.surface import f_score_to
 from training.simulation.proposals import Proposals
@@ -18,6 +18,7 @@ from training.simulation.targets import SimulatedTarget
 
 Eyes = Literal["volume", "surface"]
 LOOKED_AT = 2_000  # points of each surface
+TURNED_BY = 400  # of them, to find how a candidate lies
 CLOSE = 0.07  # where the longest side is 2: nearer is the same place to the eye
 
 Floats = NDArray[np.float64]
@@ -35,7 +36,10 @@ def as_seen(eyes: Eyes, proposals: Proposals, targets: Sequence[SimulatedTarget]
 
 
 def likeness(proposals: Proposals, targets: Sequence[SimulatedTarget]) -> Floats:
-    """T x N F-scores of points within ``CLOSE`` of the other surface, each shape at its own size; 0 when empty."""
+    """T x N F-scores of points within ``CLOSE`` of the other surface, each shape at its own size; 0 when empty.
+
+    Who looks turns the shape, so a candidate that lies a little askew in its frame is turned back first (rigid ICP).
+    """
     rows = []
     for row, target in enumerate(targets):
         rng = np.random.default_rng([*target.name.encode(), 5])
@@ -47,7 +51,9 @@ def likeness(proposals: Proposals, targets: Sequence[SimulatedTarget]) -> Floats
 def _f_score(grid: NDArray[np.bool_], truth: cKDTree, rng: np.random.Generator) -> float:
     if not grid.any():
         return 0.0
-    return f_score_to(truth, _points(grid, rng), threshold=CLOSE)
+    points = _points(grid, rng)
+    turned = icp(points[:TURNED_BY], truth, kind="rigid").apply(points)
+    return f_score_to(truth, turned, threshold=CLOSE)
 
 
 def _points(grid: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
