@@ -20,8 +20,9 @@ from training.simulation.targets import SimulatedTarget, simulated_target
 
 NAME = "simulated-{seed}-{number}.png"
 NAMED = re.compile(r"simulated-(\d+)-(\d+)\.png")
-SURFACE_POINTS = 4_000
+SURFACE_POINTS = 2_000
 MOST_SEEN = 1_500
+MODELLED = 64  # voxels a side that an artist's surface comes from: as fine as candidates are
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +77,7 @@ class HiddenTruth:
 
     def model(self) -> bytes:
         """The true shape as an artist would hand it in: GLB."""
-        return glb_from_mesh(object_mesh(self.target.scene.target), name=self.label)
+        return glb_from_mesh(object_mesh(self.target.scene.target, resolution=MODELLED), name=self.label)
 
 
 def hidden_truths(*, seed: int, start: int, count: int) -> Iterator[HiddenTruth]:
