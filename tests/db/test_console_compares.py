@@ -185,7 +185,7 @@ def test_tensorboard_is_linked_where_the_operator_runs_one_and_explained_elsewhe
     kitchen: Project, me: Actor, mel: Client
 ) -> None:
     address = reverse("admin:console-run", kwargs={"run_id": started(kitchen, me).pk})
-    assert "tensorboard --logdir" in mel.get(address).content.decode()
+    assert "python -m training.board --logdir" in mel.get(address).content.decode()
     with override_settings(TENSORBOARD_URL="http://board.example:6006"):
         page = mel.get(address).content.decode()
     assert "http://board.example:6006/?runFilter=%5E" in page and "--logdir" not in page

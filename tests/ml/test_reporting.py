@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -56,6 +63,32 @@ def test_an_event_file_holds_every_number_and_a_resumed_run_hides_what_it_does_a
     found = EventAccumulator(str(tmp_path)).Reload().Scalars("loss")
     assert [(row.step, row.value) for row in found] == [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0)]
     assert len(lines.getvalue().splitlines()) == 3
+
+
+def test_the_board_serves_what_runs_wrote_whatever_plugins_other_packages_bring(tmp_path: Path) -> None:
+    TensorBoardLog(tmp_path / "12" / "events")(1, 1, {"loss": 0.5})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "training.board", "--logdir", str(tmp_path), "--port", str(port)]
+    board = subprocess.Popen([*command, "--host", "127.0.0.1"])
+    try:
+        known = _asked(f"http://127.0.0.1:{port}/data/plugin/scalars/tags", board)
+    finally:
+        board.terminate()
+        board.wait(30)
+    assert list(known["12/events"]) == ["loss"]
+
+
+def _asked(address: str, board: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What the board answers as soon as it has read the runs."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and board.poll() is None:
+        with suppress(OSError), urlopen(address) as answer:  # it does not listen yet
+            if known := json.load(answer):
+                return dict(known)
+        time.sleep(0.5)
+    raise AssertionError(f"the board said nothing; it ended with {board.poll()}")
 
 
 def _write_log(file: Path, rows: list[dict[str, float]]) -> None:
