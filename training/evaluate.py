@@ -29,6 +29,7 @@ from training.reports.held_out import (
     SamplerPlan,
     condition_batch,
     draw,
+    each_at_once,
     held_out_examples,
     overlaps,
     pose_errors,
@@ -236,13 +237,14 @@ def score(
     drawn = draw(model, vae, views, plan)
     right = overlaps(drawn, truth)
     wrong = overlaps(draw(model, vae, shuffled(views), replace(plan, num_samples=WRONG_SAMPLES)), truth)
-    surfaces = torch.tensor([_surface(drawn.grids[i, 0], truth[i], i) for i in range(len(examples))])
+    count = len(examples)
+    surfaces = torch.tensor(each_at_once(lambda i: _surface(drawn.grids[i, 0], truth[i], i), count))
     return ObjectScores(
         ious=right,
         conditioning=right.mean(1) - wrong.mean(1),
         f_score=surfaces[:, 0],
         chamfer=surfaces[:, 1],
-        aligned=tuple(_aligned(drawn.grids[i, 0], truth[i], i) for i in range(len(examples))),
+        aligned=tuple(each_at_once(lambda i: _aligned(drawn.grids[i, 0], truth[i], i), count)),
         drawn=drawn,
     )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +24,7 @@ from training.metrics.pose import rotation_error_deg, scale_error, translation_e
 
 SHIPPED = SamplerSettings()
 UNSEEN = Mixture(isolated=1 / 3, composited=1 / 3, shifted=1 / 3, spoilt_points=0.0)
+T = TypeVar("T")
 _IDENTITY = Normaliser(shift=np.zeros(3), scale=1.0)
 
 
@@ -67,11 +71,30 @@ def condition_batch(examples: list[Example]) -> ConditionBatch:
     )
 
 
-@torch.no_grad()
+def each_at_once(work: Callable[[int], T], count: int) -> list[T]:
+    """``work`` of 0 to ``count`` - 1 in order, as many at once as torch has threads, and no gradients.
+
+    Each has one thread: the small sums of one object gain nothing from a second, other objects do.
+    """
+    threads = torch.get_num_threads()
+
+    @torch.no_grad()  # of this thread alone, so not around the pool
+    def one(index: int) -> T:
+        return work(index)
+
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(one, range(count)))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def draw(model: GeometryModel, vae: SparseStructureVAE, views: ConditionBatch, plan: SamplerPlan) -> Drawn:
     """K candidates for each target; candidate k of target i has the same noise for every model."""
-    grids, layouts, shape = [], [], model.preset.latent_shape
-    for index in range(len(views)):
+    shape = model.preset.latent_shape
+
+    def one(index: int) -> tuple[Tensor, Tensor]:
         tokens = model.encode(views.crop[index, None], views.full[index, None], views.box[index, None])
         generator = torch.Generator().manual_seed(plan.seed * 1_000_003 + index)
         noise_shape = torch.randn((plan.num_samples, *shape), generator=generator)
@@ -83,8 +106,9 @@ def draw(model: GeometryModel, vae: SparseStructureVAE, views: ConditionBatch, p
             noise_layout=noise_layout,
             settings=FlowSettings(steps=plan.steps, rescale_t=plan.rescale_t, cfg_strength=plan.cfg_strength),
         )
-        grids.append(vae.decode(sample.shape) > 0)
-        layouts.append(sample.layout)
+        return vae.decode(sample.shape) > 0, sample.layout
+
+    grids, layouts = zip(*each_at_once(one, len(views)), strict=True)
     return Drawn(grids=torch.stack(grids), layouts=torch.stack(layouts))
 
 

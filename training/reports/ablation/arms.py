@@ -25,14 +25,13 @@ from training.trainer import Progress
 #: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.
 GIVEN = ("pretrain", "midtrain")
 MADE: tuple[Stage, ...] = ("sft", "dpo", "sft_art", "dpo_art")
-REPLAY_BESIDE_ARTISTS = 0.25
 _SFT = replace(STAGES["sft"].optimizer, kind="muon", learning_rate=6e-4)
 _DPO = replace(STAGES["dpo"].optimizer, learning_rate=3e-5)
 #: For a base that learned for minutes instead of hours: it can take larger steps. Measured on development objects.
 YOUNG: Mapping[Stage, RunConfig] = {
     "sft": replace(STAGES["sft"], steps=120, optimizer=_SFT),
     "dpo": replace(STAGES["dpo"], steps=60, optimizer=_DPO),
-    "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=_SFT),
+    "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=replace(_SFT, learning_rate=2e-4)),
     "dpo_art": replace(STAGES["dpo_art"], steps=40, optimizer=_DPO),
 }
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
@@ -59,7 +58,7 @@ class AblationPlan:
         table = YOUNG if self.young else STAGES
         config = replace(table[stage], steps=dict(self.steps).get(stage, table[stage].steps), seed=seed)
         if stage == "sft_art":
-            config = replace(config, data="demonstrations", replay_share=REPLAY_BESIDE_ARTISTS)
+            config = replace(config, data="demonstrations")
         return replace(config, num_replay=self.num_replay)
 
     def control(self, *, seed: int) -> RunConfig:
