@@ -13,7 +13,7 @@ from modelzoo.registry import load_models
 from tests.untrained import untrained_checkpoint
 from training.configs import STAGES
 from training.provenance import provenance
-from training.reports.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, run_arms
+from training.reports.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, round_summaries, run_arms
 from training.reports.ablation.picture import draw_table
 from training.reports.ablation.report import as_markdown, report, verdicts
 from training.reports.ablation.scores import HeldOutSet, StageScores, read_scores
@@ -30,9 +30,10 @@ def _write_scores(path: Path, *, viou: np.ndarray, rest: float = 0.5, texture: s
     np.savez(path, many_overlaps=viou, texture=texture, f1_001_floor=np.full(len(viou), 0.99), **columns)
 
 
-def _write_round(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    (folder / "round.json").write_text('{"alpha": 0.3, "demonstrations": 7}')
+def _write_rounds(folder: Path) -> None:
+    for number, told in enumerate(round_summaries(folder)):
+        told.parent.mkdir(parents=True)
+        told.write_text(json.dumps({"alpha": 0.3, "demonstrations": 7 + number}))
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def work(tmp_path: Path) -> Path:
         _write_scores(tmp_path / f"{stage}.npz", viou=base + 0.1 * number)
     for seed in (0, 1):
         folder = tmp_path / f"seed-{seed}"
-        _write_round(folder)
+        _write_rounds(folder)
         for number, stage in enumerate(MADE):
             _write_scores(folder / f"{stage}.npz", viou=base + 0.1 * (number + 2) + 0.02 * seed)
         _write_scores(folder / f"{CONTROL}.npz", viou=base + 0.1)
@@ -85,7 +86,11 @@ def test_the_table_for_people_has_a_line_for_every_stage(work: Path) -> None:
     text = as_markdown(json.loads(json.dumps(document)))
     assert text.count("control: as many steps") == 2 and "+ DPO (artists)" in text  # shape and layout
     assert "| mid to SFT | +0.0000 ± 0.0000 ± 0.0000 | +0.1100 ± 0.0000 ± 0.0100 |" in text
-    assert "| 1 | 0.3 | 7 |" in text and "no stage of this table touches it" in text
+    assert (
+        "| 1 | SFT | 0.3 | 7 |" in text
+        and "| 1 | DPO (artists) | 0.3 | 10 |" in text
+        and "no stage of this table touches it" in text
+    )
     assert "F1@0.01 of two samplings of one shape" in text and document["provenance"]["commit"] in text
 
 

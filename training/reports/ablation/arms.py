@@ -34,6 +34,7 @@ YOUNG: Mapping[Stage, RunConfig] = {
     "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=replace(_SFT, learning_rate=2e-4)),
     "dpo_art": replace(STAGES["dpo_art"], steps=40, optimizer=_DPO),
 }
+ROUND = "round.json"
 CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
 
 
@@ -141,10 +142,15 @@ class _Collected:
     alpha: float
 
 
+def round_summaries(folder: Path) -> list[Path]:
+    """What the rounds of a seed gave, one JSON file each, in order."""
+    return [folder / f"round-{number}" / ROUND for number in range(len(MADE))]
+
+
 def _collect(checkpoint: Path, number: int, *, folder: Path, plan: AblationPlan, seed: int) -> _Collected:
     """Round ``number`` of a seed, simulated: its own targets, the candidates of ``checkpoint``, what people said."""
     place = folder / f"round-{number}"
-    people, artists, summary = place / "people", place / "artists", place / "round.json"
+    people, artists, summary = place / "people", place / "artists", place / ROUND
     if not summary.exists():
         _simulate(checkpoint, number, people, artists, summary, plan=plan, seed=seed)
     return _Collected(people=people, artists=artists, alpha=json.loads(summary.read_text())["alpha"])

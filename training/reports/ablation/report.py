@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.metrics.intervals import bootstrap_mean, paired_difference
-from training.reports.ablation.arms import CONTROL, GIVEN, MADE
+from training.reports.ablation.arms import CONTROL, GIVEN, MADE, round_summaries
 from training.reports.ablation.scores import StageScores, read_scores
 from training.reports.scoring import LOWER_IS_BETTER
 
@@ -102,7 +102,8 @@ def report(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
         "texture": _texture(tables),
         "floor_f1_001": bootstrap_mean(tables["midtrain"].by_seed[0].shape.f1_001_floor).as_dict(),
         "rounds": {
-            str(seed): json.loads((work / f"seed-{seed}" / "round.json").read_text()) for seed in seeds
+            str(seed): [json.loads(told.read_text()) for told in round_summaries(work / f"seed-{seed}")]
+            for seed in seeds
         },
     }
 
@@ -163,11 +164,15 @@ def _table(rows: dict[str, Any], columns: Sequence[str], titles: dict[str, str])
     return lines
 
 
-def _rounds(rounds: dict[str, Any]) -> list[str]:
-    """What each seed's people and artists were shown and gave."""
-    names = list(next(iter(rounds.values())))
-    lines = [_line(["seed", *(name.replace("_", " ") for name in names)]), _line(["---"] * (1 + len(names)))]
-    return lines + [_line([seed, *(str(told[name]) for name in names)]) for seed, told in rounds.items()]
+def _rounds(rounds: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """What each seed's people and artists were shown and gave, before each made stage in turn."""
+    names = list(next(iter(rounds.values()))[0])
+    titles = ["seed", "before", *(name.replace("_", " ") for name in names)]
+    lines = [_line(titles), _line(["---"] * len(titles))]
+    for seed, told in rounds.items():
+        for stage, one in zip(MADE, told, strict=True):
+            lines.append(_line([seed, SHORT[stage], *(str(one[name]) for name in names)]))
+    return lines
 
 
 def _step_title(name: str) -> str:
