@@ -17,7 +17,15 @@ from training.metrics.layout import NO_SURFACE, Layout, TrueLayout
 from training.metrics.pose import rotation_error_deg, scale_error, translation_error
 from training.metrics.sampling import SampledSurface, sampled_grid
 from training.metrics.shape import NO_SHAPE, SURFACE_POINTS, TrueShape
-from training.reports.held_out import Drawn, SamplerPlan, condition_batch, draw, overlaps, truth_grids
+from training.reports.held_out import (
+    Drawn,
+    SamplerPlan,
+    condition_batch,
+    draw,
+    each_at_once,
+    overlaps,
+    truth_grids,
+)
 
 Floats = NDArray[np.float64]
 
@@ -112,13 +120,14 @@ class GeometryScorer:
         if objects != len(self._truths):
             raise ValueError(f"{objects} objects were drawn for {len(self._truths)} examples")
         grids, layouts = drawn.grids.numpy(), drawn.layouts.numpy()
-        rows = [
-            [
-                truth.measure(grids[i, k], decoded(layouts[i, k]), seed=(self._seed, i, k))
+
+        def of_object(i: int) -> list[dict[str, float]]:
+            return [
+                self._truths[i].measure(grids[i, k], decoded(layouts[i, k]), seed=(self._seed, i, k))
                 for k in range(candidates)
             ]
-            for i, truth in enumerate(self._truths)
-        ]
+
+        rows = each_at_once(of_object, objects)
         solid = truth_grids(self._examples)
         volumes = drawn.grids.flatten(2).sum(2).double() / solid.flatten(1).sum(1).double()[:, None]
         table = {name: np.array([[one[name] for one in row] for row in rows]) for name in rows[0][0]}
