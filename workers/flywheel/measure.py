@@ -79,10 +79,11 @@ def train_control(
 def held_out_scores(
     checkpoints: Mapping[str, Path], folder: Path, plan: MeasurePlan
 ) -> dict[str, StageScores]:
-    """By name, kept in ``folder``: measured once."""
+    """By name, kept in ``folder``: measured once by each plan."""
+    kept = folder / f"{plan.objects}-objects-{plan.scored}-of-{plan.drawn}-seed-{plan.seed}"
     preset = load_models(next(iter(checkpoints.values())))[1].geometry.preset
     held_out = HeldOutSet(preset, count=plan.objects, scored=plan.scored, drawn=plan.drawn, seed=plan.seed)
-    return {name: held_out.scores(place, folder / f"{name}.npz") for name, place in checkpoints.items()}
+    return {name: held_out.scores(place, kept / f"{name}.npz") for name, place in checkpoints.items()}
 
 
 def simulated_arena(scores: Mapping[str, StageScores], *, seed: int) -> dict[str, Any]:
