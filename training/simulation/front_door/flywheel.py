@@ -16,7 +16,8 @@ from training.simulation.front_door.people import STAGES, Annotator, Artist, Gal
 from training.simulation.front_door.visitor import Visitor
 
 WAIT_S = 1.0
-TURN_S = 3.0  # everybody's turn takes at least so long: asking for work that is not there yet costs the site its cores
+#: Everybody's turn takes at least so long while machines work: asking for what is not there yet costs them their cores.
+TURN_S = 3.0
 PHOTOGRAPHS_AT_A_TIME = 24  # handed in before the next turn
 AT_A_TIME = 4  # tasks that a person does before the next person's turn
 PATIENCE_S = 3600.0  # without anything happening
@@ -175,7 +176,8 @@ class Flywheel:
                 self._say(
                     f"{answers} answers; left: {left['tasks']} tasks, {left['jobs']} jobs, {left['cases']} cases"
                 )
-                time.sleep(max(0.0, turn + TURN_S - time.monotonic()))
+                if left["jobs"]:
+                    time.sleep(max(0.0, turn + TURN_S - time.monotonic()))
                 continue
             is_modelled = left["cases"] == 0 or modelled >= self._plan.artists_most
             is_stuck = left["jobs"] == 0 and time.monotonic() - last > NOBODY_CAN_S
