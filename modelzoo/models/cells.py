@@ -133,7 +133,7 @@ def enclosed(solid: Tensor) -> Tensor:
     """Solid voxels (B, R, R, R) whose 26 neighbours are solid too; outside of the volume nothing is."""
     assert solid.ndim == 4 and solid.dtype == torch.bool, (solid.shape, solid.dtype)
     inner = F.pad(solid, [1] * 6)
-    for axis in (1, 2, 3):  # one axis after the other: twelve times as fast as pooling the cube
+    for axis in (1, 2, 3):  # one axis after the other: the same voxels as pooling the cube, much sooner
         side = inner.shape[axis] - 2
         inner = inner.narrow(axis, 0, side) & inner.narrow(axis, 1, side) & inner.narrow(axis, 2, side)
     return inner

@@ -133,6 +133,9 @@ def test_squared_chamfer_of_two_points_two_apart_is_four() -> None:
 def test_distances_to_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one point"):
         nearest_distances(np.zeros((0, 3)), np.zeros((1, 3)))
+    for first, second in ((0, 1), (1, 0)):
+        with pytest.raises(ValueError, match="at least one point"):
+            f_score(np.zeros((first, 3)), np.zeros((second, 3)), threshold=0.1)
 
 
 def test_emd_agrees_with_trying_every_pairing() -> None:

@@ -14,6 +14,7 @@ from modelzoo.models.cells import (
     CellBatch,
     active_cells,
     batch_cells,
+    enclosed,
     gather_voxels,
     neighbours_by_search,
     neighbours_by_table,
@@ -146,6 +147,14 @@ def test_voxels_gathered_and_scattered_are_the_volume_again() -> None:
     assert torch.equal(voxels[2].view(4, 4, 4), volume[0, 20:24, 20:24, 20:24])
     assert torch.equal(scatter_voxels(voxels, cells, volume), volume)
     assert int((scatter_voxels(voxels * 0, cells, volume) == 0).sum()) == 4 * 64
+
+
+def test_enclosed_voxels_are_those_that_a_pooled_cube_would_keep() -> None:
+    solid = torch.rand((3, 12, 12, 12), generator=torch.Generator().manual_seed(0)) > 0.05
+    padded = nn.functional.pad(solid[:, None].float(), [1] * 6)
+    pooled = -nn.functional.max_pool3d(-padded, 3, stride=1)[:, 0] > 0.5
+    assert torch.equal(enclosed(solid), pooled) and 0 < int(pooled.sum()) < int(solid.sum())
+    assert int(enclosed(torch.ones((1, 4, 4, 4), dtype=torch.bool)).sum()) == 8  # outside nothing is solid
 
 
 def test_active_cells_are_those_at_the_surface_and_their_number_is_capped() -> None:

@@ -33,22 +33,15 @@ class NearestDistances:
         return float(((self.there**2).mean() + (self.back**2).mean()) / 2)
 
 
-def nearest_distances(first: Points, second: Points, *, within: float = np.inf) -> NearestDistances:
-    """Both ways between N x 3 and M x 3 points; ValueError when a set is empty.
-
-    Who only asks what lies ``within`` a distance is answered sooner: what is farther is infinitely far.
-    """
+def nearest_distances(first: Points, second: Points) -> NearestDistances:
+    """Both ways between N x 3 and M x 3 points; ValueError when a set is empty."""
     assert first.ndim == second.ndim == 2 and first.shape[1] == second.shape[1] == 3, (
         first.shape,
         second.shape,
     )
     if len(first) == 0 or len(second) == 0:
         raise ValueError("both point sets need at least one point")
-    bound = float(np.nextafter(within, np.inf))  # the tree's own bound is exclusive
-    return NearestDistances(
-        there=cKDTree(second).query(first, distance_upper_bound=bound)[0],
-        back=cKDTree(first).query(second, distance_upper_bound=bound)[0],
-    )
+    return NearestDistances(there=cKDTree(second).query(first)[0], back=cKDTree(first).query(second)[0])
 
 
 def chamfer_distance(first: Points, second: Points) -> float:
@@ -63,11 +56,16 @@ def squared_chamfer_distance(first: Points, second: Points) -> float:
 
 def f_score(first: Points, second: Points, *, threshold: float) -> float:
     """Harmonic mean of the shares of points within ``threshold`` of the other set; few points set it a floor."""
-    return nearest_distances(first, second, within=threshold).f_score(threshold=threshold)
+    return f_score_to(cKDTree(second), first, threshold=threshold)
 
 
 def f_score_to(tree: cKDTree, points: Points, *, threshold: float) -> float:
-    """``f_score`` of N x 3 points and those of a tree: for one shape that many are held against."""
+    """``f_score`` of N x 3 points and those of a tree, for one shape that many are held against.
+
+    Only what lies within the threshold is looked for, which is found sooner. ValueError when a set is empty.
+    """
+    if len(points) == 0 or tree.n == 0:
+        raise ValueError("both point sets need at least one point")
     bound = float(np.nextafter(threshold, np.inf))  # the tree's own bound is exclusive
     found = NearestDistances(
         there=tree.query(points, distance_upper_bound=bound)[0],

@@ -24,7 +24,7 @@ from training.metrics.pose import rotation_error_deg, scale_error, translation_e
 
 SHIPPED = SamplerSettings()
 UNSEEN = Mixture(isolated=1 / 3, composited=1 / 3, shifted=1 / 3, spoilt_points=0.0)
-T = TypeVar("T")
+_T = TypeVar("_T")
 _IDENTITY = Normaliser(shift=np.zeros(3), scale=1.0)
 
 
@@ -71,7 +71,7 @@ def condition_batch(examples: list[Example]) -> ConditionBatch:
     )
 
 
-def each_at_once(work: Callable[[int], T], count: int) -> list[T]:
+def each_at_once(work: Callable[[int], _T], count: int) -> list[_T]:
     """``work`` of 0 to ``count`` - 1 in order, as many at once as torch has threads, and no gradients.
 
     Each has one thread: the small sums of one object gain nothing from a second, other objects do.
@@ -79,7 +79,7 @@ def each_at_once(work: Callable[[int], T], count: int) -> list[T]:
     threads = torch.get_num_threads()
 
     @torch.no_grad()  # of this thread alone, so not around the pool
-    def one(index: int) -> T:
+    def one(index: int) -> _T:
         return work(index)
 
     torch.set_num_threads(1)

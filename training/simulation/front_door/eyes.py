@@ -1,4 +1,4 @@
-"""What a candidate is truly worth, its surface and its colours beside the hidden truth. People see it with noise."""
+"""What a candidate is truly worth: its surface and its colours beside the hidden truth. People see it with noise."""
 
 from __future__ import annotations
 
