@@ -45,7 +45,8 @@ MEASURED_VERSION = 2  # of what is kept of a checkpoint: another one whenever a 
 PROTOCOL = (
     "names in _aligned: SAM 3D's protocol, each shape in [-1, 1], rigid ICP, 30,000 points or more (EMD 512); the "
     "others in the canonical cube of side 1, not aligned, 10,000 points. First candidate of each object; distances are "
-    "plain unless they are named squared"
+    "plain unless they are named squared. The conditioning gap is all candidates' overlap minus that of two candidates "
+    "drawn by another object's photograph"
 )
 
 
