@@ -105,6 +105,13 @@ SETTINGS: Mapping[str, tuple[Setting | Choice, ...]] = {
 }  # fmt: skip
 
 
+def steps_of_one_pass(*, objective: str, num_examples: int) -> int:
+    """How many steps a run of the usual settings takes to see each example once, so that steps can grow with data."""
+    usual = {setting.name: setting.default for setting in SETTINGS[objective]}
+    judged_a_step = float(usual["batch_size"]) * (1 - float(usual.get("replay_share", 0.0)))
+    return math.ceil(num_examples / judged_a_step)
+
+
 def start_run(
     *,
     project_id: int,

@@ -52,6 +52,17 @@ def start(version: DatasetVersion, actor: Actor, **changes: Any) -> TrainingRun:
     )
 
 
+@pytest.mark.parametrize(
+    ("objective", "num_examples", "steps"),
+    # Half of an SFT batch of 16 is replay; a DPO batch is all pairs.
+    [("sft", 80, 10), ("sft", 81, 11), ("dpo", 80, 5), ("dpo", 1, 1)],
+)
+def test_a_pass_takes_as_many_steps_as_the_usual_batches_need(
+    objective: str, num_examples: int, steps: int
+) -> None:
+    assert runs.steps_of_one_pass(objective=objective, num_examples=num_examples) == steps
+
+
 def test_a_run_starts_from_what_serves_with_every_setting_written_down(
     version: DatasetVersion, mel: Actor
 ) -> None:

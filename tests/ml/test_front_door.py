@@ -72,3 +72,16 @@ def test_the_bar_rises_with_the_rounds_and_stays_at_its_last() -> None:
     assert [plan.alpha(number) for number in (1, 2, 3, 9)] == [0.25, 0.5, 0.5, 0.5]
     with pytest.raises(ValueError, match="two targets"):
         FlywheelPlan(targets=1)
+
+
+def test_rounds_of_the_same_passes_take_more_steps_as_data_grow() -> None:
+    first = {"num_demonstrations": 200, "num_preference_pairs": 1000}
+    later = {"num_demonstrations": 500, "num_preference_pairs": 4000}
+    plan = FlywheelPlan(sft={"steps": 60, "optimizer": "muon"}, dpo={"steps": 30}, same_passes=True)
+    assert plan.settings("sft", version=first, first=first) == plan.sft
+    assert plan.settings("sft", version=later, first=first) == {"steps": 150, "optimizer": "muon"}
+    assert plan.settings("dpo", version=later, first=first) == {"steps": 120}
+    fixed = FlywheelPlan(sft={"steps": 60}, dpo={"steps": 30})
+    assert fixed.settings("dpo", version=later, first=first) == {"steps": 30}
+    with pytest.raises(ValueError, match="first round"):
+        FlywheelPlan(sft={"steps": 60}, same_passes=True)

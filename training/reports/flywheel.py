@@ -91,11 +91,11 @@ def _rounds(document: Mapping[str, Any]) -> list[str]:
         _line(
             [
                 *("round", "alpha", "picks", "none good", "accepted", f"accepted at {FIXED_ALPHA:g}"),
-                *("alignments", "modelled by artists", "D+ so far", "pairs so far", "promoted"),
-                *("collecting", "training"),
+                *("alignments", "modelled by artists", "D+ so far", "pairs so far"),
+                *("SFT steps", "DPO steps", "promoted", "collecting", "training"),
             ]
         ),
-        _line(["---"] * 13),
+        _line(["---"] * 15),
     ]
     for record in document["rounds"]:
         got, version, spent = record["collected"], record["version"], record["seconds"]
@@ -107,6 +107,7 @@ def _rounds(document: Mapping[str, Any]) -> list[str]:
                     *("-" if share is None else f"{share:.0%}", "-" if fixed is None else f"{fixed:.0%}"),
                     *(got["alignments"], got["modelled"]),
                     *(version["num_demonstrations"], version["num_preference_pairs"]),
+                    *(record["sft"]["total_steps"], record["dpo"]["total_steps"]),
                     record["promoted"].upper(),
                     *(f"{spent['collecting']:.0f} s", f"{spent['training']:.0f} s"),
                 ]

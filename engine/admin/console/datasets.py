@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.template.defaultfilters import pluralize
 from django.urls import reverse
 
 from engine import blobs
@@ -188,18 +189,24 @@ def _panels(version: DatasetVersion, cloned: TrainingRun | None) -> list[StartPa
             initial = {"base_checkpoint": starts[objective]}
         return StartRunForm(objective=objective, bases=bases, initial=initial)
 
+    def one_pass(objective: str, num_examples: int) -> str:
+        steps = runs.steps_of_one_pass(objective=objective, num_examples=num_examples)
+        return f"At the usual settings {steps} step{pluralize(steps)} see{pluralize(steps, 's,')} all of them once."
+
     return [
         StartPanel(
             objective="sft",
             name="Supervised fine-tuning",
-            explains=f"Learns the {version.num_demonstrations} demonstrations, mixed with synthetic replay.",
+            explains=f"Learns the {version.num_demonstrations} demonstrations, mixed with synthetic replay. "
+            + one_pass("sft", version.num_demonstrations),
             form=form("sft"),
             hindrance="" if version.num_demonstrations else "This version holds no demonstrations.",
         ),
         StartPanel(
             objective="dpo",
             name="Preference optimisation",
-            explains=f"Learns the {version.num_preference_pairs} preference pairs, held to its base. After SFT.",
+            explains=f"Learns the {version.num_preference_pairs} preference pairs, held to its base. After SFT. "
+            + one_pass("dpo", version.num_preference_pairs),
             form=form("dpo"),
             hindrance="" if version.num_preference_pairs else "This version holds no preference pairs.",
         ),

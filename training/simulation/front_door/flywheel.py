@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from training.simulation.front_door.engineer import Engineer
 from training.simulation.front_door.hidden import hidden_truths
@@ -24,6 +24,11 @@ PATIENCE_S = 3600.0  # without anything happening
 NOBODY_CAN_S = (
     30.0  # without work for the machines: what is left then waits for somebody who is not of this crew
 )
+
+
+Objective = Literal["sft", "dpo"]
+#: What of a dataset version an objective passes over.
+LEARNS_FROM: dict[Objective, str] = {"sft": "num_demonstrations", "dpo": "num_preference_pairs"}
 
 
 class PhotographRefused(Exception):
@@ -43,14 +48,28 @@ class FlywheelPlan:
     gold: int = 15  # gold tasks of each stage, made of what is known to be true
     sft: dict[str, Any] = field(default_factory=dict)  # settings other than the console's own
     dpo: dict[str, Any] = field(default_factory=dict)
+    # Steps hold for the first round; later ones take more with their data: the same passes over what was judged.
+    same_passes: bool = False
 
     def __post_init__(self) -> None:
         if self.rounds < 1 or self.targets < 2:
             raise ValueError("a flywheel needs at least one round and two targets")
+        if self.same_passes and not ("steps" in self.sft and "steps" in self.dpo):
+            raise ValueError("rounds of the same passes need the steps of SFT and DPO in the first round")
 
     def alpha(self, number: int) -> float:
         """Of round ``number``, counted from 1."""
         return self.alphas[min(number, len(self.alphas)) - 1]
+
+    def settings(
+        self, objective: Objective, *, version: Mapping[str, Any], first: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """What a run on ``version`` is started with; ``first`` is the first round's version, perhaps the same."""
+        chosen = self.sft if objective == "sft" else self.dpo
+        if not self.same_passes:
+            return dict(chosen)
+        what = LEARNS_FROM[objective]
+        return chosen | {"steps": max(1, round(chosen["steps"] * version[what] / max(1, first[what])))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +122,16 @@ class Flywheel:
             f"round {number}: {version['num_demonstrations']} demonstrations, {version['num_preference_pairs']} pairs"
         )
         seed = plan.seed * 1000 + number
-        sft = crew.engineer.trains("sft", version=version["id"], base=sft_base, seed=seed, settings=plan.sft)
-        dpo = crew.engineer.trains(
-            "dpo", version=version["id"], base=sft["output_checkpoint"], seed=seed, settings=plan.dpo
-        )
+        first = (self._kept(1) or {"version": version})["version"]
+
+        def trains(objective: Objective, *, base: int) -> dict[str, Any]:
+            chosen = plan.settings(objective, version=version, first=first)
+            return crew.engineer.trains(
+                objective, version=version["id"], base=base, seed=seed, settings=chosen
+            )
+
+        sft = trains("sft", base=sft_base)
+        dpo = trains("dpo", base=sft["output_checkpoint"])
         trained = time.monotonic()
         chosen = crew.engineer.better(sft=sft["output_checkpoint"], dpo=dpo["output_checkpoint"])
         promoted = crew.engineer.promotes(chosen)

@@ -49,6 +49,8 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=plan.seed)
         parser.add_argument("--sft-steps", type=int, help="Other than the console's own.")
         parser.add_argument("--dpo-steps", type=int, help="Other than the console's own.")
+        text = "The steps are the first round's; later rounds pass over their data as often, so take more."
+        parser.add_argument("--same-passes", action="store_true", help=text)
         text = "How SFT and DPO learn; other than the console's own."
         parser.add_argument("--sft-optimizer", choices=["adamw", "muon"], help=text)
         parser.add_argument("--sft-learning-rate", type=float, help=text)
@@ -123,6 +125,7 @@ def _plan(options: dict[str, Any]) -> FlywheelPlan:
             seed=options["seed"],
             sft=settings_of("sft"),
             dpo=settings_of("dpo"),
+            same_passes=options["same_passes"],
         )
     except ValueError as error:
         raise CommandError(str(error)) from error
@@ -152,6 +155,7 @@ def _measured(
             "control": measure.control,
             "sft": plan.sft,
             "dpo": plan.dpo,
+            "same_passes": plan.same_passes,
         },
         "rounds": records,
         "scores": {name: score_row(one) for name, one in scores.items()},
