@@ -97,6 +97,10 @@ SETTINGS: Mapping[str, tuple[Setting | Choice, ...]] = {
             name="batch_size", label="Batch size", kind=int, low=1, high=4096, default=16, help="Pairs per step."
         ),
         Setting(
+            name="draws", label="Noises per pair", kind=int, low=1, high=64, default=1,
+            help="A pair's margin is the mean over so many: at one it is mostly that noise. Each costs a pass more.",
+        ),
+        Setting(
             name="beta", label="Beta", kind=float, low=1e-3, high=1e5, default=100.0,
             help="How strongly the policy is held to the reference.",
         ),

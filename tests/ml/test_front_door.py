@@ -9,6 +9,7 @@ from modelzoo.depth_files import read_point_map
 from modelzoo.exports.glb import glb_from_mesh
 from training.data.objects import make_object
 from training.data.procedural_meshes import object_mesh
+from training.simulation.front_door.engineer import is_shown_worse
 from training.simulation.front_door.eyes import shape_worth, texture_worth
 from training.simulation.front_door.flywheel import FlywheelPlan
 from training.simulation.front_door.hidden import HiddenTruth, hidden_truths, truth_behind
@@ -85,3 +86,19 @@ def test_rounds_of_the_same_passes_take_more_steps_as_data_grow() -> None:
     assert fixed.settings("dpo", version=later, first=first) == {"steps": 30}
     with pytest.raises(ValueError, match="first round"):
         FlywheelPlan(sft={"steps": 60}, same_passes=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "higher_is_better", "worse"),
+    [
+        (-0.03, -0.01, True, True),
+        (-0.03, 0.02, True, False),
+        (0.01, 0.03, False, True),
+        (-0.01, 0.03, False, False),
+    ],
+)
+def test_a_result_is_turned_down_only_when_it_is_shown_to_be_worse(
+    low: float, high: float, higher_is_better: bool, worse: bool
+) -> None:
+    compared = {"low": low, "high": high, "higher_is_better": higher_is_better}
+    assert is_shown_worse(compared) is worse

@@ -13,6 +13,7 @@ from modelzoo.models.geometry import LAYOUT_DIM
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch, DemonstrationBatch, PreferenceBatch, views_tensor
 from training.data.manifests import Dataset, PairReader, Prepared, prepare_demonstration
+from training.data.memory import tidily
 from training.data.samples import Mixture, make_example
 
 
@@ -151,7 +152,7 @@ def demonstration_set(dataset: Dataset, vae: SparseStructureVAE, *, size: int) -
     box = np.zeros((count, 4), np.float32)
     layout, has_layout = np.zeros((count, LAYOUT_DIM), np.float32), torch.zeros(count, dtype=torch.bool)
     shape = torch.zeros((count, *vae.preset.latent_shape))
-    for row, item in enumerate(items):
+    for row, item in enumerate(tidily(items)):
         ready = prepare_demonstration(dataset, item, vae, size=size)
         views[0, row], views[1, row], box[row] = (
             ready.condition.crop,
@@ -192,7 +193,9 @@ def preference_source(
     among = torch.full((len(items),), -1)
     among[wanted] = torch.arange(len(wanted))
     reader = PairReader(dataset, vae, size=size, most=len(wanted))
-    pairs: list[tuple[Prepared, Prepared]] = [reader.pair(items[number]) for number in wanted.tolist()]
+    pairs: list[tuple[Prepared, Prepared]] = [
+        reader.pair(items[number]) for number in tidily(wanted.tolist())
+    ]
     return PreferenceSource(
         _conditions([chosen.condition for chosen, _ in pairs]),
         torch.stack([chosen.latent for chosen, _ in pairs]),

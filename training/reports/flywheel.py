@@ -65,7 +65,7 @@ def as_markdown(document: Mapping[str, Any]) -> str:
         f"\nSimulated Elo grows by {fit['slope']:.1f} a round on a straight line (R2 {fit['r2']:.3f}), from "
         f"{document['arena']['matches']} simulated matches. The control trained as many steps without anybody's "
         "judgement. "
-        "The simulated engineer promotes DPO's result unless the site's evaluation puts it below its SFT base.\n"
+        "The simulated engineer promotes DPO's result unless the site's evaluation shows it to be below its SFT base.\n"
     )
     measured = (
         f"\nMeasured by `{origin['command']}` at commit {origin['commit']}, on {origin['machine']['processor']}, "

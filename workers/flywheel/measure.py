@@ -36,7 +36,7 @@ class MeasurePlan:
     """
 
     objects: int = 64
-    scored: int = 2
+    scored: int = 4  # of each object's drawn ones: between two checkpoints chance is mostly in the draws
     drawn: int = 8
     seed: int = 0
     control: str = "midtrain"

@@ -17,6 +17,13 @@ DECIDES = "f_score_at_0.05"
 Say = Callable[[str], None]
 
 
+def is_shown_worse(compared: Mapping[str, Any]) -> bool:
+    """Whether the whole interval of a difference lies on its bad side: a difference within it may be chance."""
+    if compared["higher_is_better"]:
+        return bool(compared["high"] < 0)
+    return bool(compared["low"] > 0)
+
+
 class RunFailed(Exception):
     """A training run of the simulation ended without a checkpoint; the text is the run's own."""
 
@@ -81,9 +88,9 @@ class Engineer:
         return next(one for one in found if one["id"] == number)
 
     def better(self, *, sft: int, dpo: int) -> int:
-        """The one of a round's two to promote: DPO's result, unless its evaluation is below its SFT base."""
+        """The one of a round's two to promote: DPO's result, unless its evaluation shows it below its SFT base."""
         compared = self.checkpoint(dpo)["evaluation"]["metrics"][DECIDES]
-        return dpo if compared["difference"] >= 0 else sft
+        return sft if is_shown_worse(compared) else dpo
 
     def serving(self) -> dict[str, Any]:
         """The deployment that serves."""

@@ -55,6 +55,8 @@ class Command(BaseCommand):
         parser.add_argument("--sft-optimizer", choices=["adamw", "muon"], help=text)
         parser.add_argument("--sft-learning-rate", type=float, help=text)
         parser.add_argument("--dpo-learning-rate", type=float, help=text)
+        text = "Noises that DPO compares each pair at; other than the console's own."
+        parser.add_argument("--dpo-draws", type=int, help=text)
         text = "Part of each SFT batch that is synthetic; other than the console's own."
         parser.add_argument("--replay-share", type=float, help=text)
         text = "What the control learns from: what the first checkpoint had learnt from."
@@ -114,6 +116,8 @@ def _plan(options: dict[str, Any]) -> FlywheelPlan:
         }
         if objective == "sft":
             chosen |= {"replay_share": options["replay_share"], "optimizer": options["sft_optimizer"]}
+        else:
+            chosen |= {"draws": options["dpo_draws"]}
         return {name: value for name, value in chosen.items() if value is not None}
 
     try:
