@@ -32,6 +32,7 @@ from training.data.manifests import (
     PreferencePair,
     resized_points,
 )
+from training.data.memory import tidily
 from training.data.texture_batches import TextureBatch
 
 VIEWS = ("crop", "full", "box")
@@ -127,7 +128,7 @@ class TexturePreferenceSource:
 def texture_demonstrations(dataset: Dataset, preset: ModelPreset) -> list[TextureExample]:
     """Every demonstration that has latents; artists' meshes have none and are left out. Raises ManifestRefused."""
     found = []
-    for item in dataset.demonstrations:
+    for item in tidily(dataset.demonstrations):
         if item.latents is not None:
             try:
                 target = _target(dataset, item, preset)
@@ -140,7 +141,7 @@ def texture_demonstrations(dataset: Dataset, preset: ModelPreset) -> list[Textur
 def texture_pairs(dataset: Dataset, preset: ModelPreset) -> list[tuple[TextureExample, TextureExample]]:
     """Every preference pair. Raises ManifestRefused where a half has no structured latent."""
     found = []
-    for item in dataset.preferences:
+    for item in tidily(dataset.preferences):
         if item.chosen_latents is None or item.rejected_latents is None:
             raise ManifestRefused(f"preference {item.id}: both halves need latents to prefer a texture")
         try:
