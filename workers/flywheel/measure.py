@@ -25,6 +25,7 @@ from workers.slots import weights_file
 
 Floats = NDArray[np.float64]
 CONTROLS = ("pretrain", "midtrain")
+VOTES = 5  # of each pair: one vote each left seven points of Elo to the voters' chance
 EQUAL_BELOW = 0.25  # of the noise: two looks closer than this are called equal
 
 
@@ -88,7 +89,7 @@ def held_out_scores(
 
 def simulated_arena(scores: Mapping[str, StageScores], *, seed: int) -> dict[str, Any]:
     """Every checkpoint against every other on every held-out object, as often as each was drawn and scored, judged by
-    noisy eyes (75 % agreement): Elo.
+    ``VOTES`` pairs of noisy eyes (75 % agreement): Elo.
 
     Elo is Bradley-Terry with ties on a scale of 400 points for odds of ten to one, the first checkpoint at 0, with
     intervals from a bootstrap over objects.
@@ -162,7 +163,7 @@ def _matches(
     rows = []
     for task, shown in enumerate(worth):
         for one in shown.T:
-            for first, second in combinations(range(len(one)), 2):
+            for first, second in VOTES * list(combinations(range(len(one)), 2)):
                 gap = float(one[first] - one[second] + noise * np.sqrt(2) * rng.normal())
                 said = 0 if abs(gap) < EQUAL_BELOW * noise else 1 if gap > 0 else -1
                 rows.append((first, second, said, task))
