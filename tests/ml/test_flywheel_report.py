@@ -8,7 +8,8 @@ from training.reports.flywheel import accepted_at
 
 
 def collected(*ratings: tuple[float, int], escalated: int = 0) -> dict[str, object]:
-    picks = sum(number for _, number in ratings)
+    """As the site says it: an answer without a winner is one of the picks."""
+    picks = escalated + sum(number for _, number in ratings)
     return {
         "picks": {"picks": picks, "escalated": escalated},
         "ratings": [{"rating": rating, "num_picks": number} for rating, number in ratings],

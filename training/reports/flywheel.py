@@ -36,9 +36,9 @@ def score_row(scores: StageScores) -> dict[str, dict[str, float]]:
 
 
 def accepted_at(collected: Mapping[str, Any], alpha: float) -> float | None:
-    """The share of a round's targets whose winner is rated ``alpha`` or better; None where nobody picked."""
-    picks = collected["picks"]
-    asked = picks["picks"] + picks["escalated"]
+    """The share of a round's answers, those without a winner among them, whose winner is rated ``alpha`` or better; None
+    where nobody answered."""
+    asked = collected["picks"]["picks"]
     passing = sum(one["num_picks"] for one in collected["ratings"] if one["rating"] >= alpha)
     return passing / asked if asked else None
 
