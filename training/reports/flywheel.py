@@ -36,8 +36,10 @@ def score_row(scores: StageScores) -> dict[str, dict[str, float]]:
 
 
 def accepted_at(collected: Mapping[str, Any], alpha: float) -> float | None:
-    """The share of a round's answers, those without a winner among them, whose winner is rated ``alpha`` or better; None
-    where nobody answered."""
+    """The share of a round's answers whose winner is rated ``alpha`` or better; None where nobody answered.
+
+    An answer without a winner is one of them.
+    """
     asked = collected["picks"]["picks"]
     passing = sum(one["num_picks"] for one in collected["ratings"] if one["rating"] >= alpha)
     return passing / asked if asked else None
