@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from training.data.memory import EVERY, give_back, tidily
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other allocators give back by themselves")
 
 
 def resident() -> int:
