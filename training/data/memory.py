@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-EVERY = 64  # items between two looks
+EVERY = 64  # items between two times
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
-def tidily(items: Iterable[Item]) -> Iterator[Item]:
+def tidily(items: Iterable[_Item]) -> Iterator[_Item]:
     """The items; what they left in pieces is given back from time to time.
 
     Preparing an example takes large arrays and keeps small ones. The allocator cannot use the gaps between those again:

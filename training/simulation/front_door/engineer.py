@@ -15,6 +15,7 @@ ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED"})
 DECIDES = "f_score_at_0.05"
 
 Say = Callable[[str], None]
+Objective = Literal["sft", "dpo"]
 
 
 def is_shown_worse(compared: Mapping[str, Any]) -> bool:
@@ -53,7 +54,7 @@ class Engineer:
 
     def trains(
         self,
-        objective: Literal["sft", "dpo"],
+        objective: Objective,
         *,
         version: int,
         base: int,

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from training.simulation.front_door.engineer import Engineer
+from training.simulation.front_door.engineer import Engineer, Objective
 from training.simulation.front_door.hidden import hidden_truths
 from training.simulation.front_door.lead import Lead
 from training.simulation.front_door.people import STAGES, Annotator, Artist, Gallery, Stage
@@ -26,7 +26,6 @@ NOBODY_CAN_S = (
 )
 
 
-Objective = Literal["sft", "dpo"]
 #: What of a dataset version an objective passes over.
 LEARNS_FROM: dict[Objective, str] = {"sft": "num_demonstrations", "dpo": "num_preference_pairs"}
 
