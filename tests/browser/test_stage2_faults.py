@@ -95,9 +95,8 @@ def test_a_lost_webgl_context_comes_back_with_everything_as_it_was(page: Page, s
     camera = "window.__candid8.cameraState()"
     assert not page.evaluate(camera)["turning"], "nothing moves by itself when the person asked for that"
     ana.presses("c", "Shift+ArrowLeft", "3", "4")
-    page.wait_for_timeout(800)
+    picture = _still_picture(page)
     kept, seen = ana.stage(), page.evaluate(camera)["position"]
-    picture = page.locator(".work .viewport").screenshot()
     page.evaluate(LOSE)
     message = page.locator(".work .viewport-lost")
     expect(message).to_be_visible(timeout=PATIENCE_MS)
@@ -108,12 +107,11 @@ def test_a_lost_webgl_context_comes_back_with_everything_as_it_was(page: Page, s
     ana.presses("Control+z")
     page.evaluate("window.__lost.restoreContext()")
     expect(message).to_be_hidden(timeout=PATIENCE_MS)
-    page.wait_for_timeout(1500)
+    waits_until(lambda: _still_picture(page) == picture, what="the picture of before, pixel for pixel")
     now = ana.stage()
     for name in ("winner", "shape", "texture", "look", "mode", "tournament"):
         assert now[name] == kept[name], name
     assert page.evaluate(camera)["position"] == seen
-    assert page.locator(".work .viewport").screenshot() == picture, "pixel for pixel"
     shot(page, "43-pick-context-restored")
 
 
@@ -130,6 +128,18 @@ def test_without_webgl_the_page_says_so_and_takes_no_task(browser: Browser, site
         shot(page, "44-pick-no-webgl")
         page.wait_for_timeout(500)
         assert claims == []
+
+
+def _still_picture(page: Page) -> bytes:
+    """The viewport as PNG once nothing moves in it any more: two looks in a row show the same."""
+    looks = [page.locator(".work .viewport").screenshot()]
+
+    def is_still() -> bool:
+        looks.append(page.locator(".work .viewport").screenshot())
+        return looks[-1] == looks[-2]
+
+    waits_until(is_still, what="a view that stands still")
+    return looks[-1]
 
 
 def _opens(ana: Person, slug: str) -> str:
