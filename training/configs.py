@@ -93,6 +93,8 @@ class RunConfig:
             raise ValueError(
                 f"a batch of {self.batch_size} has no {self.micro_batches} equal parts: change micro_batches"
             )
+        if self.mixture.foreign:
+            raise ValueError("the foreign world is never trained on: people alone tell of it")
         for name in ("replay_share", "condition_dropout", "points_dropout"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be within 0 and 1")
@@ -124,7 +126,8 @@ _FROM_NOTHING = OptimizerConfig(
 )
 
 #: Every stage with all that it is, at the settings measured for preset tiny (docs/log.md); what is not said is as in
-#: RunConfig. World B is never among the procedural scenes: it is what people annotate.
+#: RunConfig. The shifted world is not among the procedural scenes that these render, and the
+#: foreign one never may be: they are what people annotate.
 STAGES: dict[str, RunConfig] = {
     config.stage: config
     for config in (

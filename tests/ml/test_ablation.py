@@ -11,11 +11,12 @@ import pytest
 
 from modelzoo.registry import load_models
 from tests.untrained import untrained_checkpoint
+from training.cli import main
 from training.configs import STAGES
 from training.provenance import provenance
 from training.reports.ablation.arms import CONTROL, GIVEN, MADE, AblationPlan, round_summaries, run_arms
 from training.reports.ablation.picture import draw_table
-from training.reports.ablation.report import as_markdown, report, verdicts
+from training.reports.ablation.report import STUDY, as_markdown, report, verdicts
 from training.reports.ablation.scores import HeldOutSet, StageScores, read_scores
 from training.reports.scoring import ShapeScores
 
@@ -48,6 +49,7 @@ def work(tmp_path: Path) -> Path:
         for number, stage in enumerate(MADE):
             _write_scores(folder / f"{stage}.npz", viou=base + 0.1 * (number + 2) + 0.02 * seed)
         _write_scores(folder / f"{CONTROL}.npz", viou=base + 0.1)
+    (tmp_path / STUDY).write_text(json.dumps({"world": "foreign"}))
     return tmp_path
 
 
@@ -84,7 +86,7 @@ def test_the_table_for_people_has_a_line_for_every_stage(work: Path) -> None:
     document = {**report(work, [0, 1]), "provenance": provenance(seed=0)}
     document["verdicts"] = verdicts(document)
     text = as_markdown(json.loads(json.dumps(document)))
-    assert text.count("control: as many steps") == 2 and "+ DPO (artists)" in text  # shape and layout
+    assert text.count("control: as much work") == 2 and "+ DPO (artists)" in text  # shape and layout
     assert "| mid to SFT | +0.0000 ± 0.0000 ± 0.0000 | +0.1100 ± 0.0000 ± 0.0100 |" in text
     assert (
         "| 1 | SFT | 0.3 | 7 |" in text
@@ -116,12 +118,50 @@ def test_a_seed_without_scores_is_named(work: Path) -> None:
         report(work, [0, 7])
 
 
-def test_the_control_arm_has_as_many_steps_as_all_stages_and_no_people() -> None:
-    plan = AblationPlan()
-    control = plan.control(seed=1)
-    assert control.steps == sum(STAGES[stage].steps for stage in MADE)
+def test_the_control_arm_does_as_much_work_as_all_stages_and_has_no_people() -> None:
+    steps = tuple(zip(MADE, (100, 50, 60, 20), strict=True))
+    control = AblationPlan(steps=steps).control(seed=1)
+    assert control.steps == 100 + 0.8 * 50 + 60 + 0.8 * 20, "one noise a pair"
+    assert (
+        AblationPlan(steps=steps, settings="foreign").control(seed=1).steps == 100 + 3.2 * 50 + 60 + 3.2 * 20
+    )
     assert control.data == "scenes" and control.objective == "flow"
     assert control.optimizer == STAGES["sft"].optimizer
+
+
+def test_seeds_that_were_run_otherwise_do_not_share_a_work_folder(tmp_path: Path) -> None:
+    place = str(untrained_checkpoint(tmp_path / "start"))
+    call = [
+        "ablate",
+        "--work",
+        str(tmp_path / "work"),
+        "--pretrained",
+        place,
+        "--midtrained",
+        place,
+        "--seed",
+        "0",
+    ]
+    call += [
+        "--steps",
+        "1",
+        "--targets",
+        "3",
+        "--objects",
+        "2",
+        "--scored",
+        "1",
+        "--drawn",
+        "2",
+        "--world",
+        "foreign",
+    ]
+    assert main(call) == 0
+    told = json.loads((tmp_path / "work" / STUDY).read_text())
+    assert (told["world"], told["objects"], told["num_targets"]) == ("foreign", 2, 3)
+    assert "foreign procedural world" in report(tmp_path / "work", [0])["simulated"]
+    with pytest.raises(ValueError, match="world foreign and not shifted"):
+        main([*call[:-1], "shifted"])
 
 
 def test_a_seeds_stages_run_once_and_give_scores_on_the_same_objects(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def truth() -> HiddenTruth:
 def test_the_true_model_is_worth_nearly_all_and_another_object_less(truth: HiddenTruth) -> None:
     model = truth.model()
     best = shape_worth(model, truth)
-    other = glb_from_mesh(object_mesh(make_object(np.random.default_rng(99), shifted=True)))
+    other = glb_from_mesh(object_mesh(make_object(np.random.default_rng(99), world="shifted")))
     assert best > 0.97 and shape_worth(other, truth) < 0.8 * best
     assert 0.0 <= texture_worth(other, truth) <= 1.0 and texture_worth(model, truth) > 0.5
 

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from modelzoo.conditioning import Normaliser, decode_layout
-from training.data.objects import FAMILIES, make_object, object_field, object_occupancy
+from training.configs import STAGES
+from training.data.draft import Family
+from training.data.families import FAMILIES
+from training.data.foreign_families import FOREIGN_FAMILIES
+from training.data.objects import World, make_object, object_field, object_occupancy
 from training.data.samples import Mixture, make_example
 from training.data.scenes import make_scene, points_from_depth, render_scene
 
@@ -20,29 +27,41 @@ def test_the_same_numbers_make_the_same_example_and_others_another() -> None:
     assert not np.array_equal(first.crop_rgb, other.crop_rgb)
 
 
-def test_every_family_fills_its_cube_and_stays_inside() -> None:
+@pytest.mark.parametrize(
+    ("world", "families"),
+    [("rendered", FAMILIES), ("shifted", FAMILIES), ("foreign", FOREIGN_FAMILIES)],
+)
+def test_every_family_of_a_world_fills_its_cube_and_stays_inside(
+    world: World, families: Mapping[str, Family]
+) -> None:
     seen = set()
     for index in range(150):
-        item = make_object(np.random.default_rng(index))
+        item = make_object(np.random.default_rng(index), world=world)
         seen.add(item.family)
         low, high = item.solids.bounds()
         assert np.allclose(low + high, 0.0, atol=1e-9)
         assert (high - low).max() == pytest.approx(0.94)
         assert len(item.solids) <= 16
         assert object_occupancy(item, resolution=32).any()
-    assert seen == set(FAMILIES)
+    assert seen == set(families)
+
+
+def test_the_foreign_world_shares_no_family_with_what_is_rendered_and_no_run_may_train_on_it() -> None:
+    assert not set(FOREIGN_FAMILIES) & set(FAMILIES)
+    with pytest.raises(ValueError, match="never trained on"):
+        replace(STAGES["midtrain"], mixture=Mixture(foreign=0.1))
 
 
 def test_the_signed_distance_has_the_sign_of_the_occupancy() -> None:
     centres = (np.argwhere(np.ones((32, 32, 32))) + 0.5) / 32 - 0.5
     for index in range(8):
-        item = make_object(np.random.default_rng(index), shifted=index % 2 == 1)
+        item = make_object(np.random.default_rng(index), world="shifted" if index % 2 else "rendered")
         distance, colour = object_field(item, centres)
         assert np.array_equal((distance <= 0).reshape(32, 32, 32), object_occupancy(item, resolution=32))
         assert colour.min() >= 0.0 and colour.max() <= 1.0
 
 
-@pytest.mark.parametrize("kind", ["isolated", "composited", "shifted"])
+@pytest.mark.parametrize("kind", ["isolated", "composited", "shifted", "foreign"])
 def test_visible_points_lie_on_the_posed_object_and_its_nearest_face_is_in_front(kind: str) -> None:
     checked = 0
     for index in range(12):

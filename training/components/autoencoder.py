@@ -12,7 +12,7 @@ from torch import Tensor
 from modelzoo.presets import StructurePreset
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.configs import RunConfig
-from training.data.objects import make_object, object_occupancy
+from training.data.objects import World, make_object, object_occupancy
 from training.losses.autoencoder import kl_loss, occupancy_loss
 from training.trainer import LoopResult, Progress, TrainingLoop
 
@@ -58,8 +58,8 @@ def object_grids(*, stream: int, start: int, count: int, resolution: int, shifte
     grids = []
     for index in range(start, start + count):
         rng = np.random.default_rng([stream, index])
-        shifted = bool(rng.random() < shifted_share)
-        item = make_object(rng, shifted=shifted, quarter_turns=int(rng.integers(0, 4)))
+        world: World = "shifted" if rng.random() < shifted_share else "rendered"
+        item = make_object(rng, world=world, quarter_turns=int(rng.integers(0, 4)))
         grids.append(object_occupancy(item, resolution=resolution))
     return torch.from_numpy(np.stack(grids))
 

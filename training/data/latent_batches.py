@@ -13,7 +13,7 @@ from modelzoo.presets import StructuredLatentPreset
 from modelzoo.vae.structured_latent import FIELD_CLAMP, CellContent
 from modelzoo.vae.view_features import gather_view_features
 from training.data.cells import ObjectCells, cells_of, object_field, perturbed
-from training.data.objects import ProceduralObject, make_object
+from training.data.objects import ProceduralObject, World, make_object
 from training.data.views import ViewEmbedder, feature_views, object_views
 from training.losses.structured_latent import CellTargets
 
@@ -48,7 +48,8 @@ def draw_object(
     Raises ValueError when the preset's encoder sees views and there is nothing to ``embed`` them.
     """
     rng = np.random.default_rng([stream, index])
-    item = make_object(rng, shifted=bool(rng.random() < 0.4), quarter_turns=int(rng.integers(0, 4)))
+    world: World = "shifted" if rng.random() < 0.4 else "rendered"
+    item = make_object(rng, world=world, quarter_turns=int(rng.integers(0, 4)))
     field = object_field(item, resolution=preset.grid * preset.cell)
     field = perturbed(field, rng, amplitude=float(rng.choice([0.0, 0.7, 1.5])))
     limit = MAX_CELLS * max(1, preset.grid // 16) ** 2

@@ -49,18 +49,24 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """How often each world is drawn, and how often the point map is spoilt as a depth sensor would."""
+    """How often each world is drawn, and how often the point map is spoilt as a depth sensor would.
+
+    ``foreign`` is for evaluations alone: a run that would train on it is refused (training/configs.py).
+    """
 
     isolated: float = 0.25
     composited: float = 0.75
     shifted: float = 0.0
+    foreign: float = 0.0
     spoilt_points: float = 0.35
 
     def draw_kind(self, rng: Generator) -> SceneKind:
-        level = rng.random() * (self.isolated + self.composited + self.shifted)
+        level = rng.random() * (self.isolated + self.composited + self.shifted + self.foreign)
         if level < self.isolated:
             return "isolated"
-        return "composited" if level < self.isolated + self.composited else "shifted"
+        if level < self.isolated + self.composited:
+            return "composited"
+        return "shifted" if level < self.isolated + self.composited + self.shifted else "foreign"
 
 
 def make_example(

@@ -1,7 +1,8 @@
-"""Procedural scenes: an object alone (isolated), among clutter (composited), or in a shifted "real" world."""
+"""Procedural scenes: an object alone (isolated), among others (composited), or "real" (shifted, foreign)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,11 +11,18 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from modelzoo.contracts import Intrinsics
-from training.data.objects import ProceduralObject, make_object, random_colour
+from training.data.draft import random_colour
+from training.data.objects import ProceduralObject, World, make_object
 from training.data.primitives import PLAIN, Floats, Primitives, concatenate
 from training.data.raycast import CLUTTER, OCCLUDER, TARGET, Light, Planes, Rendering, Sky, render
 
-SceneKind = Literal["isolated", "composited", "shifted"]
+SceneKind = Literal["isolated", "composited", "shifted", "foreign"]
+_WORLD_OF_TARGET: Mapping[SceneKind, World] = {
+    "isolated": "rendered",
+    "composited": "rendered",
+    "shifted": "shifted",
+    "foreign": "foreign",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +55,13 @@ class Scene:
 
 def make_scene(rng: Generator, kind: SceneKind) -> Scene:
     """Draw a scene. The object may turn out hidden; callers look at the rendering's mask."""
-    shifted = kind == "shifted"
-    target = make_object(rng, shifted=shifted, quarter_turns=int(rng.integers(0, 4)))
+    wide = kind in ("shifted", "foreign")
+    target = make_object(rng, world=_WORLD_OF_TARGET[kind], quarter_turns=int(rng.integers(0, 4)))
     low, high = target.solids.bounds()
     scale = float(np.exp(rng.uniform(np.log(0.1), np.log(2.0))))
     focal = float(np.exp(rng.uniform(np.log(1.0), np.log(2.2))))
     alone = kind == "isolated"
-    elevation = np.deg2rad(
-        rng.uniform(8, 50) if alone else rng.uniform(0 if shifted else 2, 60 if shifted else 55)
-    )
+    elevation = np.deg2rad(rng.uniform(8, 50) if alone else rng.uniform(0 if wide else 2, 60 if wide else 55))
     azimuth = np.deg2rad(rng.uniform(-45, 45)) - np.pi / 2
     share = rng.uniform(0.5, 0.92) if alone else rng.uniform(0.22, 0.85)
     distance = focal * scale * float(np.linalg.norm(high - low)) / share
@@ -69,7 +75,7 @@ def make_scene(rng: Generator, kind: SceneKind) -> Scene:
     rotation = _look(eye, centre, roll=0.0 if alone else rng.normal(0, 0.06), offset=offset / focal)
     solids, labels = [target.solids.mapped(np.eye(3) * scale, centre)], [TARGET] * len(target.solids)
     if not alone:
-        for part, label in _surroundings(rng, scale, distance, eye, centre, backward, shifted):
+        for part, label in _surroundings(rng, scale, distance, eye, centre, backward, wide):
             solids.append(part)
             labels += [label] * len(part)
     world = concatenate(solids)
@@ -85,7 +91,7 @@ def make_scene(rng: Generator, kind: SceneKind) -> Scene:
         planes=_planes(rng, rotation, eye, backward, scale, alone=alone),
         light=_light(rng, rotation, alone=alone),
         sky=_sky(rng, alone=alone),
-        noise=0.0 if alone else float(rng.uniform(0.0, 0.06 if shifted else 0.03)),
+        noise=0.0 if alone else float(rng.uniform(0.0, 0.06 if wide else 0.03)),
         gamma=1.0 if alone else float(np.exp(rng.normal(0, 0.18))),
     )
 
@@ -140,17 +146,17 @@ def _surroundings(
     eye: Floats,
     centre: Floats,
     backward: Floats,
-    shifted: bool,
+    wide: bool,
 ) -> list[tuple[Primitives, int]]:
     parts = []
-    for _ in range(int(rng.integers(2, 11 if shifted else 8))):
+    for _ in range(int(rng.integers(2, 11 if wide else 8))):
         angle, reach = rng.uniform(0, 2 * np.pi), scale * rng.uniform(0.85, 2.8)
         spot = np.array([np.cos(angle) * reach, np.sin(angle) * reach, 0.0])
         away = eye - spot
         if np.dot(away, backward) < 0.35 * distance:
             continue
         if rng.random() < 0.25:
-            other = make_object(rng, shifted=shifted).solids
+            other = make_object(rng, world="shifted" if wide else "rendered").solids
             size = scale * float(np.exp(rng.normal(-0.2, 0.3)))
             turn = rng.uniform(0, 2 * np.pi)
             c, s = np.cos(turn), np.sin(turn)
@@ -159,7 +165,7 @@ def _surroundings(
         else:
             half = scale * rng.uniform(0.08, 0.4, 3)
             parts.append((_single(rng, half, spot + np.array([0, 0, half[2]])), CLUTTER))
-    if rng.random() < (0.7 if shifted else 0.55):
+    if rng.random() < (0.7 if wide else 0.55):
         along = rng.uniform(0.35, 0.75) * distance
         size = scale * along / distance * rng.uniform(0.1, 0.42)
         edge = centre + scale * rng.uniform(-0.5, 0.5, 3)

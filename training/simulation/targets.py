@@ -1,8 +1,9 @@
-"""Fresh targets of the shifted world for simulated annotation: photograph, mask, point map and the hidden truth."""
+"""Fresh targets for simulated annotation: photograph, mask, point map and the hidden truth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from training.data.objects import object_occupancy
 from training.data.samples import HELD_OUT_STREAM
 from training.data.scenes import Scene, make_scene, points_from_depth, render_scene
 
+#: Worlds that stand for what people meet: training renders neither. ``shifted`` has the families it renders, stretched
+#: and in wider ranges; ``foreign`` has families it never saw.
+AnnotatedWorld = Literal["shifted", "foreign"]
 STREAM = 800_000  # streams from here to the held-out ones are for simulation alone
 IMAGE_SIZE = 192
 MIN_MASK_PIXELS, MIN_VISIBLE = 300, 0.3
@@ -34,8 +38,10 @@ class SimulatedTarget:
     truth: NDArray[np.bool_]
 
 
-def fresh_targets(models: Models, *, count: int, seed: int, start: int = 0) -> tuple[SimulatedTarget, ...]:
-    """``count`` targets numbered from ``start`` of the stream of ``seed``, always the same.
+def fresh_targets(
+    models: Models, *, count: int, seed: int, start: int = 0, world: AnnotatedWorld = "shifted"
+) -> tuple[SimulatedTarget, ...]:
+    """``count`` targets of a world, numbered from ``start`` of the stream of ``seed``, always the same.
 
     Raises ValueError for a seed whose stream would be one of the held-out ones.
     """
@@ -43,16 +49,20 @@ def fresh_targets(models: Models, *, count: int, seed: int, start: int = 0) -> t
         raise ValueError(f"seed {seed} does not belong to the streams of simulation")
     preset = models.geometry.preset
     return tuple(
-        simulated_target(seed=seed, number=number, size=preset.image_size, resolution=preset.resolution)
+        simulated_target(
+            seed=seed, number=number, world=world, size=preset.image_size, resolution=preset.resolution
+        )
         for number in range(start, start + count)
     )
 
 
-def simulated_target(*, seed: int, number: int, size: int = 64, resolution: int = 64) -> SimulatedTarget:
+def simulated_target(
+    *, seed: int, number: int, world: AnnotatedWorld = "shifted", size: int = 64, resolution: int = 64
+) -> SimulatedTarget:
     """Target ``number`` of a seed's stream; ``size`` is of the condition's views, ``resolution`` of the truth."""
     for attempt in range(100):
         rng = np.random.default_rng([STREAM + 1 + seed, number, attempt])
-        scene = make_scene(rng, "shifted")
+        scene = make_scene(rng, world)
         camera = scene.intrinsics(IMAGE_SIZE)
         seen = render_scene(scene, rng, intrinsics=camera)
         if seen.mask.sum() >= MIN_MASK_PIXELS and seen.visible >= MIN_VISIBLE:

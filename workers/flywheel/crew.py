@@ -16,7 +16,7 @@ from engine.models import Project
 from engine.selectors.pauses import records_of
 from engine.services import projects
 from engine.states import Role
-from training.data.objects import FAMILIES
+from training.data.families import FAMILIES
 from training.simulation.front_door.engineer import Engineer
 from training.simulation.front_door.flywheel import Crew, FlywheelPlan
 from training.simulation.front_door.lead import Lead

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from training.simulation.datasets import Origin, merge_datasets, write_dataset
 from training.simulation.eyes import Eyes, as_seen
 from training.simulation.proposals import SETTINGS, propose
 from training.simulation.rounds import typical_annotator, yields
-from training.simulation.targets import fresh_targets
+from training.simulation.targets import AnnotatedWorld, fresh_targets
 from training.trainer import Progress
 
 #: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.
@@ -28,14 +29,29 @@ MADE: tuple[Stage, ...] = ("sft", "dpo", "sft_art", "dpo_art")
 _SFT = replace(STAGES["sft"].optimizer, kind="muon", learning_rate=6e-4)
 _DPO = replace(STAGES["dpo"].optimizer, learning_rate=3e-5)
 #: For a base that learned for minutes instead of hours: it can take larger steps. Measured on development objects.
-YOUNG: Mapping[Stage, RunConfig] = {
+YOUNG: Mapping[str, RunConfig] = {
     "sft": replace(STAGES["sft"], steps=120, optimizer=_SFT),
     "dpo": replace(STAGES["dpo"], steps=60, optimizer=_DPO),
     "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=replace(_SFT, learning_rate=2e-4)),
     "dpo_art": replace(STAGES["dpo_art"], steps=40, optimizer=_DPO),
 }
+#: For a long-trained base whose people annotate families that it never saw. Measured on development objects.
+FOREIGN: Mapping[str, RunConfig] = {
+    "sft": replace(STAGES["sft"], steps=120, optimizer=replace(_SFT, learning_rate=3e-4)),
+    "dpo": replace(STAGES["dpo"], steps=100, draws=4, optimizer=_DPO),
+    "sft_art": replace(STAGES["sft_art"], steps=120, optimizer=replace(_SFT, learning_rate=3e-4)),
+    "dpo_art": replace(STAGES["dpo_art"], steps=60, draws=4, optimizer=_DPO),
+}
+Settings = Literal["usual", "young", "foreign"]
+SETTINGS_OF_STAGES: Mapping[Settings, Mapping[str, RunConfig]] = {
+    "usual": STAGES,
+    "young": YOUNG,
+    "foreign": FOREIGN,
+}
 ROUND = "round.json"
-CONTROL = "control"  # as many steps as all of MADE from midtrain, on rendered scenes alone
+CONTROL = "control"  # as much work as all of MADE from midtrain, on rendered scenes alone
+#: Processor seconds of a DPO step over those of an SFT step: for each noise of a pair, two members and the reference.
+_DPO_COST_A_DRAW = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,22 +67,28 @@ class AblationPlan:
     pairs_per_target: int = 3
     num_replay: int = 256  # procedural examples that fine-tuning keeps seeing
     steps: tuple[tuple[Stage, int], ...] = ()  # other than the table's
-    young: bool = False  # whose table: of YOUNG, or of training/configs.py
+    world: AnnotatedWorld = "shifted"
+    settings: Settings = "usual"
 
     def config(self, stage: Stage, *, seed: int) -> RunConfig:
         """A stage's settings for a seed. Artists' shapes come with what people accepted: alone they are the hard and
         thin objects, and every candidate turns thinner (docs/log.md)."""
-        table = YOUNG if self.young else STAGES
+        table = SETTINGS_OF_STAGES[self.settings]
         config = replace(table[stage], steps=dict(self.steps).get(stage, table[stage].steps), seed=seed)
         if stage == "sft_art":
             config = replace(config, data="demonstrations")
         return replace(config, num_replay=self.num_replay)
 
     def control(self, *, seed: int) -> RunConfig:
-        """Midtrain's data, the fine-tuning's optimizer, and the steps of all made stages together."""
-        steps = sum(self.config(stage, seed=seed).steps for stage in MADE)
+        """Midtrain's data, the fine-tuning's optimizer, and as much work as all made stages together."""
+        steps = round(sum(_work(self.config(stage, seed=seed)) for stage in MADE))
         as_they_learn = self.config("sft", seed=seed).optimizer
         return replace(STAGES["midtrain"], steps=steps, seed=seed, optimizer=as_they_learn)
+
+
+def _work(config: RunConfig) -> float:
+    """A run's processor time, in steps of SFT."""
+    return config.steps * (config.draws * _DPO_COST_A_DRAW if config.objective == "preference" else 1.0)
 
 
 def run_arms(
@@ -167,7 +189,8 @@ def _simulate(
     seed: int,
 ) -> None:
     manifest, models = load_models(checkpoint)
-    targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=number * plan.num_targets)
+    start = number * plan.num_targets
+    targets = fresh_targets(models, count=plan.num_targets, seed=seed, start=start, world=plan.world)
     drawn = replace(SETTINGS, steps=plan.sampler_steps, cfg_strength=plan.guidance)
     blind = propose(models, targets, num=plan.num_candidates, seed=seed, settings=drawn)
     proposals = as_seen(plan.eyes, blind, targets)

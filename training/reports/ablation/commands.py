@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 from modelzoo.registry import load_models
 from training.configs import Stage
 from training.loop.reporting import shown_on
 from training.provenance import provenance
-from training.reports.ablation.arms import GIVEN, MADE, AblationPlan, run_arms
-from training.reports.ablation.report import as_markdown, report, verdicts
+from training.reports.ablation.arms import GIVEN, MADE, AblationPlan, Settings, run_arms
+from training.reports.ablation.report import STUDY, as_markdown, report, verdicts
 from training.reports.ablation.scores import HELD_OUT_SEED, HeldOutSet
+from training.simulation.targets import AnnotatedWorld
 
 PRINT_EVERY = 25
 
@@ -31,10 +34,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     sub.add_argument("--targets", type=int, default=AblationPlan.num_targets)
     text = "of every stage, to try the way through (default: those of training/configs.py)"
     sub.add_argument("--steps", type=int, default=None, help=text)
+    text = "what people annotate: the rendered families in wider shapes, or families that no training renders"
+    sub.add_argument("--world", choices=get_args(AnnotatedWorld), default="shifted", help=text)
     text = (
-        "the mid-trained base learned for minutes: larger steps (YOUNG in training/reports/ablation/arms.py)"
+        "the stages' settings: of training/configs.py, for a base that learned for minutes, or for a long-trained base "
+        "in the foreign world (training/reports/ablation/arms.py)"
     )
-    sub.add_argument("--young", action="store_true", help=text)
+    sub.add_argument("--settings", choices=get_args(Settings), default="usual", help=text)
     sub.add_argument("--objects", type=int, default=64, help="held-out objects")
     text = "other than 0 while settings are tried: 0 is the set that the report is about"
     sub.add_argument("--objects-seed", type=int, default=HELD_OUT_SEED, help=text)
@@ -63,12 +69,20 @@ def _ablate(options: argparse.Namespace) -> int:
         scored=options.scored,
         drawn=options.drawn,
         seed=options.objects_seed,
+        world=options.world,
     )
+    plan = AblationPlan(
+        num_targets=options.targets,
+        steps=_shortened(options.steps),
+        world=options.world,
+        settings=options.settings,
+    )
+    _keep_to_one_study(options.work, {**asdict(plan), **held_out.about()})
     own = options.work / f"seed-{options.seed}"
     stages = run_arms(
         midtrained=options.midtrained,
         folder=own,
-        plan=AblationPlan(num_targets=options.targets, steps=_shortened(options.steps), young=options.young),
+        plan=plan,
         seed=options.seed,
         on_progress=shown_on(sys.stdout, every=PRINT_EVERY),
     )
@@ -92,6 +106,22 @@ def _report(options: argparse.Namespace) -> int:
     import_module("training.reports.ablation.picture").draw_table(document, options.out.with_suffix(".png"))
     sys.stdout.write(text + "\n".join(document["verdicts"]) + "\n")
     return 0
+
+
+def _keep_to_one_study(work: Path, told: dict[str, object]) -> None:
+    """A work folder's seeds can be compared only when all were run and scored alike. ValueError says what differs."""
+    kept = work / STUDY
+    told = json.loads(json.dumps(told))
+    if kept.exists():
+        before = json.loads(kept.read_text())
+        differs = [name for name in told if told[name] != before.get(name)]
+        if differs:
+            asked = ", ".join(f"{name} {before.get(name)} and not {told[name]}" for name in differs)
+            raise ValueError(
+                f"{work} holds seeds with {asked}: take another folder, or the settings of before"
+            )
+    work.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(told, indent=1) + "\n")
 
 
 def _shortened(steps: int | None) -> tuple[tuple[Stage, int], ...]:

@@ -46,7 +46,7 @@ TITLES = {
     "dpo": "+ DPO (people)",
     "sft_art": "+ SFT (artists)",
     "dpo_art": "+ DPO (artists)",
-    CONTROL: "control: as many steps on rendered scenes",
+    CONTROL: "control: as much work on rendered scenes",
 }
 SHORT = {
     "pretrain": "pre",
@@ -57,6 +57,11 @@ SHORT = {
     "dpo_art": "DPO (artists)",
     CONTROL: "control",
 }
+WORLDS = {
+    "shifted": "the shifted procedural world (the families that training renders, in wider shapes)",
+    "foreign": "the foreign procedural world (eight families that no pre-, mid- or control training renders)",
+}
+STUDY = "study.json"  # in a work folder: how all its seeds were run and scored
 UNDECIDED = "no difference that can be shown"
 STEPS = (
     *zip((*GIVEN, *MADE), (*GIVEN, *MADE)[1:], strict=False),
@@ -95,7 +100,7 @@ def report(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """Rows, steps and rounds as a JSON document."""
     tables = read_tables(work, seeds)
     return {
-        "simulated": "annotators and artists are simulated; objects are held-out, of the shifted procedural world",
+        "simulated": f"annotators and artists are simulated; objects are held-out, of {_world(work)}",
         "seeds": list(seeds),
         "rows": {stage: _row(tables[stage]) for stage in tables},
         "steps": {f"{before} > {after}": _step(tables[before], tables[after]) for before, after in STEPS},
@@ -173,6 +178,10 @@ def _rounds(rounds: dict[str, list[dict[str, Any]]]) -> list[str]:
         for stage, one in zip(MADE, told, strict=True):
             lines.append(_line([seed, SHORT[stage], *(str(one[name]) for name in names)]))
     return lines
+
+
+def _world(work: Path) -> str:
+    return WORLDS[json.loads((work / STUDY).read_text())["world"]]
 
 
 def _step_title(name: str) -> str:

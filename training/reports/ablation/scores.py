@@ -1,8 +1,9 @@
-"""Scores of the ablation's checkpoints on one fixed held-out set of the shifted world, kept on disk one file each."""
+"""Scores of the ablation's checkpoints on one fixed held-out set of an annotated world, kept on disk one file each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,13 @@ from training.reports.held_out import (
     truth_grids,
 )
 from training.reports.scoring import GeometryScorer, ShapeScores
+from training.simulation.targets import AnnotatedWorld
 
-SHIFTED = Mixture(isolated=0.0, composited=0.0, shifted=1.0, spoilt_points=0.0)
+_NOTHING = Mixture(isolated=0.0, composited=0.0, spoilt_points=0.0)
+WORLDS: Mapping[AnnotatedWorld, Mixture] = {
+    "shifted": replace(_NOTHING, shifted=1.0),
+    "foreign": replace(_NOTHING, foreign=1.0),
+}
 HELD_OUT_SEED = 0  # of the set that the report is about; settings are tried on another
 
 
@@ -49,6 +55,7 @@ class HeldOutSet:
         scored: int,
         drawn: int,
         seed: int = HELD_OUT_SEED,
+        world: AnnotatedWorld = "shifted",
     ) -> None:
         if scored > drawn:
             raise ValueError(f"{scored} candidates cannot be scored when {drawn} are drawn")
@@ -57,10 +64,20 @@ class HeldOutSet:
             seed=seed,
             size=preset.image_size,
             resolution=preset.resolution,
-            mixture=SHIFTED,
+            mixture=WORLDS[world],
         )
-        self.scored, self.drawn = scored, drawn
+        self.scored, self.drawn, self.seed, self.world = scored, drawn, seed, world
         self._scorer = GeometryScorer(self.examples, seed=seed)
+
+    def about(self) -> dict[str, object]:
+        """Which objects these are, and how much is drawn of each."""
+        return {
+            "world": self.world,
+            "objects": len(self.examples),
+            "objects_seed": self.seed,
+            "scored": self.scored,
+            "drawn": self.drawn,
+        }
 
     def scores(self, checkpoint: Path, kept: Path) -> StageScores:
         """Draw and score a checkpoint, or read what was kept of it. All checkpoints start from the same noise."""
