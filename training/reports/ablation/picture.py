@@ -29,7 +29,7 @@ def draw_table(document: dict[str, Any], path: Path) -> None:
     seeds = ", ".join(str(seed) for seed in document["seeds"])
     count = document["floor_f1_001"]["n"]
     figure.suptitle(
-        f"{count} held-out objects of the shifted world, simulated people; bars: 95 % over objects; "
+        f"{count} held-out objects of the {document['world']} world, simulated people; bars: 95 % over objects; "
         f"dots: seeds {seeds}",
         fontsize=10,
     )

@@ -99,8 +99,10 @@ def read_tables(work: Path, seeds: Sequence[int]) -> dict[str, StageTable]:
 def report(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
     """Rows, steps and rounds as a JSON document."""
     tables = read_tables(work, seeds)
+    world = json.loads((work / STUDY).read_text())["world"]
     return {
-        "simulated": f"annotators and artists are simulated; objects are held-out, of {_world(work)}",
+        "simulated": f"annotators and artists are simulated; objects are held-out, of {WORLDS[world]}",
+        "world": world,
         "seeds": list(seeds),
         "rows": {stage: _row(tables[stage]) for stage in tables},
         "steps": {f"{before} > {after}": _step(tables[before], tables[after]) for before, after in STEPS},
@@ -178,10 +180,6 @@ def _rounds(rounds: dict[str, list[dict[str, Any]]]) -> list[str]:
         for stage, one in zip(MADE, told, strict=True):
             lines.append(_line([seed, SHORT[stage], *(str(one[name]) for name in names)]))
     return lines
-
-
-def _world(work: Path) -> str:
-    return WORLDS[json.loads((work / STUDY).read_text())["world"]]
 
 
 def _step_title(name: str) -> str:
