@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data.draft import Draft, Family, random_turn, turn_x, turn_y, turn_z
 from training.data.primitives import BOX, CYLINDER, ELLIPSOID
@@ -212,13 +213,18 @@ def _plant(d: Draft) -> None:
         )
 
 
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    x, y, z = (float(value) for value in values)
+    return x, y, z
+
+
 def _blocks(d: Draft) -> None:
     for index in range(int(d.rng.integers(2, 7))):
-        half = tuple(float(v) for v in d.rng.uniform(0.06, 0.32, 3))
-        spot = (0.0, 0.0, 0.0) if index == 0 else tuple(float(v) for v in d.rng.normal(0.0, 0.24, 3))
+        half = _triple(d.rng.uniform(0.06, 0.32, 3))
+        spot = (0.0, 0.0, 0.0) if index == 0 else _triple(d.rng.normal(0.0, 0.24, 3))
         carve = (int(d.rng.integers(0, 3)), (0.0, -0.4, 0.2), (0.7, 0.9, 0.8)) if d.chance(0.15) else None
         turn = random_turn(d.rng, tilt=0.7) if d.chance(0.4) else None
-        d.add(int(d.rng.integers(0, 3)), spot, half, colour=int(d.rng.integers(0, 3)), turn=turn, carve=carve)  # type: ignore[arg-type]
+        d.add(int(d.rng.integers(0, 3)), spot, half, colour=int(d.rng.integers(0, 3)), turn=turn, carve=carve)
 
 
 FAMILIES: dict[str, Family] = {
