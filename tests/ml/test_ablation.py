@@ -130,38 +130,19 @@ def test_the_control_arm_does_as_much_work_as_all_stages_and_has_no_people() -> 
 
 
 def test_seeds_that_were_run_otherwise_do_not_share_a_work_folder(tmp_path: Path) -> None:
-    place = str(untrained_checkpoint(tmp_path / "start"))
-    call = [
-        "ablate",
-        "--work",
-        str(tmp_path / "work"),
-        "--pretrained",
-        place,
-        "--midtrained",
-        place,
-        "--seed",
-        "0",
-    ]
-    call += [
-        "--steps",
-        "1",
-        "--targets",
-        "3",
-        "--objects",
-        "2",
-        "--scored",
-        "1",
-        "--drawn",
-        "2",
-        "--world",
-        "foreign",
-    ]
+    place, work = untrained_checkpoint(tmp_path / "start"), tmp_path / "work"
+    small = "--steps 1 --targets 3 --objects 2 --scored 1 --drawn 2"
+    call = f"ablate --work {work} --pretrained {place} --midtrained {place} --seed 0 {small}".split()
+    call += ["--world", "foreign"]
     assert main(call) == 0
-    told = json.loads((tmp_path / "work" / STUDY).read_text())
+    told = json.loads((work / STUDY).read_text())
     assert (told["world"], told["objects"], told["num_targets"]) == ("foreign", 2, 3)
-    assert "foreign procedural world" in report(tmp_path / "work", [0])["simulated"]
+    assert "foreign procedural world" in report(work, [0])["simulated"]
     with pytest.raises(ValueError, match="world foreign and not shifted"):
         main([*call[:-1], "shifted"])
+    other = str(untrained_checkpoint(tmp_path / "other", seed=1))
+    with pytest.raises(ValueError, match=r"midtrained [0-9a-f]{64} and not"):
+        main([*call, "--midtrained", other])
 
 
 def test_a_seeds_stages_run_once_and_give_scores_on_the_same_objects(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ from training.data.primitives import PLAIN, Floats, Primitives, concatenate
 from training.data.raycast import CLUTTER, OCCLUDER, TARGET, Light, Planes, Rendering, Sky, render
 
 SceneKind = Literal["isolated", "composited", "shifted", "foreign"]
+#: Worlds that stand for what people meet, and that training renders neither of: ``shifted`` has the families that it
+#: renders, stretched and in wider ranges; ``foreign`` has families that it never saw.
+AnnotatedWorld = Literal["shifted", "foreign"]
 _WORLD_OF_TARGET: Mapping[SceneKind, World] = {
     "isolated": "rendered",
     "composited": "rendered",

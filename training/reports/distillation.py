@@ -22,7 +22,7 @@ from modelzoo.samplers import FlowSettings
 from modelzoo.samplers.geometry import draw_geometry
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch
-from training.data.samples import Example, Mixture
+from training.data.samples import Example
 from training.data.sources import pick
 from training.data.trajectories import TeacherPlan
 from training.metrics.intervals import bootstrap_mean, paired_difference
@@ -30,11 +30,10 @@ from training.metrics.overlap import volume_iou
 from training.metrics.surface import nearest_distances, surface_points
 from training.provenance import provenance
 from training.reports.distillation_table import as_markdown
-from training.reports.held_out import condition_batch, held_out_examples, truth_grids
+from training.reports.held_out import ALONE, condition_batch, held_out_examples, truth_grids
 
 TEACHER_STEPS = 25
 FLOW_STEPS = SamplerSettings().geometry_steps  # that annotators' candidates are drawn with
-SHIFTED = Mixture(isolated=0.0, composited=0.0, shifted=1.0, spoilt_points=0.0)
 SURFACE_POINTS = 30_000
 THRESHOLDS = (0.01, 0.05)
 F1_KEPT = 0.95  # of the teacher's
@@ -107,7 +106,7 @@ def distillation_report(
         seed=seed,
         size=preset.image_size,
         resolution=preset.resolution,
-        mixture=SHIFTED,
+        mixture=ALONE["shifted"],
     )
     scores = score(walkers, models.ss_vae, examples, num_samples=num_samples, seed=seed)
     differences = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -19,11 +19,18 @@ from modelzoo.samplers.geometry import draw_geometry
 from modelzoo.vae.sparse_structure import SparseStructureVAE
 from training.data.batches import ConditionBatch, views_tensor
 from training.data.samples import HELD_OUT_STREAM, Example, Mixture, make_example
+from training.data.scenes import AnnotatedWorld
 from training.metrics.overlap import volume_iou
 from training.metrics.pose import rotation_error_deg, scale_error, translation_error
 
 SHIPPED = SamplerSettings()
 UNSEEN = Mixture(isolated=1 / 3, composited=1 / 3, shifted=1 / 3, spoilt_points=0.0)
+_NOTHING = Mixture(isolated=0.0, composited=0.0, spoilt_points=0.0)
+#: Each annotated world by itself.
+ALONE: Mapping[AnnotatedWorld, Mixture] = {
+    "shifted": replace(_NOTHING, shifted=1.0),
+    "foreign": replace(_NOTHING, foreign=1.0),
+}
 _T = TypeVar("_T")
 _IDENTITY = Normaliser(shift=np.zeros(3), scale=1.0)
 

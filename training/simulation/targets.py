@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,8 @@ from modelzoo.contracts import Intrinsics
 from modelzoo.registry import Models
 from training.data.objects import object_occupancy
 from training.data.samples import HELD_OUT_STREAM
-from training.data.scenes import Scene, make_scene, points_from_depth, render_scene
+from training.data.scenes import AnnotatedWorld, Scene, make_scene, points_from_depth, render_scene
 
-#: Worlds that stand for what people meet: training renders neither. ``shifted`` has the families it renders, stretched
-#: and in wider ranges; ``foreign`` has families it never saw.
-AnnotatedWorld = Literal["shifted", "foreign"]
 STREAM = 800_000  # streams from here to the held-out ones are for simulation alone
 IMAGE_SIZE = 192
 MIN_MASK_PIXELS, MIN_VISIBLE = 300, 0.3
@@ -26,7 +22,7 @@ MIN_MASK_PIXELS, MIN_VISIBLE = 300, 0.3
 @dataclass(frozen=True, kw_only=True)
 class SimulatedTarget:
     """One masked object, what the model sees of it (``condition``), and what only the simulation knows (``scene``,
-    ``truth``: solid occupancy R x R x R). ``name`` is unique over seeds."""
+    ``truth``: solid occupancy R x R x R). ``name`` is unique over the seeds of a world."""
 
     name: str
     image: NDArray[np.uint8]  # H x W x 3

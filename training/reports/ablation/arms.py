@@ -14,13 +14,14 @@ import numpy as np
 from modelzoo.contracts import SamplerSettings
 from modelzoo.registry import load_models
 from training.configs import STAGES, RunConfig, Stage
+from training.data.scenes import AnnotatedWorld
 from training.runs import run_training
 from training.simulation.annotators import judge
 from training.simulation.datasets import Origin, merge_datasets, write_dataset
 from training.simulation.eyes import Eyes, as_seen
 from training.simulation.proposals import SETTINGS, propose
 from training.simulation.rounds import typical_annotator, yields
-from training.simulation.targets import AnnotatedWorld, fresh_targets
+from training.simulation.targets import fresh_targets
 from training.trainer import Progress
 
 #: Rows of the cumulative table, in the order of the paper; the first two are given, the rest is made for each seed.

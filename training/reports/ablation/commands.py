@@ -12,12 +12,12 @@ from typing import get_args
 
 from modelzoo.registry import load_models
 from training.configs import Stage
+from training.data.scenes import AnnotatedWorld
 from training.loop.reporting import shown_on
 from training.provenance import provenance
 from training.reports.ablation.arms import GIVEN, MADE, AblationPlan, Settings, run_arms
 from training.reports.ablation.report import STUDY, as_markdown, report, verdicts
 from training.reports.ablation.scores import HELD_OUT_SEED, HeldOutSet
-from training.simulation.targets import AnnotatedWorld
 
 PRINT_EVERY = 25
 
@@ -62,9 +62,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    preset = load_models(options.midtrained)[1].geometry.preset
+    midtrained, models = load_models(options.midtrained)
     held_out = HeldOutSet(
-        preset,
+        models.geometry.preset,
         count=options.objects,
         scored=options.scored,
         drawn=options.drawn,
@@ -77,7 +77,8 @@ def _ablate(options: argparse.Namespace) -> int:
         world=options.world,
         settings=options.settings,
     )
-    _keep_to_one_study(options.work, {**asdict(plan), **held_out.about()})
+    began = {"pretrained": load_models(options.pretrained)[0].sha256, "midtrained": midtrained.sha256}
+    _keep_to_one_study(options.work, {**began, **asdict(plan), **held_out.about()})
     own = options.work / f"seed-{options.seed}"
     stages = run_arms(
         midtrained=options.midtrained,

@@ -57,7 +57,7 @@ SHORT = {
     "dpo_art": "DPO (artists)",
     CONTROL: "control",
 }
-WORLDS = {
+WORLD_TITLES = {
     "shifted": "the shifted procedural world (the families that training renders, in wider shapes)",
     "foreign": "the foreign procedural world (eight families that no pre-, mid- or control training renders)",
 }
@@ -101,7 +101,7 @@ def report(work: Path, seeds: Sequence[int]) -> dict[str, Any]:
     tables = read_tables(work, seeds)
     world = json.loads((work / STUDY).read_text())["world"]
     return {
-        "simulated": f"annotators and artists are simulated; objects are held-out, of {WORLDS[world]}",
+        "simulated": f"annotators and artists are simulated; objects are held-out, of {WORLD_TITLES[world]}",
         "world": world,
         "seeds": list(seeds),
         "rows": {stage: _row(tables[stage]) for stage in tables},

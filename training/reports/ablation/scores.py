@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from modelzoo.presets import GeometryPreset
 from modelzoo.registry import load_models
-from training.data.samples import Example, Mixture
+from training.data.samples import Example
+from training.data.scenes import AnnotatedWorld
 from training.loop.fingerprint import weights_sha256
 from training.reports.held_out import (
+    ALONE,
     Drawn,
     SamplerPlan,
     condition_batch,
@@ -22,13 +23,7 @@ from training.reports.held_out import (
     truth_grids,
 )
 from training.reports.scoring import GeometryScorer, ShapeScores
-from training.simulation.targets import AnnotatedWorld
 
-_NOTHING = Mixture(isolated=0.0, composited=0.0, spoilt_points=0.0)
-WORLDS: Mapping[AnnotatedWorld, Mixture] = {
-    "shifted": replace(_NOTHING, shifted=1.0),
-    "foreign": replace(_NOTHING, foreign=1.0),
-}
 HELD_OUT_SEED = 0  # of the set that the report is about; settings are tried on another
 
 
@@ -64,7 +59,7 @@ class HeldOutSet:
             seed=seed,
             size=preset.image_size,
             resolution=preset.resolution,
-            mixture=WORLDS[world],
+            mixture=ALONE[world],
         )
         self.scored, self.drawn, self.seed, self.world = scored, drawn, seed, world
         self._scorer = GeometryScorer(self.examples, seed=seed)
